@@ -1,0 +1,31 @@
+# Every target sets up what it needs in .venv by itself.
+PYTHON ?= python3
+export PYTHON
+RUN := .venv/bin/python
+
+.PHONY: help setup test lint format clean
+
+help:            ## what can be made
+	@grep -hE '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 16
+
+setup:           ## make .venv with everything that is needed
+	@scripts/setup.sh
+
+test: setup      ## lint, types, and every test that needs no GPU and no real weights
+	$(RUN) -m ruff check .
+	$(RUN) -m ruff format --check .
+	$(RUN) -m mypy
+	$(RUN) -m pytest -n 2 --dist loadfile -m "not ros and not slow and not weights"
+	$(RUN) -m pytest -m "ros and not slow and not weights"
+
+lint: setup      ## ruff and mypy alone
+	$(RUN) -m ruff check .
+	$(RUN) -m ruff format --check .
+	$(RUN) -m mypy
+
+format: setup    ## let ruff mend what it can
+	$(RUN) -m ruff check --fix .
+	$(RUN) -m ruff format .
+
+clean:           ## remove build output; .venv stays
+	rm -rf build install log dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,1 @@
+"""The ``mobile_vla`` command: one file per subcommand; each parses, calls and prints."""

@@ -1,0 +1,60 @@
+"""What every subcommand does with its result: ``--json FILE``, written whole or not at all."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mobile_vla_ros.errors import InputError
+
+
+def write_json(path: str | Path | None, result: Any) -> None:
+    """Writes ``result`` as UTF-8 JSON through a temporary file and a rename; None does nothing.
+
+    Numpy scalars and arrays, dataclasses, paths and tuples are turned into plain JSON; NaN and
+    infinity become null, which every JSON reader accepts.
+
+    Raises:
+        InputError: the folder does not exist or cannot be written.
+    """
+    if path is None:
+        return
+    text = json.dumps(_plain(result), indent=2, ensure_ascii=False) + "\n"
+    target = Path(path)
+    try:
+        handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    except OSError as error:
+        raise InputError(f"cannot write {target}: {error.strerror}") from error
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, target)
+    except OSError as error:
+        Path(temporary).unlink(missing_ok=True)
+        raise InputError(f"cannot write {target}: {error.strerror}") from error
+
+
+def _plain(value: Any) -> Any:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return _plain(dataclasses.asdict(value))
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple, set)):
+        return [_plain(item) for item in value]
+    if isinstance(value, np.ndarray):
+        return _plain(value.tolist())
+    if isinstance(value, np.generic):
+        return _plain(value.item())
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Path):
+        return str(value)
+    return value

@@ -1,0 +1,1 @@
+"""Intervals, tests and similarity measures that several rooms share: numpy and scipy only."""

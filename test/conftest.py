@@ -1,0 +1,51 @@
+"""What every test shares: offline model loading, the fixtures folder, a DDS domain of its own."""
+
+from __future__ import annotations
+
+import fcntl
+import importlib.util
+import os
+from pathlib import Path
+
+import pytest
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["TRANSFORMERS_OFFLINE"] = "1"
+os.environ.setdefault("MUJOCO_GL", "egl")
+# Discovery stays on this machine; Jazzy and later read the first variable, Humble the second.
+os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
+os.environ.setdefault("ROS_LOCALHOST_ONLY", "0")
+
+FIXTURES = Path(__file__).parent / "fixtures"
+GOLDEN = FIXTURES / "golden"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skips, by name, what needs a package that is not there."""
+    without_launch = importlib.util.find_spec("launch_ros") is None
+    for item in items:
+        if item.get_closest_marker("launch_ros") and without_launch:
+            item.add_marker(pytest.mark.skip(reason="launch_ros is not installed"))
+
+
+@pytest.fixture(scope="session")
+def golden() -> Path:
+    """The folder of reference policies: mobile_vla_frozen, mobile_vla_lora, robovlms_oxe_7dof."""
+    return GOLDEN
+
+
+@pytest.fixture
+def ros_domain(monkeypatch: pytest.MonkeyPatch):
+    """A ROS_DOMAIN_ID that no other test on this machine uses, also set in the environment."""
+    for domain in range(1, 101):
+        lock = open(f"/tmp/ros_domain_{domain}.lock", "w")  # noqa: SIM115
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            lock.close()
+            continue
+        monkeypatch.setenv("ROS_DOMAIN_ID", str(domain))
+        yield domain
+        lock.close()
+        return
+    pytest.fail("all ROS domains 1 to 100 are in use on this machine")
