@@ -7,6 +7,34 @@ package_name = "mobile_vla_ros"
 # Every node is an executable of the same name: `ros2 run mobile_vla_ros <name>`.
 nodes = []
 
+# Ranges that are known to work; requirements.txt and requirements-humble.txt pin one of each.
+base = [
+    "setuptools",
+    "numpy>=1.24",
+    "scipy>=1.10",
+    "h5py>=3.10",
+    "opencv-python-headless>=4.8",
+    "PyYAML>=6.0",
+    "typer>=0.15",
+    "rich>=13",
+    "matplotlib>=3.8",
+    "psutil>=5.9",
+]
+policy = [
+    "torch>=2.10",
+    "transformers>=4.45,<6",
+    "peft>=0.13",
+    "safetensors>=0.4.5",
+]
+extras = {
+    "train": ["lightning>=2.4", "tensorboard>=2.15"],
+    "analysis": ["scikit-learn>=1.4", "Jinja2>=3.1"],
+    "sim": ["mujoco>=3.2"],
+    "bags": ["rosbags>=0.10", "pyarrow>=15"],
+    "int8": ["torchao>=0.12"],
+}
+extras["all"] = sorted({need for needs in extras.values() for need in needs})
+
 setup(
     name=package_name,
     version="0.1.0",
@@ -19,9 +47,9 @@ setup(
         (f"share/{package_name}/config", [f for f in glob("config/*") if "." in f]),
         (f"share/{package_name}/config/experiments", glob("config/experiments/*.json")),
     ],
-    install_requires=["setuptools"],
+    install_requires=[*base, *policy],
     python_requires=">=3.10",
-    extras_require={},
+    extras_require=extras,
     zip_safe=False,
     author="mobile_vla_ros maintainers",
     maintainer="mobile_vla_ros maintainers",
