@@ -1,0 +1,62 @@
+"""Which rows belong together in time: the frames of a window and the commands of a chunk.
+
+Rows are found by their stamps, so an episode recorded at 10 Hz and one with a row per action
+period give the same samples. Training, verification and extraction all ask here.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def window_rows(
+    stamps: np.ndarray, newest: int, frame_period: float, window_size: int
+) -> list[int]:
+    """Rows of the window that ends at ``newest``, oldest first.
+
+    Args:
+        stamps: float64 [T], image capture times, ascending, in seconds.
+        newest: the last row of the window.
+        frame_period: spacing of the window, in seconds.
+        window_size: at most this many rows.
+
+    Returns:
+        The rows nearest to ``newest``'s time minus 0, 1, 2, ... periods, each within half a
+        period. A place with no row ends the window there, so that it may be shorter.
+    """
+    rows = [newest]
+    for step in range(1, window_size):
+        row = _nearest(stamps, stamps[newest] - step * frame_period, frame_period / 2)
+        if row is None or row >= rows[-1]:
+            break
+        rows.append(row)
+    return rows[::-1]
+
+
+def full_windows(stamps: np.ndarray, frame_period: float, window_size: int) -> list[list[int]]:
+    """All full windows of an episode as lists of rows, in order of their newest row."""
+    windows = (
+        window_rows(stamps, newest, frame_period, window_size) for newest in range(len(stamps))
+    )
+    return [rows for rows in windows if len(rows) == window_size]
+
+
+def command_rows(stamps: np.ndarray, row: int, action_period: float, steps: int) -> np.ndarray:
+    """Rows whose commands are in force 0, 1, ... action periods after row ``row``.
+
+    Returns:
+        int64 [steps]; -1 for steps past the end of the episode, which have no command. A row
+        counts as reached from half a row's spacing before its stamp, since stamps jitter.
+    """
+    spacing = float(np.median(np.diff(stamps))) if len(stamps) > 1 else action_period
+    times = stamps[row] + np.arange(steps) * action_period
+    rows = np.searchsorted(stamps, times + spacing / 2, side="right") - 1
+    return np.where(times > stamps[-1] + spacing / 2, -1, rows).astype(np.int64)
+
+
+def _nearest(stamps: np.ndarray, when: float, tolerance: float) -> int | None:
+    after = int(np.searchsorted(stamps, when))
+    candidates = [row for row in (after - 1, after) if 0 <= row < len(stamps)]
+    best = min(candidates, key=lambda row: abs(stamps[row] - when))
+    # A microsecond forgives the rounding of stamps kept as float64 seconds since 1970.
+    return best if abs(stamps[best] - when) <= tolerance + 1e-6 else None
