@@ -1,0 +1,161 @@
+"""Velocity topics: publish Twist or TwistStamped, and listen to whichever of them is there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from geometry_msgs.msg import Twist, TwistStamped
+from rclpy.callback_groups import CallbackGroup
+from rclpy.clock import Clock, ClockType
+from rclpy.duration import Duration
+from rclpy.node import Node
+from rclpy.qos import QoSProfile
+
+from mobile_vla_ros.nodes.qos import newest_only, queued
+
+TWIST = "geometry_msgs/msg/Twist"
+TWIST_STAMPED = "geometry_msgs/msg/TwistStamped"
+
+
+def twist_of(axes: Sequence[str], velocities: Sequence[float]) -> Twist:
+    """A Twist whose named axes (`linear.x`, `angular.z`, ...) carry `velocities`, the rest zero.
+
+    Args:
+        axes: names of twist fields, one per velocity.
+        velocities: [dof], m/s for linear axes and rad/s for angular ones.
+    """
+    twist = Twist()
+    for axis, velocity in zip(axes, velocities, strict=True):
+        part, _, component = axis.partition(".")
+        setattr(getattr(twist, part), component, float(velocity))
+    return twist
+
+
+def velocities_of(twist: Twist, axes: Sequence[str]) -> tuple[float, ...]:
+    """The named axes of `twist`, m/s and rad/s, in the order of `axes`."""
+    values = []
+    for axis in axes:
+        part, _, component = axis.partition(".")
+        values.append(float(getattr(getattr(twist, part), component)))
+    return tuple(values)
+
+
+class VelocityPublisher:
+    """Publishes twists as Twist, or as TwistStamped with the time of publishing.
+
+    Args:
+        node: the node that owns the publisher.
+        topic: relative topic name.
+        stamped: TwistStamped instead of Twist.
+        frame: `header.frame_id` of a TwistStamped.
+        qos: default reliable, newest only.
+    """
+
+    def __init__(
+        self,
+        node: Node,
+        topic: str,
+        *,
+        stamped: bool = False,
+        frame: str = "base_link",
+        qos: QoSProfile | None = None,
+    ) -> None:
+        self._node = node
+        self._frame = frame
+        self._stamped = stamped
+        self._publisher = node.create_publisher(
+            TwistStamped if stamped else Twist, topic, qos or newest_only()
+        )
+
+    @property
+    def topic_name(self) -> str:
+        return self._publisher.topic_name
+
+    def publish(self, twist: Twist) -> None:
+        if not self._stamped:
+            self._publisher.publish(twist)
+            return
+        message = TwistStamped(twist=twist)
+        message.header.stamp = self._node.get_clock().now().to_msg()
+        message.header.frame_id = self._frame
+        self._publisher.publish(message)
+
+    def wait_for_all_acked(self, seconds: float) -> bool:
+        """Waits until every reliable subscriber has confirmed all messages; False at time-out."""
+        return self._publisher.wait_for_all_acked(Duration(seconds=seconds))
+
+    def destroy(self) -> None:
+        self._node.destroy_publisher(self._publisher)
+
+
+class VelocitySubscription:
+    """Hears Twist or TwistStamped on one topic, whichever its publishers use.
+
+    One process cannot subscribe to a topic with two types, so the type is read from the graph:
+    every `poll_period` seconds of the steady clock until a publisher is there, and again when the
+    type changes.
+
+    Args:
+        node: the node that owns the subscription.
+        topic: relative topic name.
+        callback: called with the Twist (the stamp of a TwistStamped is left out: a velocity
+            counts from when it is heard, since clocks differ between machines).
+        qos: default reliable, depth 10.
+    """
+
+    def __init__(
+        self,
+        node: Node,
+        topic: str,
+        callback: Callable[[Twist], None],
+        *,
+        qos: QoSProfile | None = None,
+        callback_group: CallbackGroup | None = None,
+        poll_period: float = 0.2,
+    ) -> None:
+        self._node = node
+        self._topic = topic
+        self._callback = callback
+        self._qos = qos or queued()
+        self._group = callback_group
+        self._subscription = None
+        self._type: str | None = None
+        self._resolved = node.resolve_topic_name(topic)
+        self._timer = node.create_timer(
+            poll_period,
+            self._look,
+            callback_group=callback_group,
+            clock=Clock(clock_type=ClockType.STEADY_TIME),
+        )
+        self._look()
+
+    @property
+    def topic_name(self) -> str:
+        """The full, remapped name."""
+        return self._resolved
+
+    def destroy(self) -> None:
+        self._node.destroy_timer(self._timer)
+        if self._subscription is not None:
+            self._node.destroy_subscription(self._subscription)
+            self._subscription = None
+
+    def _look(self) -> None:
+        publishers = self._node.get_publishers_info_by_topic(self._resolved)
+        types = {info.topic_type for info in publishers} & {TWIST, TWIST_STAMPED}
+        if not types or self._type in types:
+            return
+        if self._subscription is not None:
+            self._node.destroy_subscription(self._subscription)
+        self._type = min(types)
+        stamped = self._type == TWIST_STAMPED
+        self._subscription = self._node.create_subscription(
+            TwistStamped if stamped else Twist,
+            self._topic,
+            self._heard_stamped if stamped else self._callback,
+            self._qos,
+            callback_group=self._group,
+        )
+
+    def _heard_stamped(self, message: TwistStamped) -> None:
+        self._callback(message.twist)
