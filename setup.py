@@ -19,6 +19,7 @@ base = [
     "rich>=13",
     "matplotlib>=3.8",
     "psutil>=5.9",
+    "Jinja2>=3.1",
 ]
 policy = [
     "torch>=2.10",
@@ -28,7 +29,7 @@ policy = [
 ]
 extras = {
     "train": ["lightning>=2.4", "tensorboard>=2.15"],
-    "analysis": ["scikit-learn>=1.4", "Jinja2>=3.1"],
+    "analysis": ["scikit-learn>=1.4"],
     "sim": ["mujoco>=3.2"],
     "bags": ["rosbags>=0.10", "pyarrow>=15"],
     "int8": ["torchao>=0.12"],

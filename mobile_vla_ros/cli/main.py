@@ -3,89 +3,78 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 
-import click
+import typer
 import typer.main
-from typer.core import TyperGroup
 
 from mobile_vla_ros import __version__
 from mobile_vla_ros.errors import InputError
 
 # name -> (module under mobile_vla_ros.cli, one line of help). The module's `app` is a typer.Typer.
-COMMANDS: dict[str, tuple[str, str]] = {}
+COMMANDS: dict[str, tuple[str, str]] = {
+    "trials": ("trials", "Plan a field trial, and evaluate its log."),
+}
+
+# The base of what the parser raises for a wrong command line. Which library it comes from depends
+# on typer's version (click until 0.2x, its own copy later), so it is read off a public subclass.
+_ParserError = [
+    cls for cls in typer.BadParameter.__mro__ if "format_message" in vars(cls) or cls is object
+][-2]
 
 
-class LazyGroup(TyperGroup):
-    """A command group whose subcommands are imported when they are named, so help stays fast."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(COMMANDS)
-
-    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
-        if name not in COMMANDS:
-            return None
-        module, _ = COMMANDS[name]
-        app = importlib.import_module(f"mobile_vla_ros.cli.{module}").app
-        command = typer.main.get_command(app)
-        command.name = name
-        return command
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
-
-    def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        click.Group.format_help(self, ctx, formatter)
-
-
-def build_command() -> click.Command:
-    """The whole command tree (subcommand modules are imported on first use)."""
-    return LazyGroup(
-        name="mobile_vla",
-        help=(
-            "Inspect, measure, train and trial a Kosmos-2 + LSTM policy for a mobile robot. "
-            "`mobile_vla COMMAND --help` explains a command."
-        ),
-        params=[
-            click.Option(
-                ["--version"],
-                is_flag=True,
-                is_eager=True,
-                expose_value=False,
-                help="Print the version and exit.",
-                callback=_print_version,
-            )
-        ],
-        no_args_is_help=True,
+def help_text() -> str:
+    """What ``mobile_vla --help`` prints."""
+    width = max(map(len, COMMANDS), default=0)
+    lines = "\n".join(f"  {name:<{width}}  {line}" for name, (_, line) in COMMANDS.items())
+    return (
+        "Usage: mobile_vla COMMAND [ARGUMENTS]\n\n"
+        "Inspect, measure, train and trial a Kosmos-2 + LSTM policy for a mobile robot.\n"
+        "`mobile_vla COMMAND --help` explains a command.\n\n"
+        f"Commands:\n{lines}\n\n"
+        "Exit status: 0 done, 1 the result falls short of a stated threshold, 2 unusable input.\n"
     )
-
-
-def _print_version(ctx: click.Context, _param: click.Parameter, value: bool) -> None:
-    if value:
-        click.echo(f"mobile_vla_ros {__version__}")
-        ctx.exit()
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Runs the command and exits: 0 done, 1 below a stated threshold, 2 unusable input."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(help_text(), end="")
+        sys.exit(0 if arguments else 2)
+    if arguments[0] == "--version":
+        print(f"mobile_vla_ros {__version__}")
+        sys.exit(0)
+    if arguments[0] not in COMMANDS:
+        _complain(f"there is no command {arguments[0]!r}; see mobile_vla --help")
+        sys.exit(2)
+    sys.exit(_run(arguments[0], arguments[1:]))
+
+
+def _run(name: str, arguments: list[str]) -> int:
+    app = importlib.import_module(f"mobile_vla_ros.cli.{COMMANDS[name][0]}").app
+    command = typer.main.get_command(app)
+    if not arguments and hasattr(command, "commands"):
+        arguments = ["--help"]
     try:
-        status = build_command().main(arguments, prog_name="mobile_vla", standalone_mode=False)
-    except click.exceptions.NoArgsIsHelpError as error:
-        click.echo(error.ctx.get_help() if error.ctx else error.format_message())
-        status = 2
-    except click.ClickException as error:
-        _complain(error.format_message())
-        status = 2
+        status = command.main(arguments, prog_name=f"mobile_vla {name}", standalone_mode=False)
+    except _ParserError as error:
+        _complain(f"{error.format_message()} (see mobile_vla {name} --help)")
+        return 2
     except (InputError, FileNotFoundError, PermissionError) as error:
         _complain(str(error))
-        status = 2
-    except click.exceptions.Exit as error:
-        status = error.exit_code
-    except (click.Abort, KeyboardInterrupt):
+        return 2
+    except typer.Exit as error:
+        return error.exit_code
+    except (typer.Abort, KeyboardInterrupt):
         _complain("interrupted")
-        status = 130
-    sys.exit(status if isinstance(status, int) else 0)
+        return 130
+    except BrokenPipeError:
+        # The reader of our output (`| head`) went away; say nothing more, not even at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    return status if isinstance(status, int) else 0
 
 
 def _complain(sentence: str) -> None:
