@@ -1,0 +1,209 @@
+"""The model's own process: frames come through shared memory, chunks go back as messages.
+
+Started by `worker_client.ModelWorker`, never by hand. It is the only process that loads torch, so
+whatever the model does (hold the interpreter lock, crash, hang), the node keeps publishing.
+
+Messages are JSON, one per datagram. To the worker:
+    load   {settings}: must come first.
+    frame  {id, slot, size, form | null, stamp, generation, instruction}: `form` is null for a
+           compressed image. The slot belongs to the worker until it answers.
+From the worker:
+    ready   {policy: {...}, load_seconds, step_seconds}
+    refused {message}: the checkpoint cannot be used; the process ends.
+    chunk   {id, velocities, axes, stamp, action_period, generation, frames, window_stamps,
+             seconds: {image, policy}}
+    bad_image {id, message}
+    failed  {message}: the model raised; the process ends.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import ctypes
+import json
+import os
+import signal
+import socket
+import sys
+import time
+import traceback
+from collections.abc import Callable
+
+from mobile_vla_ros.errors import InputError
+from mobile_vla_ros.nodes.frame_slots import FrameSlots
+from mobile_vla_ros.nodes.images import ImageError, ImageFormat, decode_compressed, to_rgb
+
+MESSAGE_BYTES = 1 << 17
+# The publisher of velocities must get the processor whenever it wants it.
+NICENESS = 5
+_PR_SET_PDEATHSIG = 1
+
+
+def load_from_checkpoint(settings: dict):
+    """Loads the policy that `settings` names; the only place where torch comes in."""
+    from mobile_vla_ros.policy import load_policy
+
+    return load_policy(
+        settings["checkpoint"],
+        backbone=settings["backbone"] or None,
+        config=settings["config"] or None,
+        device=settings["device"],
+        dtype=settings["dtype"],
+    )
+
+
+class Worker:
+    """Answers a node's messages with one policy.
+
+    Args:
+        channel: SOCK_SEQPACKET socket to the node.
+        slots: the frames' shared memory.
+        load: makes the policy from the settings of the `load` message.
+    """
+
+    def __init__(
+        self, channel: socket.socket, slots: FrameSlots, load: Callable[[dict], object]
+    ) -> None:
+        self._channel = channel
+        self._slots = slots
+        self._load = load
+        self._policy = None
+        self._overrides: dict = {}
+        self._stream = None
+        self._instruction: str | None = None
+        self._generation = -1
+
+    def serve(self) -> int:
+        """Works until the node goes away; returns the exit status."""
+        while True:
+            try:
+                packet = self._channel.recv(MESSAGE_BYTES)
+            except ConnectionError:
+                return 0
+            if not packet:
+                return 0
+            message = json.loads(packet)
+            kind = message.pop("type")
+            try:
+                if kind == "load":
+                    self._ready(message["settings"])
+                else:
+                    self._step(message)
+            except InputError as error:
+                self._send("refused" if kind == "load" else "failed", message=str(error))
+                return 1
+            except Exception as error:  # noqa: BLE001  the node is told whatever it was
+                traceback.print_exc()
+                reason = str(error).strip().split("\n")[0]
+                self._send("failed", message=f"{type(error).__name__}: {reason}")
+                return 1
+
+    def _ready(self, settings: dict) -> None:
+        begin = time.monotonic()
+        policy = self._load(settings)
+        self._policy = policy
+        self._overrides = {
+            name: settings[name]
+            for name in ("frame_period", "action_period", "action_axes", "max_gap")
+            if settings.get(name)
+        }
+        policy.warm_up()
+        loaded = time.monotonic()
+        config = policy.config
+        self._send(
+            "ready",
+            policy={
+                "window_size": config.window_size,
+                "chunk_size": config.chunk_size,
+                "action_axes": list(self._overrides.get("action_axes", config.action_axes)),
+                "action_axes_confirmed": bool(
+                    "action_axes" in self._overrides or config.action_axes_confirmed
+                ),
+                "frame_period": self._overrides.get("frame_period", config.frame_period),
+                "action_period": self._overrides.get("action_period", config.action_period),
+                "device": str(policy.device),
+                "dtype": str(policy.dtype).removeprefix("torch."),
+            },
+            load_seconds=loaded - begin,
+            step_seconds=self._time_a_step(),
+        )
+
+    def _time_a_step(self) -> float:
+        """Seconds that a frame costs once everything is warm."""
+        import numpy as np
+
+        image = np.random.default_rng(0).integers(0, 255, (720, 1280, 3), dtype=np.uint8)
+        stream = self._policy.stream("move forward", **self._overrides)
+        seconds = 0.0
+        for stamp in (0.0, 1e-3):
+            begin = time.monotonic()
+            stream.step(image, stamp)
+            seconds = time.monotonic() - begin
+        return seconds
+
+    def _step(self, frame: dict) -> None:
+        begin = time.monotonic()
+        try:
+            image = self._read(frame)
+        except ImageError as error:
+            self._send("bad_image", id=frame["id"], message=str(error))
+            return
+        if frame["instruction"] != self._instruction:
+            self._stream = self._policy.stream(frame["instruction"], **self._overrides)
+            self._instruction = frame["instruction"]
+        elif frame["generation"] != self._generation:
+            self._stream.reset()
+        self._generation = frame["generation"]
+        read = time.monotonic()
+        chunk = self._stream.step(image, frame["stamp"], generation=frame["generation"])
+        done = time.monotonic()
+        self._send(
+            "chunk",
+            id=frame["id"],
+            velocities=chunk.velocities.tolist(),
+            axes=list(chunk.axes),
+            stamp=chunk.stamp,
+            action_period=chunk.action_period,
+            generation=chunk.generation,
+            frames=chunk.frames,
+            window_stamps=list(chunk.window_stamps),
+            seconds={"image": read - begin, "policy": done - read},
+        )
+
+    def _read(self, frame: dict):
+        data = self._slots.slot(frame["slot"], frame["size"])
+        if frame["form"] is None:
+            return decode_compressed(data)
+        return to_rgb(ImageFormat(**frame["form"]), data)
+
+    def _send(self, kind: str, **fields) -> None:
+        # When the node has gone, the next recv says so and ends the process.
+        with contextlib.suppress(ConnectionError):
+            self._channel.send(json.dumps({"type": kind, **fields}).encode())
+
+
+def main(
+    argv: list[str] | None = None, load: Callable[[dict], object] = load_from_checkpoint
+) -> int:
+    """Runs the worker on the descriptors that the node has handed down."""
+    parser = argparse.ArgumentParser(description="the model's process; started by its node")
+    parser.add_argument("--parent", type=int, required=True, help="process id of the node")
+    parser.add_argument("--channel", type=int, required=True, help="descriptor of the socket")
+    parser.add_argument("--frames", type=int, required=True, help="descriptor of the memory")
+    arguments = parser.parse_args(argv)
+
+    # Never outlive the node, not even in the middle of a computation.
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != arguments.parent:
+        return 0
+    # The node decides when the worker ends; a service manager signals the whole group.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    os.nice(NICENESS)
+    channel = socket.socket(fileno=arguments.channel)
+    return Worker(channel, FrameSlots(arguments.frames), load).serve()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,323 @@
+"""The node's side of the model worker: start it, hand it frames, hear its chunks, end it."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import os
+import queue
+import select
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from mobile_vla_ros.control import ActionChunk
+from mobile_vla_ros.nodes.frame_slots import SLOT_BYTES, SLOTS, FrameSlots
+from mobile_vla_ros.nodes.images import ImageFormat
+from mobile_vla_ros.nodes.worker import MESSAGE_BYTES
+
+WORKER_COMMAND = (sys.executable, "-m", "mobile_vla_ros.nodes.worker")
+# A killed process is gone in milliseconds unless the kernel holds it; nobody waits longer.
+REAP_SECONDS = 0.5
+
+
+@dataclass(frozen=True)
+class Frame:
+    """What is known of a frame beside its pixels.
+
+    Attributes:
+        stamp: capture time, seconds.
+        stamp_nanoseconds: the same, exact.
+        generation: order (instruction, stop, reset) that it was taken under.
+        instruction: what the policy is told.
+        form: how to read the bytes; None for a compressed image.
+        received: steady clock, seconds.
+    """
+
+    stamp: float
+    stamp_nanoseconds: int
+    generation: int
+    instruction: str
+    form: ImageFormat | None
+    received: float
+
+
+class WorkerEvents(Protocol):
+    """What a `ModelWorker` tells its owner; called from the worker's own thread."""
+
+    def worker_ready(self, report: dict) -> None:
+        """The policy is loaded and warm; `report` is the worker's `ready` message."""
+
+    def worker_refused(self, sentence: str) -> None:
+        """The checkpoint cannot be used, for the reason in `sentence`; the process has ended."""
+
+    def worker_failed(self, sentence: str) -> None:
+        """The process has ended although nobody ended it."""
+
+    def frame_sent(self, frame: Frame) -> None:
+        """The worker has `frame` now; also called from the thread that offered it."""
+
+    def frame_refused(self, frame: Frame, sentence: str) -> None:
+        """The bytes of `frame` are no image."""
+
+    def chunk_came(self, frame: Frame, chunk: ActionChunk, seconds: dict[str, float]) -> None:
+        """The chunk of `frame`, and the seconds spent on it by stage."""
+
+
+class ModelWorker:
+    """Keeps one worker process and the newest frame for it.
+
+    The worker gets a frame when it asks for work, that is when it has answered the one before; a
+    frame that comes earlier waits in the second slot, where the next one replaces it. Nothing
+    here waits for the worker: a stopped or hung one costs the caller nothing.
+
+    Args:
+        events: is told what happens.
+        command: program and arguments of the worker process.
+    """
+
+    def __init__(self, events: WorkerEvents, command: tuple[str, ...] = WORKER_COMMAND) -> None:
+        self._events = events
+        self._command = command
+        self._slots = FrameSlots()
+        self._lock = threading.Lock()
+        self._process: subprocess.Popen | None = None
+        self._channel: socket.socket | None = None
+        self._ready = False
+        self._last_words = ("", "")
+        self._next_id = 0
+        self._busy: tuple[int, int, Frame] | None = None  # (id, slot, frame) of the worker
+        self._waiting: tuple[int, int, Frame] | None = None  # (slot, size, frame) for the worker
+        self.replaced = 0
+        """Frames that a newer one replaced before the worker had time for them."""
+        self._orders: queue.SimpleQueue = queue.SimpleQueue()
+        self._wake_read, self._wake_write = os.pipe()
+        os.set_blocking(self._wake_write, False)
+        self._closed = False
+        # The kernel ends the worker with the *thread* that started it, so one thread that lives
+        # as long as this object starts them all.
+        self._thread = threading.Thread(target=self._run, name="model worker", daemon=True)
+        self._thread.start()
+
+    def start(self, settings: dict) -> None:
+        """Starts a worker, ending the one before, and lets it load what `settings` says."""
+        self._order(settings)
+
+    def stop(self) -> None:
+        """Ends the worker by SIGKILL: it has nothing to save, and it may be deaf."""
+        self._order(None)
+
+    def offer(self, frame: Frame, data) -> None:
+        """Copies a frame for the worker; an older one that still waits is forgotten.
+
+        Args:
+            frame: all about it but the pixels.
+            data: buffer of its bytes; copied once, before this returns.
+
+        Raises:
+            ValueError: the image is larger than a slot.
+        """
+        source = np.frombuffer(data, np.uint8)
+        if source.size > SLOT_BYTES:
+            raise ValueError(f"an image of {source.size} bytes is larger than {SLOT_BYTES}")
+        sent = None
+        with self._lock:
+            if not self._ready:
+                return
+            slot = 0 if self._busy is None else (self._busy[1] + 1) % SLOTS
+            np.copyto(np.frombuffer(self._slots.slot(slot, source.size), np.uint8), source)
+            if self._waiting is not None:
+                self.replaced += 1
+            self._waiting = (slot, source.size, frame)
+            if self._busy is None:
+                sent = self._send_waiting()
+        if sent is not None:
+            self._events.frame_sent(sent)
+
+    def forget_waiting(self) -> None:
+        """Drops the frame that waits, as a new order makes it useless."""
+        with self._lock:
+            self._waiting = None
+
+    @property
+    def process_id(self) -> int | None:
+        process = self._process
+        return None if process is None else process.pid
+
+    def close(self) -> None:
+        """Ends the worker and the thread; returns within about a second whatever they do."""
+        self._closed = True
+        self._order(None)
+        self._thread.join(2 * REAP_SECONDS)
+
+    def _order(self, settings: dict | None) -> None:
+        with self._lock:
+            self._ready = False
+        self._orders.put(settings)
+        with contextlib.suppress(BlockingIOError):  # the pipe is full of wake-ups already
+            os.write(self._wake_write, b"!")
+
+    def _run(self) -> None:
+        while not self._closed:
+            watched = [self._wake_read]
+            if self._channel is not None:
+                watched.append(self._channel.fileno())
+            readable = select.select(watched, [], [])[0]
+            if self._channel is not None and self._channel.fileno() in readable:
+                self._receive()
+            if self._wake_read in readable:
+                os.read(self._wake_read, 4096)
+                self._obey()
+        self._end()
+
+    def _obey(self) -> None:
+        while not self._orders.empty():
+            settings = self._orders.get()
+            self._end()
+            if settings is not None and not self._closed:
+                self._begin(settings)
+
+    def _begin(self, settings: dict) -> None:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        ours.setblocking(False)
+        descriptors = (theirs.fileno(), self._slots.descriptor)
+        arguments = [f"--parent={os.getpid()}", f"--channel={descriptors[0]}"]
+        arguments.append(f"--frames={descriptors[1]}")
+        try:
+            # A session of its own: the terminal's Ctrl-C reaches the node alone.
+            self._process = subprocess.Popen(
+                [*self._command, *arguments],
+                pass_fds=descriptors,
+                stdin=subprocess.DEVNULL,
+                stdout=sys.stderr,
+                start_new_session=True,
+            )
+        except OSError as error:
+            ours.close()
+            self._events.worker_failed(f"the model worker cannot be started: {error}")
+            return
+        finally:
+            theirs.close()
+        self._last_words = ("", "")
+        with self._lock:
+            self._channel = ours
+            self._busy = self._waiting = None
+        ours.send(json.dumps({"type": "load", "settings": settings}).encode())
+
+    def _end(self) -> None:
+        with self._lock:
+            self._ready = False
+            self._busy = self._waiting = None
+            channel, self._channel = self._channel, None
+        process, self._process = self._process, None
+        if channel is not None:
+            channel.close()
+        if process is None:
+            return
+        if process.poll() is None:
+            with contextlib.suppress(ProcessLookupError):  # it ends by itself just now
+                os.killpg(process.pid, signal.SIGKILL)
+        # When the kernel holds it (a device driver, say), it dies as soon as that lets go.
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(REAP_SECONDS)
+
+    def _receive(self) -> None:
+        try:
+            packet = self._channel.recv(MESSAGE_BYTES)
+        except BlockingIOError:
+            return
+        except ConnectionError:
+            packet = b""
+        if not packet:
+            self._bury()
+            return
+        message = json.loads(packet)
+        kind = message.pop("type")
+        if kind == "ready":
+            with self._lock:
+                self._ready = self._orders.empty()
+            self._events.worker_ready(message)
+        elif kind in ("chunk", "bad_image"):
+            self._answer(kind, message)
+        else:
+            self._last_words = (kind, message["message"])
+
+    def _answer(self, kind: str, message: dict) -> None:
+        sent = None
+        with self._lock:
+            if self._busy is None or self._busy[0] != message["id"]:
+                return
+            frame = self._busy[2]
+            self._busy = None
+            if self._waiting is not None and self._ready:
+                sent = self._send_waiting()
+        if kind == "chunk":
+            self._events.chunk_came(frame, _chunk(message), message["seconds"])
+        else:
+            self._events.frame_refused(frame, message["message"])
+        if sent is not None:
+            self._events.frame_sent(sent)
+
+    def _send_waiting(self) -> Frame | None:
+        """Hands the waiting frame over; the lock is held."""
+        slot, size, frame = self._waiting
+        self._waiting = None
+        self._next_id += 1
+        message = {
+            "type": "frame",
+            "id": self._next_id,
+            "slot": slot,
+            "size": size,
+            "form": None if frame.form is None else dataclasses.asdict(frame.form),
+            "stamp": frame.stamp,
+            "generation": frame.generation,
+            "instruction": frame.instruction,
+        }
+        try:
+            self._channel.send(json.dumps(message).encode())
+        except OSError:
+            return None  # it has just died: the thread hears of that by itself
+        self._busy = (self._next_id, slot, frame)
+        return frame
+
+    def _bury(self) -> None:
+        process = self._process
+        try:
+            status = process.wait(REAP_SECONDS)
+        except subprocess.TimeoutExpired:
+            status = None
+        kind, words = self._last_words
+        self._end()
+        if kind == "refused":
+            self._events.worker_refused(words)
+        elif words:
+            self._events.worker_failed(f"the model failed: {words}")
+        else:
+            self._events.worker_failed(f"the model worker ended with {_ending(status)}")
+
+
+def _ending(status: int | None) -> str:
+    if status is None:
+        return "its channel closed"
+    if status < 0:
+        return f"signal {signal.Signals(-status).name}"
+    return f"exit status {status}"
+
+
+def _chunk(message: dict) -> ActionChunk:
+    return ActionChunk(
+        velocities=np.asarray(message["velocities"], np.float32),
+        axes=tuple(message["axes"]),
+        stamp=message["stamp"],
+        action_period=message["action_period"],
+        generation=message["generation"],
+        frames=message["frames"],
+        window_stamps=tuple(message["window_stamps"]),
+    )
