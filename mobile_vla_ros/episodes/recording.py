@@ -1,0 +1,383 @@
+"""Which frame becomes a row, with which command: recording without ROS, disk or a clock.
+
+Frames, commands and odometry come in with their times; rows go out to a sink that is handed in
+(a writer process in the recorder, a list in a test). All times are seconds of one clock, the one
+that the frames are stamped with.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_right
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import Any, Protocol
+
+import numpy as np
+
+from mobile_vla_ros.errors import InputError
+
+MODES = ("rate", "frame", "key_press")
+AXES = ("linear.x", "linear.y", "linear.z", "angular.x", "angular.y", "angular.z")
+
+IDLE = "idle"
+RECORDING = "recording"
+SAVING = "saving"
+
+# Commands and odometry are kept this long: a frame may arrive this late and still find the
+# command that was in force when it was captured.
+HISTORY = 10.0
+# In key-press mode a press takes the newest frame, unless that one is older than this.
+PRESS_FRAME_AGE = 0.5
+
+
+class RecordingError(InputError):
+    """A request that does not fit what is being recorded; the sentence says what to do instead."""
+
+
+@dataclass(frozen=True)
+class RecordingSettings:
+    """How rows are chosen.
+
+    Attributes:
+        mode: ``rate`` (frames nearest to a fixed rate), ``frame`` (every camera frame) or
+            ``key_press`` (one row per press of a driving key).
+        rate: rows per second in mode ``rate``, Hz.
+        episode_length: rows after which the episode is saved by itself; 0 = until saved.
+        action_axes: the velocities that a row carries, in column order.
+    """
+
+    mode: str = "rate"
+    rate: float = 10.0
+    episode_length: int = 0
+    action_axes: tuple[str, ...] = ("linear.x", "linear.y", "angular.z")
+
+    def __post_init__(self) -> None:
+        if self.mode not in MODES:
+            raise RecordingError(f"mode must be one of {', '.join(MODES)}, not {self.mode!r}")
+        if not (math.isfinite(self.rate) and self.rate > 0):
+            raise RecordingError(f"rate must be a positive number of rows/s, not {self.rate}")
+        if self.episode_length < 0:
+            raise RecordingError("episode_length must be 0 (until saved) or a number of rows")
+        unknown = [axis for axis in self.action_axes if axis not in AXES]
+        if unknown or not self.action_axes:
+            raise RecordingError(f"action_axes must name some of {', '.join(AXES)}, not {unknown}")
+
+
+@dataclass(frozen=True)
+class Label:
+    """What an episode is recorded under; fixed from its start to its end."""
+
+    scenario: str
+    instruction: str
+
+
+@dataclass(frozen=True)
+class Row:
+    """One recording step, without the pixels.
+
+    Attributes:
+        episode: number of the episode that this row belongs to, counted by the recording.
+        image_stamp: capture time of the frame, s.
+        received_stamp: time at which the frame arrived, s.
+        action: float32 [A], the command in force at ``image_stamp`` (m/s and rad/s, base frame).
+        action_stamp: time of that command, s; NaN when none had come yet (the action is zero).
+        event: ``episode_start``, ``start_action`` or ``stop_action``.
+        odom: float64 [7] (x, y, yaw, vx, vy, wz, stamp) in force at ``image_stamp``, or None.
+    """
+
+    episode: int
+    image_stamp: float
+    received_stamp: float
+    action: np.ndarray
+    action_stamp: float
+    event: str
+    odom: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What happened to the frames of one episode; received = written + dropped + in flight.
+
+    ``received`` counts the frames chosen for recording, ``lost`` those that the camera sent and
+    that never arrived.
+    """
+
+    received: int = 0
+    written: int = 0
+    dropped: int = 0
+    lost: int = 0
+
+    @property
+    def in_flight(self) -> int:
+        return self.received - self.written - self.dropped
+
+
+class RowSink(Protocol):
+    """Where rows go. None of these may wait: what cannot be taken now is refused by ``offer``."""
+
+    def begin(self, episode: int, label: Label) -> None: ...
+
+    def offer(self, row: Row, image: Any, counts: Counts) -> bool:
+        """Takes the row, or returns False at once when the queue is full.
+
+        ``counts`` stand as if the row were in flight, so that a sink whose sender dies knows
+        what had happened until then.
+        """
+
+    def finish(self, episode: int, counts: Counts, complete: bool, outcome: str) -> None: ...
+
+    def discard(self, episode: int) -> None: ...
+
+
+class HeldValues:
+    """Values by time, read by zero-order hold: the newest one that is not later than asked."""
+
+    def __init__(self, history: float = HISTORY) -> None:
+        self._history = history
+        self._times: list[float] = []
+        self._values: list[Any] = []
+
+    def add(self, time: float, value: Any) -> None:
+        place = bisect_right(self._times, time)
+        self._times.insert(place, time)
+        self._values.insert(place, value)
+        # Cut only now and then: deleting from the front of a list moves the rest.
+        if len(self._times) > 64:
+            old = bisect_right(self._times, self._times[-1] - self._history) - 1
+            if old > 64:
+                del self._times[:old], self._values[:old]
+
+    def at(self, time: float) -> tuple[float, Any] | None:
+        """(its time, value) in force at ``time``, or None when all are later."""
+        place = bisect_right(self._times, time)
+        return (self._times[place - 1], self._values[place - 1]) if place else None
+
+
+class CameraClock:
+    """The camera's usual interval, and how many frames are missing in a gap between two stamps."""
+
+    def __init__(self) -> None:
+        self._intervals: deque[float] = deque(maxlen=31)
+        self._last: float | None = None
+
+    @property
+    def interval(self) -> float:
+        """Median of the last intervals, s; 0 before two frames have come."""
+        return median(self._intervals) if self._intervals else 0.0
+
+    def add(self, stamp: float) -> int:
+        """Takes the next stamp; returns how many frames are missing before it."""
+        last, self._last = self._last, stamp
+        if last is None or stamp <= last:
+            return 0
+        gap = stamp - last
+        usual = self.interval
+        self._intervals.append(gap)
+        # Fewer than five intervals are no habit yet; 1.5 leaves room for jitter of half a frame.
+        if len(self._intervals) <= 5 or gap <= 1.5 * usual:
+            return 0
+        return max(0, round(gap / usual) - 1)
+
+
+class RatePicker:
+    """Picks the frames nearest to a fixed grid in time, whatever the camera's rate."""
+
+    def __init__(self, rate: float) -> None:
+        self._period = 1.0 / rate
+        self._due: float | None = None
+
+    def takes(self, stamp: float, interval: float) -> bool:
+        """Whether the frame at ``stamp`` is the one for the grid point that is due.
+
+        Args:
+            stamp: capture time, s.
+            interval: usual time between camera frames, s: a frame up to half of it early is the
+                nearest one, so jitter does not shift a row to the next frame.
+        """
+        if self._due is None:
+            self._due = stamp + self._period
+            return True
+        slack = min(interval, self._period) / 2
+        if stamp < self._due - slack:
+            return False
+        behind = math.floor((stamp - self._due + slack) / self._period)
+        self._due += self._period * (behind + 1)
+        return True
+
+
+class Recording:
+    """The state of the recorder: idle, recording one episode, or waiting for it to be saved."""
+
+    def __init__(self, settings: RecordingSettings, sink: RowSink) -> None:
+        self.settings = settings
+        self.state = IDLE
+        self.episode = 0
+        self.label = Label("", "")
+        self._sink = sink
+        self._commands = HeldValues()
+        self._odometry = HeldValues()
+        self._camera = CameraClock()
+        self._axes = [AXES.index(axis) for axis in settings.action_axes]
+        self._newest: tuple[float, float, Any] | None = None
+        self._clear()
+
+    def _clear(self) -> None:
+        self._picker = RatePicker(self.settings.rate)
+        self._presses: deque[tuple[float, np.ndarray]] = deque()
+        self._started = math.inf
+        self._last_row = -math.inf
+        self._seen = 0
+        self._accepted = 0
+        self._received = self._written = self._dropped = 0
+        self._lost_in_gaps = self._lost_in_events = 0
+
+    @property
+    def counts(self) -> Counts:
+        """Of the episode in progress, or of the last one."""
+        return Counts(
+            self._received,
+            self._written,
+            self._dropped,
+            # The middleware's events and the gaps in the stamps see the same losses.
+            max(self._lost_in_gaps, self._lost_in_events),
+        )
+
+    @property
+    def accepted(self) -> int:
+        """Rows handed to the sink in this episode."""
+        return self._accepted
+
+    @property
+    def camera_interval(self) -> float:
+        """Usual time between camera frames, s; 0 before two frames have come."""
+        return self._camera.interval
+
+    # Requests
+
+    def start(self, label: Label, now: float) -> int:
+        """Begins an episode; frames captured before ``now`` never become part of it.
+
+        Returns:
+            The number of the episode.
+
+        Raises:
+            RecordingError: an episode is in progress.
+        """
+        if self.state != IDLE:
+            raise RecordingError(f"an episode is {self.state} already: save or discard it first")
+        self._clear()
+        self.episode += 1
+        self.label = label
+        self._started = now
+        self.state = RECORDING
+        self._sink.begin(self.episode, label)
+        return self.episode
+
+    def save(self, complete: bool = True, outcome: str = "") -> int:
+        """Ends the episode; ``ended`` is expected when the sink has it safe."""
+        if self.state != RECORDING:
+            raise RecordingError("no episode is being recorded: start one first")
+        self.state = SAVING
+        self._newest = None
+        self._sink.finish(self.episode, self.counts, complete, outcome)
+        return self.episode
+
+    def discard(self) -> int:
+        """Drops the episode in progress; ``ended`` is expected when the sink has removed it."""
+        if self.state != RECORDING:
+            raise RecordingError("no episode is being recorded: there is nothing to discard")
+        self.state = SAVING
+        self._newest = None
+        self._sink.discard(self.episode)
+        return self.episode
+
+    # What the sink reports
+
+    def written(self, episode: int, rows: int) -> None:
+        """``rows`` of the episode are safe."""
+        if episode == self.episode:
+            self._written = rows
+
+    def ended(self, episode: int) -> None:
+        """The sink has finished, removed or given up the episode."""
+        if episode == self.episode:
+            self.state = IDLE
+
+    # What comes from the robot
+
+    def command(self, time: float, twist: Sequence[float]) -> None:
+        """A velocity command: six values (linear x, y, z in m/s, angular x, y, z in rad/s)."""
+        self._commands.add(time, np.asarray(twist, dtype=np.float32))
+
+    def odometry(self, time: float, values: Sequence[float]) -> None:
+        """x, y (m), yaw (rad), vx, vy (m/s), wz (rad/s) in force from ``time`` on."""
+        self._odometry.add(time, np.asarray([*values, time], dtype=np.float64))
+
+    def message_lost(self, count: int) -> None:
+        """The middleware says that ``count`` frames never arrived."""
+        if self.state == RECORDING and self._seen:
+            self._lost_in_events += count
+
+    def press(self, time: float, twist: Sequence[float]) -> None:
+        """A driving key was pressed; in mode ``key_press`` it makes a row with that command."""
+        if self.settings.mode != "key_press" or self.state != RECORDING:
+            return
+        self._presses.append((time, np.asarray(twist, dtype=np.float32)))
+        if self._newest is not None and time - self._newest[0] <= PRESS_FRAME_AGE:
+            self._serve_press(*self._newest)
+
+    def frame(self, stamp: float, received: float, image: Any) -> bool:
+        """A camera frame; ``image`` is handed through to the sink.
+
+        Returns:
+            Whether it became a row.
+        """
+        missing = self._camera.add(stamp)
+        if self.state != RECORDING or stamp < self._started:
+            return False
+        if self._seen:
+            self._lost_in_gaps += missing
+        self._seen += 1
+        mode = self.settings.mode
+        if mode == "key_press":
+            self._newest = (stamp, received, image)
+            return self._serve_press(stamp, received, image)
+        if mode == "rate" and not self._picker.takes(stamp, self._camera.interval):
+            return False
+        held = self._commands.at(stamp)
+        time, twist = held if held else (math.nan, np.zeros(6, np.float32))
+        return self._offer(stamp, received, image, time, twist)
+
+    def _serve_press(self, stamp: float, received: float, image: Any) -> bool:
+        """Gives the frame to the oldest press that waits for one; never one frame to two."""
+        if not self._presses or stamp <= self._last_row:
+            return False
+        time, twist = self._presses.popleft()
+        return self._offer(stamp, received, image, time, twist)
+
+    def _offer(
+        self, stamp: float, received: float, image: Any, time: float, twist: np.ndarray
+    ) -> bool:
+        self._received += 1
+        if stamp <= self._last_row:
+            # A repeated or backward stamp would break the order of the rows.
+            self._dropped += 1
+            return False
+        action = twist[self._axes]
+        if self._accepted == 0:
+            event = "episode_start"
+        else:
+            event = "start_action" if action.any() else "stop_action"
+        odom = self._odometry.at(stamp)
+        row = Row(self.episode, stamp, received, action, time, event, odom[1] if odom else None)
+        if not self._sink.offer(row, image, self.counts):
+            self._dropped += 1
+            return False
+        self._last_row = stamp
+        self._accepted += 1
+        if self._accepted == self.settings.episode_length:
+            self.save()
+        return True
