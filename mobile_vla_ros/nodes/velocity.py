@@ -100,6 +100,7 @@ class VelocitySubscription:
         topic: relative topic name.
         callback: called with the Twist (the stamp of a TwistStamped is left out: a velocity
             counts from when it is heard, since clocks differ between machines).
+        with_info: the callback gets (Twist, info), info as rclpy gives it (`received_timestamp`).
         qos: default reliable, depth 10.
     """
 
@@ -107,8 +108,9 @@ class VelocitySubscription:
         self,
         node: Node,
         topic: str,
-        callback: Callable[[Twist], None],
+        callback: Callable[..., None],
         *,
+        with_info: bool = False,
         qos: QoSProfile | None = None,
         callback_group: CallbackGroup | None = None,
         poll_period: float = 0.2,
@@ -116,6 +118,7 @@ class VelocitySubscription:
         self._node = node
         self._topic = topic
         self._callback = callback
+        self._with_info = with_info
         self._qos = qos or queued()
         self._group = callback_group
         self._subscription = None
@@ -149,13 +152,19 @@ class VelocitySubscription:
             self._node.destroy_subscription(self._subscription)
         self._type = min(types)
         stamped = self._type == TWIST_STAMPED
+        callback = self._callback
+        if stamped:
+            callback = self._heard_stamped_with_info if self._with_info else self._heard_stamped
         self._subscription = self._node.create_subscription(
             TwistStamped if stamped else Twist,
             self._topic,
-            self._heard_stamped if stamped else self._callback,
+            callback,
             self._qos,
             callback_group=self._group,
         )
 
     def _heard_stamped(self, message: TwistStamped) -> None:
         self._callback(message.twist)
+
+    def _heard_stamped_with_info(self, message: TwistStamped, info) -> None:
+        self._callback(message.twist, info)
