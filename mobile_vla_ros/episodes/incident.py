@@ -1,0 +1,296 @@
+"""The incident ring and its capsule: the seconds around a stop that nobody ordered."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from mobile_vla_ros.errors import InputError
+
+KIND = "incident"
+
+
+class IncidentError(InputError):
+    """An incident file that cannot be read or written."""
+
+
+@dataclass(frozen=True)
+class Incident:
+    """What happened around one moment. All times are seconds of one clock (the node clock).
+
+    Attributes:
+        reason: what set it off, e.g. ``stopped: camera silent``, ``takeover``, ``mark``.
+        time: when.
+        jpegs: one encoded frame each, oldest first.
+        frame_stamps: float64 [N], capture times.
+        frame_received: float64 [N], arrival times.
+        chunks: float32 [C, steps, dof], the policy's own output in m/s and rad/s, every step,
+            played or not.
+        chunk_stamps: float64 [C], capture time of the newest frame behind each chunk.
+        chunk_received: float64 [C].
+        axes: names of the ``dof`` columns.
+        action_period: seconds per chunk step.
+        commands: float64 [M, 4]: time, linear.x, linear.y (m/s), angular.z (rad/s) as published.
+        odometry: float64 [K, 7]: time, x, y (m), yaw (rad), vx, vy (m/s), wz (rad/s).
+        events: (time, text): states, marks, takeovers, verdicts.
+        feature_stamps: float64 [F], capture times of ``features``.
+        features: float32 [F, D], the policy's feature of a frame; [0, 0] when not published.
+        attributes: instruction, checkpoint and its hash, frame_period, camera.
+    """
+
+    reason: str
+    time: float
+    jpegs: tuple[bytes, ...]
+    frame_stamps: np.ndarray
+    frame_received: np.ndarray
+    chunks: np.ndarray
+    chunk_stamps: np.ndarray
+    chunk_received: np.ndarray
+    axes: tuple[str, ...]
+    action_period: float
+    commands: np.ndarray
+    odometry: np.ndarray
+    events: tuple[tuple[float, str], ...]
+    feature_stamps: np.ndarray
+    features: np.ndarray
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+
+    def image(self, index: int) -> np.ndarray:
+        """Frame ``index`` as uint8 [H, W, 3] RGB.
+
+        Raises:
+            IncidentError: the stored bytes are not an image.
+        """
+        import cv2
+
+        encoded = np.frombuffer(self.jpegs[index], np.uint8)
+        decoded = cv2.imdecode(encoded, cv2.IMREAD_COLOR) if encoded.size else None
+        if decoded is None:
+            raise IncidentError(f"frame {index} of the incident is not a readable image")
+        return cv2.cvtColor(decoded, cv2.COLOR_BGR2RGB)
+
+
+class IncidentRing:
+    """Keeps the last seconds and hands out a capsule some seconds after each trigger.
+
+    Nothing here touches a disk or a clock. Rows older than ``before`` are forgotten as new ones
+    come, so memory does not grow. A trigger during a capture joins it as an event.
+
+    Args:
+        before: seconds kept before a trigger.
+        after: seconds collected after it.
+        most_bytes: frames are dropped, oldest first, beyond this many bytes.
+    """
+
+    def __init__(
+        self, before: float = 10.0, after: float = 5.0, most_bytes: int = 256 * 2**20
+    ) -> None:
+        self.before = before
+        self.after = after
+        self.most_bytes = most_bytes
+        self.axes: tuple[str, ...] = ()
+        self.action_period = 0.0
+        self.attributes: dict[str, Any] = {}
+        self._frames: deque[tuple[float, float, bytes]] = deque()
+        self._bytes = 0
+        self._chunks: deque[tuple[float, float, np.ndarray]] = deque()
+        self._commands: deque[tuple[float, ...]] = deque()
+        self._odometry: deque[tuple[float, ...]] = deque()
+        self._events: deque[tuple[float, str]] = deque()
+        self._features: deque[tuple[float, float, np.ndarray]] = deque()
+        self._trigger: tuple[float, str] | None = None
+
+    def add_frame(self, stamp: float, now: float, jpeg: bytes) -> None:
+        """An encoded frame, captured at ``stamp``, received ``now``."""
+        self._frames.append((now, stamp, jpeg))
+        self._bytes += len(jpeg)
+        self._forget(now)
+
+    def add_chunk(self, stamp: float, now: float, velocities: np.ndarray) -> None:
+        """An action chunk [steps, dof] in m/s and rad/s."""
+        self._chunks.append((now, stamp, np.array(velocities, np.float32)))
+        self._forget(now)
+
+    def add_command(self, now: float, vx: float, vy: float, wz: float) -> None:
+        """A published velocity, m/s and rad/s."""
+        self._commands.append((now, vx, vy, wz))
+        self._forget(now)
+
+    def add_odometry(
+        self, now: float, x: float, y: float, yaw: float, vx: float, vy: float, wz: float
+    ) -> None:
+        """A pose (m, rad) and velocity (m/s, rad/s)."""
+        self._odometry.append((now, x, y, yaw, vx, vy, wz))
+        self._forget(now)
+
+    def add_feature(self, stamp: float, now: float, feature: np.ndarray) -> None:
+        """The policy's feature [D] of the frame captured at ``stamp``."""
+        self._features.append((now, stamp, np.array(feature, np.float32).ravel()))
+        self._forget(now)
+
+    def add_event(self, now: float, text: str) -> None:
+        """A change of state, a takeover, a remark."""
+        self._events.append((now, text))
+        self._forget(now)
+
+    def trigger(self, reason: str, now: float) -> bool:
+        """Starts a capture; returns False when one is under way (this joins it)."""
+        self.add_event(now, reason)
+        if self._trigger is not None:
+            return False
+        self._trigger = (now, reason)
+        return True
+
+    @property
+    def capturing(self) -> bool:
+        """Whether a capsule is being collected."""
+        return self._trigger is not None
+
+    def poll(self, now: float, *, finish: bool = False) -> Incident | None:
+        """The capsule, once ``after`` seconds have passed since its trigger (or ``finish``)."""
+        if self._trigger is None:
+            return None
+        time, reason = self._trigger
+        if not finish and now - time < self.after:
+            return None
+        self._trigger = None
+        steps = {chunk.shape for _, _, chunk in self._chunks}
+        # A policy exchanged in mid-capture may have another chunk shape; the newest counts.
+        shape = self._chunks[-1][2].shape if steps else (0, len(self.axes))
+        chunks = [row for row in self._chunks if row[2].shape == shape]
+        width = self._features[-1][2].size if self._features else 0
+        features = [row for row in self._features if row[2].size == width]
+        return Incident(
+            reason=reason,
+            time=time,
+            jpegs=tuple(row[2] for row in self._frames),
+            frame_stamps=_column(self._frames, 1),
+            frame_received=_column(self._frames, 0),
+            chunks=np.array([row[2] for row in chunks], np.float32).reshape(len(chunks), *shape),
+            chunk_stamps=_column(chunks, 1),
+            chunk_received=_column(chunks, 0),
+            axes=self.axes,
+            action_period=self.action_period,
+            commands=np.array(self._commands, np.float64).reshape(-1, 4),
+            odometry=np.array(self._odometry, np.float64).reshape(-1, 7),
+            events=tuple(self._events),
+            feature_stamps=_column(features, 1),
+            features=np.array([row[2] for row in features], np.float32).reshape(
+                len(features), width
+            ),
+            attributes=dict(self.attributes),
+        )
+
+    def _forget(self, now: float) -> None:
+        # During a capture nothing before the trigger's window may go, so that all of it is there.
+        newest = now if self._trigger is None else self._trigger[0]
+        oldest = newest - self.before
+        while self._frames and (self._frames[0][0] < oldest or self._bytes > self.most_bytes):
+            self._bytes -= len(self._frames.popleft()[2])
+        for rows in (self._chunks, self._commands, self._odometry, self._events, self._features):
+            while rows and rows[0][0] < oldest:
+                rows.popleft()
+
+
+def write_incident(path: str | Path, incident: Incident) -> Path:
+    """Writes a capsule whole or not at all; an existing file is never replaced.
+
+    Raises:
+        IncidentError: the folder cannot be written or the disk is full.
+    """
+    target = Path(path)
+    temporary = target.with_name(f".{target.name}.part")
+    try:
+        with h5py.File(temporary, "w", libver="earliest") as file:
+            _fill(file, incident)
+        with open(temporary, "rb") as handle:
+            os.fsync(handle.fileno())
+        os.link(temporary, target)
+    except OSError as error:
+        raise IncidentError(f"cannot write the incident {target}: {error}") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+    return target
+
+
+def read_incident(path: str | Path) -> Incident:
+    """Reads a capsule.
+
+    Raises:
+        IncidentError: the file is missing, unreadable or not an incident.
+    """
+    try:
+        with h5py.File(path, "r") as file:
+            if file.attrs.get("kind") != KIND:
+                raise IncidentError(f"{path} is not an incident file")
+            ends = [0, *file["frames/end"][:].tolist()]
+            encoded = file["frames/jpeg"][:].tobytes()
+            return Incident(
+                reason=str(file.attrs["reason"]),
+                time=float(file.attrs["time"]),
+                jpegs=tuple(encoded[a:b] for a, b in itertools.pairwise(ends)),
+                frame_stamps=file["frames/stamp"][:],
+                frame_received=file["frames/received"][:],
+                chunks=file["chunks/velocities"][:],
+                chunk_stamps=file["chunks/stamp"][:],
+                chunk_received=file["chunks/received"][:],
+                axes=tuple(json.loads(file.attrs["axes"])),
+                action_period=float(file.attrs["action_period"]),
+                commands=file["commands"][:],
+                odometry=file["odometry"][:],
+                events=tuple((float(t), str(s)) for t, s in json.loads(file.attrs["events"])),
+                feature_stamps=file["features/stamp"][:],
+                features=file["features/vector"][:],
+                attributes=json.loads(file.attrs["attributes"]),
+            )
+    except FileNotFoundError:
+        raise IncidentError(f"there is no incident file {path}") from None
+    except (OSError, KeyError, ValueError) as error:
+        if isinstance(error, IncidentError):
+            raise
+        raise IncidentError(f"{path} is not a readable incident file: {error}") from error
+
+
+def is_incident(path: str | Path) -> bool:
+    """Whether the file is an incident capsule (False for anything unreadable)."""
+    try:
+        with h5py.File(path, "r") as file:
+            return file.attrs.get("kind") == KIND
+    except OSError:
+        return False
+
+
+def _fill(file: h5py.File, incident: Incident) -> None:
+    file.attrs["kind"] = KIND
+    file.attrs["schema_version"] = 1
+    file.attrs["reason"] = incident.reason
+    file.attrs["time"] = incident.time
+    file.attrs["axes"] = json.dumps(list(incident.axes))
+    file.attrs["action_period"] = incident.action_period
+    file.attrs["events"] = json.dumps(incident.events, ensure_ascii=False)
+    file.attrs["attributes"] = json.dumps(dict(incident.attributes), ensure_ascii=False)
+    ends = np.cumsum([len(jpeg) for jpeg in incident.jpegs], dtype=np.int64)
+    file["frames/jpeg"] = np.frombuffer(b"".join(incident.jpegs), np.uint8)
+    file["frames/end"] = ends
+    file["frames/stamp"] = incident.frame_stamps
+    file["frames/received"] = incident.frame_received
+    file["chunks/velocities"] = incident.chunks
+    file["chunks/stamp"] = incident.chunk_stamps
+    file["chunks/received"] = incident.chunk_received
+    file["commands"] = incident.commands
+    file["odometry"] = incident.odometry
+    file["features/stamp"] = incident.feature_stamps
+    file["features/vector"] = incident.features
+
+
+def _column(rows: Any, index: int) -> np.ndarray:
+    return np.array([row[index] for row in rows], np.float64)

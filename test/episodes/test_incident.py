@@ -1,0 +1,129 @@
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from mobile_vla_ros.episodes.incident import (
+    IncidentError,
+    IncidentRing,
+    is_incident,
+    read_incident,
+    write_incident,
+)
+
+
+def filled(seconds: float = 30.0, trigger: float | None = 20.0):
+    ring = IncidentRing(before=10.0, after=5.0)
+    ring.axes, ring.action_period = ("linear.x", "angular.z"), 0.4
+    ring.attributes = {"instruction": "왼쪽으로"}
+    done = None
+    for step in range(round(seconds * 10)):
+        now = step / 10
+        ring.add_frame(now - 0.05, now, bytes([step % 256]) * (step % 7 + 1))
+        ring.add_chunk(now - 0.05, now, np.full((10, 2), now))
+        ring.add_command(now, 0.1, 0.0, now)
+        ring.add_odometry(now, now, 0, 0, 0.1, 0, 0)
+        ring.add_feature(now - 0.05, now, np.full(8, now))
+        if trigger is not None and step == round(trigger * 10):
+            assert ring.trigger("stopped: camera silent", now)
+        if step == 230 and trigger is not None:
+            assert not ring.trigger("mark", now)
+        done = done or ring.poll(now)
+    return ring, done
+
+
+def test_a_capsule_has_ten_seconds_before_and_five_after() -> None:
+    _, incident = filled()
+    assert incident is not None
+    assert incident.frame_received[0] == pytest.approx(10.0)
+    assert incident.frame_received[-1] == pytest.approx(25.0)
+    assert len(incident.jpegs) == len(incident.chunks) == len(incident.commands) == 151
+    assert incident.chunks.shape == (151, 10, 2)
+    assert incident.features.shape == (151, 8)
+
+
+def test_a_second_trigger_joins_the_capture_as_an_event() -> None:
+    _, incident = filled()
+    assert incident is not None
+    assert incident.reason == "stopped: camera silent"
+    assert [text for _, text in incident.events] == ["stopped: camera silent", "mark"]
+
+
+def test_without_a_trigger_nothing_is_handed_out_and_memory_stays() -> None:
+    ring, incident = filled(seconds=60, trigger=None)
+    assert incident is None
+    assert len(ring._frames) <= 101
+
+
+def test_frames_are_dropped_beyond_the_memory_limit() -> None:
+    ring = IncidentRing(most_bytes=1000)
+    for step in range(50):
+        ring.add_frame(step * 0.01, step * 0.01, b"x" * 100)
+    ring.trigger("mark", 0.5)
+    incident = ring.poll(1.0, finish=True)
+    assert incident is not None
+    assert len(incident.jpegs) == 10
+
+
+def test_a_capsule_survives_its_file(tmp_path) -> None:
+    _, incident = filled()
+    assert incident is not None
+    path = write_incident(tmp_path / "incident.h5", incident)
+    again = read_incident(path)
+    for name, value in vars(incident).items():
+        if isinstance(value, np.ndarray):
+            np.testing.assert_array_equal(value, getattr(again, name))
+        else:
+            assert value == getattr(again, name), name
+    assert is_incident(path)
+    assert [file.name for file in tmp_path.iterdir()] == ["incident.h5"]
+
+
+def test_an_empty_ring_still_gives_a_capsule(tmp_path) -> None:
+    ring = IncidentRing()
+    ring.trigger("mark", 1.0)
+    incident = ring.poll(1.0, finish=True)
+    assert incident is not None
+    again = read_incident(write_incident(tmp_path / "i.h5", incident))
+    assert (again.jpegs, len(again.chunks), again.reason) == ((), 0, "mark")
+
+
+def test_an_existing_file_is_never_replaced(tmp_path) -> None:
+    _, incident = filled()
+    assert incident is not None
+    path = tmp_path / "incident.h5"
+    path.write_text("precious")
+    with pytest.raises(IncidentError, match="cannot write"):
+        write_incident(path, incident)
+    assert path.read_text() == "precious"
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.mark.parametrize("content", [None, b"", b"not hdf5"])
+def test_a_foreign_file_is_one_sentence(tmp_path, content) -> None:
+    path = tmp_path / "x.h5"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(IncidentError, match="incident file"):
+        read_incident(path)
+    assert not is_incident(path)
+
+
+def test_a_full_disk_leaves_nothing_half_written(tmp_path) -> None:
+    program = f"""
+import resource, signal, numpy as np
+from mobile_vla_ros.episodes.incident import IncidentError, IncidentRing, write_incident
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+ring = IncidentRing()
+ring.add_frame(0.0, 0.0, b"x" * 200000)
+ring.trigger("mark", 0.0)
+resource.setrlimit(resource.RLIMIT_FSIZE, (65536, 65536))
+try:
+    write_incident({str(tmp_path / "i.h5")!r}, ring.poll(0.0, finish=True))
+except IncidentError as error:
+    print(error)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.stdout.startswith("cannot write the incident"), done.stderr
+    assert list(tmp_path.iterdir()) == []
