@@ -1,0 +1,291 @@
+"""A camera, a file or a GStreamer pipeline -> `image`: whatever OpenCV opens.
+
+python -m mobile_vla_ros.nodes.camera_node --ros-args -p source:=/dev/v4l/by-id/...-index0
+"""
+
+from __future__ import annotations
+
+import array
+import sys
+import threading
+import time
+from collections.abc import Callable
+
+import cv2
+import numpy as np
+import rclpy
+from rclpy.duration import Duration
+from rclpy.node import Node
+from sensor_msgs.msg import Image
+
+from mobile_vla_ros.errors import InputError
+from mobile_vla_ros.nodes.parameters import Declared, declare, misspelt
+from mobile_vla_ros.nodes.qos import queued
+from mobile_vla_ros.nodes.stop_signal import StopSignal, init_without_signals
+
+PARAMETERS = (
+    Declared(
+        "source",
+        "0",
+        "what to open: a device number, a device (/dev/v4l/by-id/... keeps its name when others"
+        " are plugged in), a video file, an image pattern (frame_%03d.png), or a GStreamer"
+        " pipeline (anything with a '!')",
+    ),
+    Declared("width", 1280, "pixels asked of a device; 0 = as it comes", 0, 16384),
+    Declared("height", 720, "pixels asked of a device; 0 = as it comes", 0, 16384),
+    Declared("rate", 0.0, "frames/s; 0 = the source's own", 0.0, 1000.0),
+    Declared("fourcc", "MJPG", "pixel format asked of a device; '' = as it comes"),
+    Declared("frame_id", "camera", "header.frame_id of the images"),
+    Declared("loop", True, "start a file again at its end; false = end the node there"),
+    Declared("exposure", 0.0, "fixed exposure in the driver's unit; 0 = automatic", 0.0, 1e6),
+    Declared(
+        "exposure_lock",
+        0.0,
+        "hold exposure and white balance as they are this many seconds after opening, so that"
+        " brightness does not swing while driving; 0 = never",
+        0.0,
+        60.0,
+    ),
+    Declared("reopen_period", 1.0, "seconds between attempts after a camera is lost", 0.1, 60.0),
+)
+# The images of a slow reliable subscriber wait here; five of 720p fit in the 32 MB of fastdds.xml.
+QUEUE_DEPTH = 5
+# A driver's timestamp further away from the grab than this is on another clock.
+DRIVER_STAMP_TRUST = 1.0
+V4L2_MANUAL_EXPOSURE = 1.0
+
+
+class CameraError(InputError):
+    """A source that cannot be opened or has gone; the sentence names it."""
+
+
+class Source:
+    """An opened source of frames.
+
+    Args:
+        name: device number, device path, file, image pattern or GStreamer pipeline.
+        width, height, fourcc: asked of a device; zero or '' leaves them alone.
+        exposure: fixed exposure of a device; 0 = automatic.
+
+    Raises:
+        CameraError: OpenCV cannot open it, or it gives no frame.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        width: int = 0,
+        height: int = 0,
+        fourcc: str = "",
+        exposure: float = 0.0,
+    ) -> None:
+        self.name = name
+        self.is_pipeline = "!" in name
+        self.is_device = not self.is_pipeline and (name.isdigit() or name.startswith("/dev/"))
+        self.is_file = not (self.is_pipeline or self.is_device)
+        self._capture = self._open()
+        if self.is_device:
+            self._ask(width, height, fourcc, exposure)
+
+    def _open(self) -> cv2.VideoCapture:
+        if self.is_pipeline:
+            if not cv2.videoio_registry.hasBackend(cv2.CAP_GSTREAMER):
+                raise CameraError(
+                    f"source '{self.name}' is a GStreamer pipeline, which this OpenCV is built"
+                    " without: use apt's python3-opencv"
+                )
+            capture = cv2.VideoCapture(self.name, cv2.CAP_GSTREAMER)
+        elif self.is_device:
+            device = int(self.name) if self.name.isdigit() else self.name
+            capture = cv2.VideoCapture(device, cv2.CAP_V4L2)
+        else:
+            capture = cv2.VideoCapture(self.name)
+        if not capture.isOpened():
+            capture.release()
+            hint = "look at 'ls -l /dev/v4l/by-id' and whether another program holds it"
+            raise CameraError(
+                f"camera source '{self.name}' cannot be opened: "
+                + (hint if self.is_device else "no such file, or no format that OpenCV reads")
+            )
+        return capture
+
+    def _ask(self, width: int, height: int, fourcc: str, exposure: float) -> None:
+        # One buffer: an old frame is of no use to whoever drives.
+        self._capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)
+        if fourcc:
+            self._capture.set(cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*fourcc))
+        if width and height:
+            self._capture.set(cv2.CAP_PROP_FRAME_WIDTH, width)
+            self._capture.set(cv2.CAP_PROP_FRAME_HEIGHT, height)
+        if exposure:
+            self._capture.set(cv2.CAP_PROP_AUTO_EXPOSURE, V4L2_MANUAL_EXPOSURE)
+            self._capture.set(cv2.CAP_PROP_EXPOSURE, exposure)
+
+    @property
+    def rate(self) -> float:
+        """Frames/s as the source says; 0 when it does not."""
+        rate = self._capture.get(cv2.CAP_PROP_FPS)
+        return rate if np.isfinite(rate) and 0 < rate < 1000 else 0.0
+
+    def read(self) -> np.ndarray | None:
+        """The next frame, uint8 [H,W,3] BGR; None at the end or when the device is gone."""
+        good, frame = self._capture.read()
+        return frame if good and frame is not None and frame.size else None
+
+    def age(self) -> float:
+        """Seconds since the driver captured the frame just read; 0 when it does not say.
+
+        V4L2 drivers stamp buffers on the monotonic clock, and OpenCV hands that on as the
+        position in milliseconds. Other sources' positions are not capture times.
+        """
+        if not self.is_device:
+            return 0.0
+        age = time.monotonic() - self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
+        return age if 0.0 <= age < DRIVER_STAMP_TRUST else 0.0
+
+    def hold_exposure(self) -> None:
+        """Keeps the exposure and white balance that the automatics have settled on."""
+        exposure = self._capture.get(cv2.CAP_PROP_EXPOSURE)
+        temperature = self._capture.get(cv2.CAP_PROP_WB_TEMPERATURE)
+        self._capture.set(cv2.CAP_PROP_AUTO_EXPOSURE, V4L2_MANUAL_EXPOSURE)
+        self._capture.set(cv2.CAP_PROP_EXPOSURE, exposure)
+        self._capture.set(cv2.CAP_PROP_AUTO_WB, 0)
+        self._capture.set(cv2.CAP_PROP_WB_TEMPERATURE, temperature)
+
+    def close(self) -> None:
+        self._capture.release()
+
+
+class CameraNode(Node):
+    """Publishes what a source shows on `image`, reliable."""
+
+    def __init__(self, **options) -> None:
+        super().__init__("camera", **options)
+        self._settings = declare(self, PARAMETERS)
+        for name in misspelt(self):
+            self.get_logger().warning(f"there is no parameter '{name}'")
+        if self._settings["fourcc"] and len(self._settings["fourcc"]) != 4:
+            raise CameraError(f"fourcc is '{self._settings['fourcc']}': it needs four letters")
+        self._source = self._open()
+        self._publisher = self.create_publisher(Image, "image", queued(QUEUE_DEPTH))
+        self._stopping = threading.Event()
+        self._frames = 0
+        self._failure = ""
+        self._thread = threading.Thread(target=self._run, name="camera", daemon=True)
+
+    def run(self, stop: StopSignal) -> int:
+        """Publishes until told to stop, or until a file without `loop` is over.
+
+        Returns:
+            exit status: 1 when the source gave not a single frame.
+        """
+        self._thread.start()
+        while not stop.is_set() and self._thread.is_alive():
+            rclpy.spin_once(self, timeout_sec=0.1)
+        self._stopping.set()
+        self._thread.join(2.0)
+        if self._failure:
+            self.get_logger().error(self._failure)
+        return 1 if self._failure else 0
+
+    def _open(self) -> Source:
+        settings = self._settings
+        source = Source(
+            settings["source"],
+            settings["width"],
+            settings["height"],
+            settings["fourcc"],
+            settings["exposure"],
+        )
+        self._opened = time.monotonic()
+        self._held = not (settings["exposure_lock"] and source.is_device)
+        return source
+
+    def _run(self) -> None:
+        pace = _pace(self._settings["rate"] or (self._source.rate if self._source.is_file else 0))
+        published = 0
+        while not self._stopping.is_set():
+            frame = self._source.read()
+            age = self._source.age()
+            if frame is None:
+                if self._source.is_file and not (self._settings["loop"] and published):
+                    if not self._frames:
+                        self._failure = f"camera source '{self._source.name}' holds no frame"
+                    return
+                published = 0
+                self._reopen()
+                continue
+            self._hold_exposure_when_due()
+            self._publish(frame, age)
+            published += 1
+            self._frames += 1
+            self._stopping.wait(pace(time.monotonic()))
+
+    def _hold_exposure_when_due(self) -> None:
+        lock = self._settings["exposure_lock"]
+        if not self._held and time.monotonic() - self._opened >= lock:
+            self._source.hold_exposure()
+            self._held = True
+            self.get_logger().info("exposure and white balance are held from now on")
+
+    def _reopen(self) -> None:
+        """Opens the source again: at once for a file, until it is back for a camera."""
+        lost = not self._source.is_file
+        self._source.close()
+        if lost:
+            self.get_logger().error(f"camera '{self._source.name}' is lost: trying to reopen it")
+        while not self._stopping.is_set():
+            try:
+                self._source = self._open()
+            except CameraError as error:
+                self.get_logger().warning(str(error), throttle_duration_sec=10.0)
+                self._stopping.wait(self._settings["reopen_period"])
+                continue
+            if lost:
+                self.get_logger().info(f"camera '{self._source.name}' is back")
+            return
+
+    def _publish(self, frame: np.ndarray, age: float) -> None:
+        stamp = self.get_clock().now() - Duration(seconds=age)
+        height, width = frame.shape[:2]
+        message = Image(height=height, width=width, step=width * 3, encoding="bgr8")
+        message.header.stamp = stamp.to_msg()
+        message.header.frame_id = self._settings["frame_id"]
+        pixels = array.array("B")
+        pixels.frombytes(memoryview(np.ascontiguousarray(frame)).cast("B"))
+        message.data = pixels
+        self._publisher.publish(message)
+
+
+def _pace(rate: float) -> Callable[[float], float]:
+    """How long to wait before the next frame, at `rate` frames/s; 0 = not at all."""
+    due: list[float] = []
+
+    def wait(now: float) -> float:
+        if rate <= 0:
+            return 0.0
+        # After a stall, frames do not hurry to make up for it.
+        due[:] = [max(due[0] + 1 / rate, now)] if due else [now + 1 / rate]
+        return due[0] - now
+
+    return wait
+
+
+def main(args: list[str] | None = None) -> int:
+    init_without_signals(args)
+    stop = StopSignal()
+    try:
+        node = CameraNode()
+    except InputError as error:
+        print(f"camera: {error}", file=sys.stderr)
+        rclpy.try_shutdown()
+        return 1
+    try:
+        return node.run(stop)
+    finally:
+        node.destroy_node()
+        rclpy.try_shutdown()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,62 @@
+"""What the node says of itself once a second: each value as it is now and at its worst."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+
+import numpy as np
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+
+# Enough for the percentiles of a minute at 10 frames/s.
+SAMPLES = 600
+
+
+class Worst:
+    """A quantity: its last value, and the largest since somebody last asked."""
+
+    def __init__(self) -> None:
+        self.now = math.nan
+        self._worst = math.nan
+
+    def see(self, value: float) -> None:
+        self.now = value
+        if not self._worst >= value:
+            self._worst = value
+
+    def take(self) -> tuple[float, float]:
+        """(last value, worst since the last `take`); NaN where there was none."""
+        worst, self._worst = self._worst, math.nan
+        return self.now, worst
+
+
+class Percentiles:
+    """The latest `SAMPLES` durations of something, for its median and its tail."""
+
+    def __init__(self) -> None:
+        self._samples: deque[float] = deque(maxlen=SAMPLES)
+
+    def see(self, seconds: float) -> None:
+        self._samples.append(seconds)
+
+    def at(self, *percents: float) -> list[float]:
+        """Percentiles in seconds; NaN when nothing was seen."""
+        samples = list(self._samples)
+        return list(np.percentile(samples, percents)) if samples else [math.nan] * len(percents)
+
+
+def status_message(
+    stamp, name: str, level: bytes, summary: str, values: dict[str, object]
+) -> DiagnosticArray:
+    """One status with its values as texts; numbers with four digits."""
+    pairs = [KeyValue(key=key, value=_text(value)) for key, value in values.items()]
+    status = DiagnosticStatus(name=name, level=level, message=summary, values=pairs)
+    message = DiagnosticArray(status=[status])
+    message.header.stamp = stamp
+    return message
+
+
+def _text(value: object) -> str:
+    if isinstance(value, float):
+        return "" if math.isnan(value) else f"{value:.4f}"
+    return str(value)

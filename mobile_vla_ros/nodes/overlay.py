@@ -1,0 +1,81 @@
+"""What the robot sees and intends, drawn into one small picture."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from mobile_vla_ros.control import ActionChunk, integrate
+
+WIDTH = 640
+# A pinhole view that fits most robots' cameras well enough to show left from right.
+CAMERA_HEIGHT = 0.3
+FIELD_OF_VIEW = 1.2
+NEAREST = 0.15
+_PATH = (0, 158, 115)
+_BAD = (213, 94, 0)
+_INK = (255, 255, 255)
+
+
+def draw_overlay(
+    image: np.ndarray,
+    chunk: ActionChunk | None,
+    state: str,
+    instruction: str,
+    command: str,
+) -> np.ndarray:
+    """Draws the planned path on the ground, the state, the instruction and the command.
+
+    Args:
+        image: uint8 [H,W,3] RGB.
+        chunk: the newest one, or None.
+        state: as on `~/state`.
+        instruction: what the policy was told.
+        command: the velocities just commanded, as text.
+
+    Returns:
+        uint8 [h,640,3] RGB.
+    """
+    height = max(1, round(image.shape[0] * WIDTH / image.shape[1]))
+    picture = cv2.resize(image, (WIDTH, height), interpolation=cv2.INTER_AREA)
+    colour = _PATH if state == "driving" else _BAD
+    if chunk is not None and np.isfinite(chunk.velocities).all():
+        ground = integrate(chunk.velocities, chunk.axes, chunk.action_period)[:, :2]
+        points = _on_picture(ground, WIDTH, height)
+        if len(points) > 1:
+            cv2.polylines(picture, [points], False, colour, 4, cv2.LINE_AA)
+    _write(picture, state, 24, colour)
+    _write(picture, instruction, 48, _INK)
+    _write(picture, command, height - 12, _INK)
+    return picture
+
+
+def encode_overlay(picture: np.ndarray) -> bytes:
+    """uint8 [h,w,3] RGB -> JPEG."""
+    return cv2.imencode(".jpg", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))[1].tobytes()
+
+
+def _on_picture(ground: np.ndarray, width: int, height: int) -> np.ndarray:
+    """Ground points [n,2] (m, x forward, y left) -> pixels int32 [m,1,2], those in front."""
+    focal = width / 2 / np.tan(FIELD_OF_VIEW / 2)
+    ahead = ground[ground[:, 0] + NEAREST > NEAREST / 2]
+    depth = ahead[:, 0] + NEAREST
+    across = width / 2 - focal * ahead[:, 1] / depth
+    down = height / 2 + focal * CAMERA_HEIGHT / depth
+    pixels = np.stack([across, down], axis=1).clip(-4 * width, 4 * width)
+    return pixels.round().astype(np.int32)[:, None]
+
+
+def _write(picture: np.ndarray, text: str, baseline: int, colour: tuple[int, int, int]) -> None:
+    text = text.encode("ascii", "replace").decode()[:70]
+    for shade, thickness in (((0, 0, 0), 3), (colour, 1)):
+        cv2.putText(
+            picture,
+            text,
+            (8, baseline),
+            cv2.FONT_HERSHEY_SIMPLEX,
+            0.55,
+            shade,
+            thickness,
+            cv2.LINE_AA,
+        )
