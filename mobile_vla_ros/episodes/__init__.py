@@ -1,0 +1,11 @@
+"""Episodes on disk: written so that nothing is lost, read whatever wrote them."""
+
+from mobile_vla_ros.episodes.names import (
+    episode_name,
+    find_episodes,
+    parse_scenario,
+    unique_path,
+)
+from mobile_vla_ros.episodes.reader import Episode, open_episode
+from mobile_vla_ros.episodes.schema import EpisodeError
+from mobile_vla_ros.episodes.writer import EpisodeWriter
