@@ -1,0 +1,110 @@
+"""Low-rank adapters: what a checkpoint carries, and merging it into the base weight with peft."""
+
+from __future__ import annotations
+
+import copy
+import importlib.util
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from mobile_vla_ros.policy.errors import CheckpointError
+from mobile_vla_ros.policy.quiet import import_torchao
+
+
+@dataclass(frozen=True)
+class Adapters:
+    """The LoRA adapters of a checkpoint.
+
+    Attributes:
+        ranks: module name (``text_model.model.layers.0.self_attn.k_proj``) -> rank.
+        alpha: the scale is ``alpha / rank``.
+        rank_stabilised: the scale is ``alpha / sqrt(rank)`` instead.
+    """
+
+    ranks: Mapping[str, int]
+    alpha: float
+    rank_stabilised: bool = False
+
+    @property
+    def rank(self) -> int:
+        """The highest rank (usually the only one)."""
+        return max(self.ranks.values())
+
+
+def read_adapters(
+    ranks: Mapping[str, int], run: Mapping[str, Any], name: str, alpha: float | None = None
+) -> Adapters | None:
+    """Joins the ranks found in the keys with the alpha the run file names; None without adapters.
+
+    Raises:
+        CheckpointError: the run file does not say alpha, or says a rank that no adapter has.
+    """
+    if not ranks:
+        return None
+    setup = run.get("train_setup") or {}
+    said = setup.get("lora_alpha", alpha) if isinstance(setup, Mapping) else alpha
+    if isinstance(said, bool) or not isinstance(said, (int, float)) or said <= 0:
+        raise CheckpointError(
+            f"the checkpoint carries LoRA adapters but {name} does not say train_setup.lora_alpha, "
+            "without which their scale is unknown"
+        )
+    rank = setup.get("lora_r") if isinstance(setup, Mapping) else None
+    if rank is not None and rank not in ranks.values():
+        raise CheckpointError(
+            f"{name} disagrees with the weights: it says train_setup.lora_r {rank}, the adapters "
+            f"have rank {max(ranks.values())}"
+        )
+    stabilised = bool(setup.get("use_rslora", False)) if isinstance(setup, Mapping) else False
+    return Adapters(dict(ranks), float(said), stabilised)
+
+
+def merge(layer: nn.Module, base: Tensor, down: Tensor, up: Tensor, adapters: Adapters) -> Tensor:
+    """The weight with its adapter merged in: base + scale * up @ down, in float32, by peft.
+
+    Args:
+        layer: the layer the weight belongs to; only its kind and sizes are used.
+        base: the base weight.
+        down: ``lora_A``, [rank, in].
+        up: ``lora_B``, [out, rank].
+        adapters: scale and kind.
+
+    Returns:
+        float32, shaped like ``base``.
+    """
+    _import_torchao_quietly()
+    from peft import LoraConfig, inject_adapter_in_model
+
+    # One layer at a time, so that a single weight is ever held in float32.
+    single = copy.deepcopy(layer)
+    single.weight = nn.Parameter(base.to(torch.float32, copy=True), requires_grad=False)
+    holder = nn.ModuleDict({"layer": single})
+    is_table = isinstance(layer, nn.Embedding)
+    rank = down.shape[0]
+    config = LoraConfig(
+        r=rank,
+        lora_alpha=adapters.alpha,  # type: ignore[arg-type]
+        use_rslora=adapters.rank_stabilised,
+        target_modules=["layer"],
+        lora_dropout=0.0,
+        init_lora_weights=False,
+    )
+    inject_adapter_in_model(config, holder)
+    wrapped: Any = holder["layer"]
+    if is_table:
+        wrapped.lora_embedding_A["default"].data = down.float()
+        wrapped.lora_embedding_B["default"].data = up.float()
+    else:
+        wrapped.lora_A["default"].weight.data = down.float()
+        wrapped.lora_B["default"].weight.data = up.float()
+    wrapped.merge()
+    return wrapped.get_base_layer().weight.data
+
+
+def _import_torchao_quietly() -> None:
+    # peft works without torchao, but imports it where it is installed.
+    if importlib.util.find_spec("torchao") is not None:
+        import_torchao("torchao.quantization")

@@ -1,0 +1,222 @@
+"""Opening a checkpoint of any kind: its names, its run file, its origin. No weights are read."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mobile_vla_ros.policy import tensors
+from mobile_vla_ros.policy.config import read_run_file
+from mobile_vla_ros.policy.errors import CheckpointError
+from mobile_vla_ros.policy.keys import SortedKeys, sort_keys
+from mobile_vla_ros.policy.pickles import open_pickle, plain
+from mobile_vla_ros.policy.provenance import Provenance
+from mobile_vla_ros.policy.tensors import StoredTensor
+
+STATISTICS_FILE = "feature_statistics.safetensors"
+WEIGHT_FILES = ("*.ckpt", "*.pt", "*.pth")
+
+
+@dataclass
+class Checkpoint:
+    """An opened checkpoint.
+
+    Attributes:
+        path: the file or directory.
+        kind: ``robovlms``, ``lightning``, ``converted`` or ``kosmos2``.
+        stored: its tensors, unread.
+        keys: what their names mean.
+        run: the run file inside it, or None.
+        extra: the ``mobile_vla`` entry: axes, periods, training files, the converted backbone.
+        provenance: its origin.
+    """
+
+    path: Path
+    kind: str
+    stored: Mapping[str, StoredTensor]
+    keys: SortedKeys
+    run: dict[str, Any] | None
+    extra: dict[str, Any]
+    provenance: Provenance
+    details: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def directory(self) -> Path:
+        """Where its sibling files are."""
+        return self.path if self.path.is_dir() else self.path.parent
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        """Shape of a weight by its canonical name."""
+        return self.stored[self.keys.weights[name]].shape
+
+    def head_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Shapes of the head's weights, without ``act_head.``."""
+        return {
+            name.removeprefix("act_head."): self.shape(name)
+            for name in self.keys.weights
+            if name.startswith("act_head.")
+        }
+
+
+def open_checkpoint(path: str | Path) -> Checkpoint:
+    """Opens a RoboVLMs ``.pt``, a Lightning ``.ckpt``, a converted or a Kosmos-2 directory.
+
+    Raises:
+        CheckpointError: there is nothing, or it is none of these.
+    """
+    path = Path(path).expanduser()
+    try:
+        if path.is_dir():
+            return _open_directory(path)
+        if not path.exists():
+            raise CheckpointError(f"there is no checkpoint {path}")
+        if path.suffix == ".safetensors":
+            raise CheckpointError(f"{path} is only the weights; give its directory {path.parent}")
+        return _open_file(path)
+    except PermissionError as error:
+        raise CheckpointError(
+            f"cannot read {error.filename or path}: permission denied"
+        ) from error
+    except OSError as error:
+        raise CheckpointError(f"cannot read {path}: {error.strerror or error}") from error
+
+
+def _open_file(path: Path) -> Checkpoint:
+    content = open_pickle(path)
+    state = content.get("state_dict", content.get("model_state_dict"))
+    if not isinstance(state, Mapping) or not state:
+        found = ", ".join(str(key) for key in list(content)[:4]) or "nothing"
+        raise CheckpointError(
+            f"{path} is not a policy checkpoint: it has neither state_dict nor model_state_dict, "
+            f"but {found}"
+        )
+    stored = tensors.from_state(state, str(path))
+    extra = content.get("mobile_vla")
+    extra = dict(extra) if isinstance(extra, Mapping) else {}
+    kind = "lightning" if "pytorch-lightning_version" in content else "robovlms"
+    provenance = Provenance(source=path, kind=kind, weights=path)
+    statistics = extra.pop("feature_statistics", None)
+    if isinstance(statistics, Mapping):
+        _remember_statistics(provenance, statistics)
+    return _checkpoint(
+        path,
+        kind,
+        stored,
+        root="",
+        run=_run_inside(content.get("hyper_parameters")),
+        extra=plain(extra),
+        provenance=provenance,
+        details={
+            key: content[key]
+            for key in ("epoch", "global_step")
+            if isinstance(content.get(key), int)
+        },
+    )
+
+
+def _open_directory(path: Path) -> Checkpoint:
+    file = path / "config.json"
+    if not file.is_file():
+        candidates = sorted(item for pattern in WEIGHT_FILES for item in path.glob(pattern))
+        if candidates:
+            raise CheckpointError(f"{path} is a directory; give the checkpoint {candidates[0]}")
+        raise CheckpointError(f"{path} is not a checkpoint directory: it has no config.json")
+    values = read_run_file(file)
+    if values.get("model_type") == "kosmos-2":
+        provenance = Provenance(source=path, kind="kosmos2", weights=_weights_file(path))
+        return _checkpoint(
+            path,
+            "kosmos2",
+            tensors.from_directory(path),
+            root="backbone.",
+            run={},
+            extra={},
+            provenance=provenance,
+        )
+    extra = values.get("mobile_vla")
+    if isinstance(extra, Mapping) and isinstance(extra.get("backbone"), Mapping):
+        provenance = Provenance(
+            source=path,
+            kind="converted",
+            weights=_weights_file(path),
+            recorded=dict(extra.get("source") or {}),
+        )
+        if (path / STATISTICS_FILE).is_file():
+            held = tensors.from_safetensors(path / STATISTICS_FILE)
+            _remember_statistics(
+                provenance, {name: tensor.read() for name, tensor in held.items()}
+            )
+        return _checkpoint(
+            path,
+            "converted",
+            tensors.from_directory(path),
+            root="",
+            run={key: value for key, value in values.items() if key != "mobile_vla"},
+            extra=dict(extra),
+            provenance=provenance,
+        )
+    candidates = sorted(item for pattern in WEIGHT_FILES for item in path.glob(pattern))
+    hint = f"; give the checkpoint {candidates[0]}" if candidates else ""
+    raise CheckpointError(
+        f"{path} is neither a Kosmos-2 directory nor one that `mobile_vla convert` wrote{hint}"
+    )
+
+
+def _checkpoint(
+    path: Path,
+    kind: str,
+    stored: dict[str, StoredTensor],
+    *,
+    root: str,
+    run: dict[str, Any] | None,
+    extra: dict[str, Any],
+    provenance: Provenance,
+    details: dict[str, Any] | None = None,
+) -> Checkpoint:
+    keys = sort_keys(stored, str(path), root=root)
+    if not any(name.startswith("backbone.") for name in keys.weights):
+        first = ", ".join(list(stored)[:3])
+        raise CheckpointError(
+            f"{path} is not a policy checkpoint: no weight of a Kosmos-2 backbone is in it (it "
+            f"has {first})"
+        )
+    for key in ("training_files", "validation_files"):
+        files = extra.get(key)
+        if isinstance(files, Mapping):
+            setattr(provenance, key, {str(name): str(digest) for name, digest in files.items()})
+    return Checkpoint(path, kind, stored, keys, run, extra, provenance, details or {})
+
+
+def _weights_file(path: Path) -> Path:
+    for name in ("model.safetensors", "pytorch_model.bin"):
+        if (path / name).is_file():
+            return path / name
+    return path / "config.json"
+
+
+def _run_inside(parameters: Any) -> dict[str, Any] | None:
+    """The run file inside ``hyper_parameters``, wherever the trainer put it; None if it is not."""
+    values = plain(parameters)
+    if isinstance(values, str):
+        try:
+            values = json.loads(values)
+        except json.JSONDecodeError:
+            return None
+    if not isinstance(values, dict):
+        return None
+    if "act_head" in values:
+        return values
+    for key in ("configs", "config", "cfg", "variant"):
+        if isinstance(values.get(key), dict) and "act_head" in values[key]:
+            return values[key]
+    return None
+
+
+def _remember_statistics(provenance: Provenance, statistics: Mapping[str, Any]) -> None:
+    mean, std = statistics.get("mean"), statistics.get("std")
+    if hasattr(mean, "float") and hasattr(std, "float"):
+        provenance.feature_mean = mean.float().numpy()
+        provenance.feature_std = std.float().numpy()

@@ -1,0 +1,367 @@
+"""The policy as its users see it: images and an instruction in, features and velocities out."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mobile_vla_ros.policy import preprocess
+from mobile_vla_ros.policy.config import PolicyConfig
+from mobile_vla_ros.policy.errors import PolicyError
+from mobile_vla_ros.policy.frame_pass import AttentionMaps, Prompt
+from mobile_vla_ros.policy.heads import RecurrentHead
+from mobile_vla_ros.policy.model import PolicyModel
+from mobile_vla_ros.policy.precision import Precision
+from mobile_vla_ros.policy.prompt import PromptReader
+from mobile_vla_ros.policy.provenance import Provenance
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mobile_vla_ros.policy.adapters import Adapters
+    from mobile_vla_ros.policy.plan import Coverage
+    from mobile_vla_ros.policy.stream import PolicyStream
+
+PROMPTS_KEPT = 16
+BATCH = 8
+
+
+class Policy:
+    """A loaded policy; made by ``load_policy``.
+
+    Attributes:
+        config: what it was trained with.
+        device: where it runs.
+        precision: in which number formats.
+        provenance: where it comes from.
+        coverage: how checkpoint and model matched.
+        adapters: the LoRA adapters that were merged, or None.
+        model: the network itself, for training and analysis.
+    """
+
+    def __init__(
+        self,
+        *,
+        model: PolicyModel,
+        config: PolicyConfig,
+        prompts: PromptReader | None,
+        provenance: Provenance,
+        coverage: Coverage,
+        adapters: Adapters | None,
+        device: torch.device,
+        precision: Precision,
+    ) -> None:
+        self.model = model
+        self.config = config
+        self.provenance = provenance
+        self.coverage = coverage
+        self.adapters = adapters
+        self.device = device
+        self.precision = precision
+        self._reader = prompts
+        self._prompts: OrderedDict[str, Prompt] = OrderedDict()
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """What the backbone computes in."""
+        return self.precision.compute
+
+    @property
+    def width(self) -> int:
+        """D, the width of contexts and features."""
+        return self.model.backbone.text_model.model.embed_tokens.weight.shape[1]
+
+    def preprocess(self, images: np.ndarray | Tensor) -> Tensor:
+        """Turns camera frames into model input.
+
+        Args:
+            images: uint8 [N, H, W, 3] or [H, W, 3], RGB.
+
+        Returns:
+            float32 [N, 3, S, S] on the policy's device.
+
+        Raises:
+            PolicyError: not uint8 RGB images.
+        """
+        return preprocess.preprocess(
+            images,
+            self.config.image_size,
+            self.config.image_mean,
+            self.config.image_std,
+            self.device,
+        )
+
+    def token_ids(self, instruction: str) -> list[int]:
+        """Token ids of the prompt, ``<s>`` first and ``</s>`` last.
+
+        Raises:
+            PolicyError: the instruction is too long, or this is a backbone without a policy.
+        """
+        if self._reader is None:
+            raise PolicyError(
+                f"{self.provenance.source} is a Kosmos-2 backbone without an action head: it has "
+                "image contexts only"
+            )
+        return self._reader.ids(instruction)
+
+    def prepare(self, instruction: str) -> Prompt:
+        """Tokenises and embeds an instruction; done once, then remembered.
+
+        Raises:
+            PolicyError: as ``token_ids``.
+        """
+        prompt = self._prompts.get(instruction)
+        if prompt is None:
+            ids = self.token_ids(instruction)
+            with torch.inference_mode():
+                prompt = self.model.prompt(instruction, ids)
+            self._prompts[instruction] = prompt
+            if len(self._prompts) > PROMPTS_KEPT:
+                self._prompts.popitem(last=False)
+        self._prompts.move_to_end(instruction)
+        return prompt
+
+    def forget_prompts(self) -> None:
+        """Drops remembered prompts; needed after the embeddings or the action token changed."""
+        self._prompts.clear()
+
+    @torch.inference_mode()
+    def encode_images(self, pixel_values: Tensor) -> Tensor:
+        """Encodes frames, without an instruction.
+
+        Args:
+            pixel_values: [N, 3, S, S], preprocessed.
+
+        Returns:
+            The image context, float32 [N, 64, D].
+        """
+        pixels = self._pixels(pixel_values)
+        pieces = [self.model.context(piece).float() for piece in pixels.split(BATCH)]
+        return torch.cat(pieces)
+
+    @torch.inference_mode()
+    def encode_frames(
+        self,
+        pixel_values: Tensor | None,
+        instruction: str,
+        *,
+        context: Tensor | None = None,
+    ) -> Tensor:
+        """Encodes frames as the policy reads them, each on its own.
+
+        Args:
+            pixel_values: [N, 3, S, S], preprocessed; ignored when ``context`` is given.
+            instruction: what the robot shall do.
+            context: an image context [N, 64, D] to use instead of the frames' own (masked or
+                exchanged tokens, for instance).
+
+        Returns:
+            The hidden states at the action token, float32 [N, latent, D].
+
+        Raises:
+            PolicyError: there is no action head, or the instruction is too long.
+        """
+        prompt = self.prepare(instruction)
+        if context is not None:
+            contexts = context.to(self.device).split(BATCH)
+            return torch.cat([self.model.features(piece, prompt).float() for piece in contexts])
+        if pixel_values is None:
+            raise PolicyError("give pixel_values or context")
+        pieces = []
+        for piece in self._pixels(pixel_values).split(BATCH):
+            pieces.append(self.model.features(self.model.context(piece), prompt).float())
+        return torch.cat(pieces)
+
+    @torch.inference_mode()
+    def encode_frames_plainly(
+        self, pixel_values: Tensor, instruction: str, *, logits: bool = False
+    ) -> Tensor:
+        """What ``encode_frames`` gives, through transformers' own forward passes.
+
+        Args:
+            pixel_values: [N, 3, S, S], preprocessed.
+            instruction: what the robot shall do.
+            logits: compute the language-model head as well, as the original code does.
+
+        Returns:
+            float32 [N, latent, D].
+        """
+        ids = self.token_ids(instruction)
+        context = self.model.plain_context(self._pixels(pixel_values))
+        return self.model.plain_features(context, ids, logits=logits).float()
+
+    @torch.inference_mode()
+    def attention(self, pixel_values: Tensor, instruction: str) -> AttentionMaps:
+        """Where each layer looks, computed with explicit softmax.
+
+        Args:
+            pixel_values: [N, 3, S, S], preprocessed.
+            instruction: what the robot shall do.
+
+        Returns:
+            The attention weights of the vision model, of the projection, and of the action
+            token in every text layer (place 0 is ``<s>``, 1 to 64 are the image's).
+        """
+        maps = AttentionMaps()
+        context = self.model.context(self._pixels(pixel_values), maps)
+        self.model.features(context, self.prepare(instruction), maps)
+        return maps
+
+    @torch.inference_mode()
+    def decode(self, features: Tensor) -> Tensor:
+        """Features [B, T, latent, D] to normalised actions, float32 [B, T, chunk, dof].
+
+        The values lie in [-1, 1] (but for a 7-DoF head's gripper, the last one, which has no
+        Tanh).
+
+        Raises:
+            PolicyError: there is no action head, or the shape is another.
+        """
+        head = self.head
+        return head(self._features(features))
+
+    @torch.inference_mode()
+    def latents(self, features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Features [B, T, latent, D] to the LSTM's output and last states.
+
+        Returns:
+            Output [B, T, H], hidden state h_n [layers, B, H], cell state c_n [layers, B, H].
+
+        Raises:
+            PolicyError: as ``decode``.
+        """
+        return self.head.recur(self._features(features))
+
+    @torch.inference_mode()
+    def cells(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """The LSTM's states after every step of the window.
+
+        Returns:
+            Hidden and cell states, both [B, T, layers, H].
+        """
+        rnn = self.head.rnn
+        features = self._features(features).flatten(2)
+        state: tuple[Tensor, Tensor] | None = None
+        hidden, cell = [], []
+        for step in range(features.shape[1]):
+            _, state = rnn(features[:, step : step + 1], state)
+            hidden.append(state[0].transpose(0, 1))
+            cell.append(state[1].transpose(0, 1))
+        return torch.stack(hidden, 1), torch.stack(cell, 1)
+
+    def predict_window(self, images: np.ndarray | Tensor, instruction: str) -> np.ndarray:
+        """The plain way: a window of frames in, the newest frame's chunk out.
+
+        Args:
+            images: uint8 [T, H, W, 3] RGB, oldest first, ``frame_period`` apart;
+                T <= window_size.
+            instruction: what the robot shall do.
+
+        Returns:
+            Velocities float32 [chunk, dof], m/s and rad/s, axes as ``config.action_axes``.
+
+        Raises:
+            PolicyError: this policy cannot drive, or there are no or too many frames.
+        """
+        self.require_driving()
+        frames = preprocess.as_frames(images)
+        if not 1 <= len(frames) <= self.config.window_size:
+            raise PolicyError(
+                f"a window has 1 to {self.config.window_size} frames, not {len(frames)}"
+            )
+        features = self.encode_frames(self.preprocess(frames), instruction)
+        actions = self.decode(features[None])[0, -1]
+        return self.config.unnormalise(actions.cpu().numpy())
+
+    def stream(
+        self,
+        instruction: str,
+        *,
+        frame_period: float | None = None,
+        action_period: float | None = None,
+        action_axes: Sequence[str] | None = None,
+        max_gap: float | None = None,
+    ) -> PolicyStream:
+        """Starts following an instruction frame by frame.
+
+        Args:
+            instruction: what the robot shall do.
+            frame_period: seconds between the frames of the window; by default the policy's.
+            action_period: seconds between the steps of a chunk; by default the policy's.
+            action_axes: names of the outputs; by default the policy's.
+            max_gap: seconds without a frame after which the window starts anew; by default two
+                frame periods.
+
+        Raises:
+            PolicyError: this policy cannot drive, or an argument is out of range.
+        """
+        from mobile_vla_ros.policy.stream import PolicyStream
+
+        return PolicyStream(
+            self,
+            instruction,
+            frame_period=frame_period,
+            action_period=action_period,
+            action_axes=action_axes,
+            max_gap=max_gap,
+        )
+
+    def warm_up(self, instruction: str = "go", image_shape: tuple[int, int] = (720, 1280)) -> None:
+        """Runs the whole path once, so that the first real frame meets no first-call costs."""
+        image = np.random.default_rng(0).integers(0, 256, (*image_shape, 3), dtype=np.uint8)
+        pixels = self.preprocess(image)
+        if self.config.head is None:
+            self.encode_images(pixels)
+            return
+        features = self.encode_frames(pixels, instruction)
+        for length in range(1, self.config.window_size + 1):
+            self.decode(features[None].expand(1, length, -1, -1))
+
+    def require_driving(self) -> None:
+        """Raises PolicyError, with the reason, unless the outputs are velocities of a base."""
+        if self.config.head is None:
+            raise PolicyError(
+                f"{self.provenance.source} has no action head: it gives image contexts and cannot "
+                "drive"
+            )
+        if not self.config.drives:
+            raise PolicyError(
+                f"{self.provenance.source} cannot drive a mobile base: its {self.config.dof}-DoF "
+                f"head ({self.config.head}) puts out arm and gripper motions, not velocities; it "
+                "can be analysed only"
+            )
+
+    @property
+    def head(self) -> RecurrentHead:
+        """The action head.
+
+        Raises:
+            PolicyError: there is none.
+        """
+        if self.model.act_head is None:
+            raise PolicyError(
+                f"{self.provenance.source} has no action head: it gives image contexts only"
+            )
+        return self.model.act_head
+
+    def _pixels(self, pixel_values: Tensor) -> Tensor:
+        size = self.config.image_size
+        if pixel_values.dim() != 4 or tuple(pixel_values.shape[1:]) != (3, size, size):
+            raise PolicyError(
+                f"pixel_values must be [N, 3, {size}, {size}], not {list(pixel_values.shape)}"
+            )
+        if not len(pixel_values):
+            raise PolicyError("pixel_values holds no frame")
+        return pixel_values.to(self.device)
+
+    def _features(self, features: Tensor) -> Tensor:
+        expected = (self.config.latent, self.width)
+        if features.dim() != 4 or tuple(features.shape[2:]) != expected or not features.numel():
+            raise PolicyError(
+                f"features must be [B, T, {expected[0]}, {expected[1]}], not {list(features.shape)}"
+            )
+        return features.to(self.device, torch.float32)

@@ -1,0 +1,111 @@
+"""Following an instruction frame by frame: each frame is encoded once, the window reuses the rest.
+
+This equals encoding the whole window at every frame, because the frames of a window do not
+attend to each other: each is a sequence of its own, and only the LSTM sees time.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mobile_vla_ros.control.chunk import ActionChunk
+from mobile_vla_ros.control.window import FrameWindow
+from mobile_vla_ros.policy.config import check_axes
+from mobile_vla_ros.policy.errors import PolicyError
+
+if TYPE_CHECKING:
+    from mobile_vla_ros.policy.policy import Policy
+
+
+class PolicyStream:
+    """A policy with one instruction and the features of the frames it has seen.
+
+    Attributes:
+        instruction: what it follows.
+        frame_period: seconds between the frames of the window.
+        action_period: seconds between the steps of a chunk.
+        action_axes: names of the outputs.
+    """
+
+    def __init__(
+        self,
+        policy: Policy,
+        instruction: str,
+        *,
+        frame_period: float | None = None,
+        action_period: float | None = None,
+        action_axes: Sequence[str] | None = None,
+        max_gap: float | None = None,
+    ) -> None:
+        policy.require_driving()
+        config = policy.config
+        self.instruction = instruction
+        self.frame_period = _positive(frame_period, config.frame_period, "frame_period")
+        self.action_period = _positive(action_period, config.action_period, "action_period")
+        self.action_axes = (
+            config.action_axes
+            if action_axes is None
+            else check_axes(action_axes, config.dof, "the stream")
+        )
+        gap = 2 * self.frame_period if max_gap is None else max_gap
+        if not gap > 0:
+            raise PolicyError(f"max_gap must be above 0 s, not {gap:g}")
+        self._policy = policy
+        self._window: FrameWindow[Tensor] = FrameWindow(config.window_size, self.frame_period, gap)
+        policy.prepare(instruction)
+
+    def step(self, image: np.ndarray, stamp: float, generation: int = 0) -> ActionChunk:
+        """Encodes one frame and predicts from it and the remembered ones.
+
+        Args:
+            image: uint8 [H, W, 3] RGB.
+            stamp: its capture time, seconds. A repeated stamp replaces that frame; a backward
+                one, or a gap above ``max_gap``, starts the window anew.
+            generation: passed on to the chunk.
+
+        Returns:
+            The chunk that starts at this frame's capture time.
+
+        Raises:
+            PolicyError: not one uint8 RGB image, or a stamp that is no number.
+        """
+        if not math.isfinite(stamp):
+            raise PolicyError(f"a frame's stamp must be a number of seconds, not {stamp}")
+        pixels = self._policy.preprocess(image)
+        if len(pixels) != 1:
+            raise PolicyError(f"a step takes one image, not {len(pixels)}")
+        feature = self._policy.encode_frames(pixels, self.instruction)[0]
+        self._window.add(stamp, feature)
+        return self._chunk(stamp, generation)
+
+    def reset(self) -> None:
+        """Forgets all frames."""
+        self._window.clear()
+
+    def _chunk(self, stamp: float, generation: int) -> ActionChunk:
+        chosen = self._window.select()
+        features = torch.stack([feature for _, feature in chosen])[None]
+        normalised = self._policy.decode(features)[0, -1].cpu().numpy()
+        return ActionChunk(
+            velocities=self._policy.config.unnormalise(normalised),
+            axes=self.action_axes,
+            stamp=stamp,
+            action_period=self.action_period,
+            generation=generation,
+            frames=len(chosen),
+            window_stamps=tuple(stamp for stamp, _ in chosen),
+            normalised=normalised,
+        )
+
+
+def _positive(value: float | None, default: float, name: str) -> float:
+    seconds = default if value is None else float(value)
+    if not 0 < seconds < math.inf:
+        raise PolicyError(f"{name} must be above 0 s, not {seconds:g}")
+    return seconds
