@@ -49,8 +49,8 @@ def read_adapters(
     said = setup.get("lora_alpha", alpha) if isinstance(setup, Mapping) else alpha
     if isinstance(said, bool) or not isinstance(said, (int, float)) or said <= 0:
         raise CheckpointError(
-            f"the checkpoint carries LoRA adapters but {name} does not say train_setup.lora_alpha, "
-            "without which their scale is unknown"
+            f"the checkpoint carries LoRA adapters but {name} does not say "
+            "train_setup.lora_alpha, without which their scale is unknown"
         )
     rank = setup.get("lora_r") if isinstance(setup, Mapping) else None
     if rank is not None and rank not in ranks.values():

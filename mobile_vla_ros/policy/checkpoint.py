@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
 from mobile_vla_ros.policy import tensors
 from mobile_vla_ros.policy.config import read_run_file
 from mobile_vla_ros.policy.errors import CheckpointError
@@ -217,6 +219,6 @@ def _run_inside(parameters: Any) -> dict[str, Any] | None:
 
 def _remember_statistics(provenance: Provenance, statistics: Mapping[str, Any]) -> None:
     mean, std = statistics.get("mean"), statistics.get("std")
-    if hasattr(mean, "float") and hasattr(std, "float"):
+    if isinstance(mean, Tensor) and isinstance(std, Tensor):
         provenance.feature_mean = mean.float().numpy()
         provenance.feature_std = std.float().numpy()

@@ -206,7 +206,7 @@ def policy_config(
         raise CheckpointError(
             f"{name} says image_size {image_size} but the vision model takes {vision_size}"
         )
-    images = {
+    images: dict[str, Any] = {
         "image_size": image_size,
         "image_mean": _channels(
             run.get("image_mean", preprocessor.get("image_mean", CLIP_MEAN)), "image_mean", name

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 
@@ -55,7 +55,7 @@ class AttentionMaps:
     action: list[Tensor] = field(default_factory=list)
 
 
-def image_context(kosmos: nn.Module, pixels: Tensor, maps: AttentionMaps | None = None) -> Tensor:
+def image_context(kosmos: Any, pixels: Tensor, maps: AttentionMaps | None = None) -> Tensor:
     """Pixels [N, 3, S, S] to the image context [N, 64, D].
 
     context = projection(normalize(post_layernorm(vision(pixels)))), as Kosmos-2 defines it.
@@ -88,7 +88,7 @@ def image_context(kosmos: nn.Module, pixels: Tensor, maps: AttentionMaps | None 
 
 
 def prepare_prompt(
-    kosmos: nn.Module,
+    kosmos: Any,
     action_token: Tensor,
     instruction: str,
     ids: list[int],
@@ -120,9 +120,9 @@ def prepare_prompt(
     return Prompt(instruction, tuple(ids), base[None], 1, index, mask)
 
 
-def positions(kosmos: nn.Module, length: int) -> Tensor:
+def positions(kosmos: Any, length: int) -> Tensor:
     """The text model's sinusoidal positions of the first ``length`` places, [length, D]."""
-    text: Any = kosmos.text_model.model
+    text = kosmos.text_model.model
     table = text.embed_positions
     start = table.padding_idx + 1
     if start + length > len(table.weights):
@@ -131,7 +131,7 @@ def positions(kosmos: nn.Module, length: int) -> Tensor:
 
 
 def action_features(
-    kosmos: nn.Module, prompt: Prompt, context: Tensor, maps: AttentionMaps | None = None
+    kosmos: Any, prompt: Prompt, context: Tensor, maps: AttentionMaps | None = None
 ) -> Tensor:
     """Image context [N, 64, D] and a prompt to the features at the action tokens [N, latent, D].
 
@@ -170,7 +170,7 @@ def action_features(
     return text.layer_norm(hidden)
 
 
-def _finish(layer: nn.Module, hidden: Tensor, attended: Tensor) -> Tensor:
+def _finish(layer: Any, hidden: Tensor, attended: Tensor) -> Tensor:
     """The rest of a text layer after its attention: inner norm, output, feed-forward."""
     attention = layer.self_attn
     hidden = hidden + attention.out_proj(attention.inner_attn_ln(attended))
@@ -180,7 +180,7 @@ def _finish(layer: nn.Module, hidden: Tensor, attended: Tensor) -> Tensor:
 
 
 def _attend(
-    attention: nn.Module,
+    attention: Any,
     queries: Tensor,
     sources: Tensor,
     *,
@@ -208,7 +208,7 @@ def _attend(
     return mixed.transpose(1, 2).flatten(2), weights
 
 
-def _action_weights(attention: nn.Module, normed: Tensor, prompt: Prompt) -> Tensor:
+def _action_weights(attention: Any, normed: Tensor, prompt: Prompt) -> Tensor:
     heads = attention.num_heads
     last = normed.index_select(1, prompt.action_index)
     query = attention.q_proj(last).unflatten(-1, (heads, -1)).transpose(1, 2)

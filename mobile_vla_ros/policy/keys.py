@@ -1,4 +1,6 @@
-"""The names of weights in checkpoints, brought to one form: ``backbone.``, ``act_head.``, ``action_token``.
+"""The names of weights in checkpoints, brought to one form.
+
+It is ``backbone.<name>``, ``act_head.<name>`` and ``action_token``.
 
 Checkpoints differ in what stands before a name (``module.`` from data-parallel training,
 ``model.`` from Lightning, both, or nothing) and in what adapters put into it.

@@ -18,7 +18,7 @@ from mobile_vla_ros.policy.heads import HEADS, RecurrentHead
 
 
 class PolicyModel(nn.Module):
-    """``backbone`` (a ``Kosmos2Model``, without language-model head), ``action_token``, ``act_head``.
+    """``backbone`` (a ``Kosmos2Model``: no language-model head), ``action_token``, ``act_head``.
 
     The names of its parameters are those of a RoboVLMs checkpoint without the leading
     ``model.``. Without a head, ``act_head`` and ``action_token`` are None.
@@ -30,9 +30,9 @@ class PolicyModel(nn.Module):
 
     action_token: nn.Parameter | None
 
-    def __init__(self, kosmos: Kosmos2Config, config: PolicyConfig) -> None:
+    def __init__(self, kosmos: Any, config: PolicyConfig) -> None:
         super().__init__()
-        self.backbone = Kosmos2Model(kosmos)
+        self.backbone: Any = Kosmos2Model(kosmos)
         self.act_head: RecurrentHead | None = None
         self.action_token = None
         self.latent = config.latent

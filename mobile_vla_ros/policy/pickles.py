@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import collections
+import importlib
 import pathlib
 import pickle
 import re
@@ -59,9 +60,15 @@ def _harmless() -> list[Any]:
     ):
         for module in ("utilities.data", "utilities.parsing"):
             allowed.append((Attributes, f"{owner}.{module}.AttributeDict"))
+    # numpy 2 renamed the package its pickles name; a file of either is read by either.
+    arrays: Any = importlib.import_module(
+        "numpy._core.multiarray"
+        if np.lib.NumpyVersion(np.__version__) >= "2.0.0"
+        else "numpy.core.multiarray"
+    )
     for core in ("numpy.core", "numpy._core"):
-        allowed.append((np._core.multiarray.scalar, f"{core}.multiarray.scalar"))
-        allowed.append((np._core.multiarray._reconstruct, f"{core}.multiarray._reconstruct"))
+        allowed.append((arrays.scalar, f"{core}.multiarray.scalar"))
+        allowed.append((arrays._reconstruct, f"{core}.multiarray._reconstruct"))
     for kind in (np.float64, np.float32, np.int64, np.int32, np.bool_, np.str_):
         allowed.append(type(np.dtype(kind)))
     return allowed

@@ -11,7 +11,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers.models.kosmos2.configuration_kosmos2 import Kosmos2Config
 
 from mobile_vla_ros.policy import adapters as lora
 from mobile_vla_ros.policy.checkpoint import Checkpoint, open_checkpoint
@@ -67,7 +66,7 @@ class LoadPlan:
     checkpoint: Checkpoint
     model: PolicyModel
     config: PolicyConfig
-    kosmos: Kosmos2Config
+    kosmos: Any
     kosmos_values: Mapping[str, Any]
     tokenizer: Path
     adapters: lora.Adapters | None
@@ -163,7 +162,7 @@ def plan_loading(
     else:
         directory = _find_backbone(opened, backbone, run, run_directory)
         values = read_run_file(directory / "config.json")
-    kosmos = kosmos_config(values, str(directory / "config.json"))
+    kosmos: Any = kosmos_config(values, str(directory / "config.json"))
     shape = head_shape(opened.head_shapes(), str(opened.path))
     settings = policy_config(
         run,

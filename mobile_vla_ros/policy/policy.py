@@ -362,6 +362,7 @@ class Policy:
         expected = (self.config.latent, self.width)
         if features.dim() != 4 or tuple(features.shape[2:]) != expected or not features.numel():
             raise PolicyError(
-                f"features must be [B, T, {expected[0]}, {expected[1]}], not {list(features.shape)}"
+                f"features must be [B, T, {self.config.latent}, {self.width}], not "
+                f"{list(features.shape)}"
             )
         return features.to(self.device, torch.float32)
