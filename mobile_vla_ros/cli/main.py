@@ -14,6 +14,7 @@ from mobile_vla_ros.errors import InputError
 
 # name -> (module under mobile_vla_ros.cli, one line of help). The module's `app` is a typer.Typer.
 COMMANDS: dict[str, tuple[str, str]] = {
+    "doctor": ("doctor", "Check robot, camera, clocks, disk and checkpoint before going out."),
     "trials": ("trials", "Plan a field trial, and evaluate its log."),
 }
 
