@@ -141,11 +141,6 @@ class ModelWorker:
         if sent is not None:
             self._events.frame_sent(sent)
 
-    def forget_waiting(self) -> None:
-        """Drops the frame that waits, as a new order makes it useless."""
-        with self._lock:
-            self._waiting = None
-
     @property
     def process_id(self) -> int | None:
         process = self._process

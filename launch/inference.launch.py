@@ -1,0 +1,167 @@
+"""Drives: the policy's node, and with guard:=true the last gate before the base.
+
+    ros2 launch mobile_vla_ros inference.launch.py checkpoint:=/path/to/checkpoint \
+        image_topic:=camera/image_raw instruction:='go to the gray basket'
+"""
+
+import os
+from pathlib import Path
+
+from launch.actions import (
+    DeclareLaunchArgument,
+    LogInfo,
+    OpaqueFunction,
+    RegisterEventHandler,
+    SetEnvironmentVariable,
+    Shutdown,
+    TimerAction,
+)
+from launch.event_handlers import OnProcessExit
+from launch.substitutions import LaunchConfiguration
+from launch_ros.actions import Node
+from launch_ros.parameter_descriptions import ParameterValue
+
+from launch import LaunchContext, LaunchDescription
+
+SHARE = Path(__file__).resolve().parents[1]
+NOT_GIVEN = "(as in params_file)"
+
+# launch argument -> type of the node's parameter of the same name
+PARAMETERS = {
+    "checkpoint": str,
+    "backbone": str,
+    "config": str,
+    "image_transport": str,
+    "instruction": str,
+    "enabled": bool,
+    "autostart": bool,
+    "device": str,
+    "dtype": str,
+    "dry_run": bool,
+    "stamped": bool,
+    "use_sim_time": bool,
+}
+ARGUMENTS = (
+    ("checkpoint", None, "RoboVLMs .pt, Lightning .ckpt, or a directory of 'mobile_vla convert'"),
+    ("backbone", NOT_GIVEN, "Kosmos-2 directory; not needed by a converted directory"),
+    ("config", NOT_GIVEN, "run JSON, when the one inside the checkpoint is not the right one"),
+    ("params_file", str(SHARE / "config" / "inference.yaml"), "parameters of the nodes"),
+    ("image_topic", "camera/image_raw", "sensor_msgs/Image topic (without /compressed)"),
+    ("image_transport", NOT_GIVEN, "raw or compressed"),
+    ("cmd_vel_topic", "cmd_vel", "where the base listens"),
+    ("instruction", NOT_GIVEN, "what to do, in words; it does not move without"),
+    ("enabled", NOT_GIVEN, "true, or false: wait for ~/enable"),
+    ("autostart", NOT_GIVEN, "false: somebody else configures and activates the node"),
+    ("guard", "false", "true: put cmd_vel_guard between the policy and the base"),
+    ("device", NOT_GIVEN, "auto, cpu, cuda, cuda:1 ..."),
+    ("dtype", NOT_GIVEN, "auto, float32, bfloat16, int8"),
+    ("dry_run", NOT_GIVEN, "true: predict and publish ~/chunk, but no velocities"),
+    ("stamped", NOT_GIVEN, "true: TwistStamped instead of Twist"),
+    ("namespace", "", "keeps two robots on one network apart"),
+    ("use_sim_time", NOT_GIVEN, "true: /clock is the time of the images"),
+)
+# Exit statuses after which starting again would change nothing.
+DELIBERATE = (0, 2)
+RESPAWN_DELAY = 1.0
+
+
+def given(context: LaunchContext, name: str) -> str | None:
+    value = LaunchConfiguration(name).perform(context)
+    return None if value == NOT_GIVEN else value
+
+
+def inference(context: LaunchContext, **changed) -> list:
+    """The node, and what is to happen when it ends."""
+    parameters = {}
+    for name, kind in PARAMETERS.items():
+        value = given(context, name)
+        if value is not None:
+            # value_type keeps 'off', '1' and 'go: left' the texts that they are.
+            parameters[name] = ParameterValue(value, value_type=kind)
+    parameters.update(changed)
+    guarded = is_true(context, "guard")
+    node = Node(
+        package="mobile_vla_ros",
+        executable="inference_node",
+        name="mobile_vla",
+        namespace=LaunchConfiguration("namespace"),
+        parameters=[LaunchConfiguration("params_file"), parameters],
+        remappings=[
+            ("image", LaunchConfiguration("image_topic")),
+            ("cmd_vel", "policy_cmd_vel" if guarded else LaunchConfiguration("cmd_vel_topic")),
+        ],
+        output="screen",
+        # Its last zeros take well under a second; the worker may be deaf to anything but SIGKILL.
+        sigterm_timeout="4",
+        sigkill_timeout="4",
+    )
+
+    def ended(event, context: LaunchContext) -> list:
+        if context.is_shutdown:
+            return []
+        if event.returncode in DELIBERATE:
+            return [Shutdown(reason="the inference node has ended")]
+        message = (
+            f"inference_node ended with status {event.returncode}; it starts again, disabled:"
+            " call ~/enable when the robot may move"
+        )
+        again = TimerAction(
+            period=RESPAWN_DELAY,
+            actions=[OpaqueFunction(function=inference, kwargs={"enabled": False})],
+        )
+        return [LogInfo(msg=message), again]
+
+    return [node, RegisterEventHandler(OnProcessExit(target_action=node, on_exit=ended))]
+
+
+def guard(context: LaunchContext) -> list:
+    if not is_true(context, "guard"):
+        return []
+    parameters = {}
+    for name in ("stamped", "use_sim_time"):
+        value = given(context, name)
+        if value is not None:
+            parameters[name] = ParameterValue(value, value_type=bool)
+    return [
+        Node(
+            package="mobile_vla_ros",
+            executable="cmd_vel_guard",
+            name="cmd_vel_guard",
+            namespace=LaunchConfiguration("namespace"),
+            parameters=[LaunchConfiguration("params_file"), parameters],
+            remappings=[("cmd_vel", LaunchConfiguration("cmd_vel_topic"))],
+            output="screen",
+            respawn=True,
+            respawn_delay=RESPAWN_DELAY,
+        )
+    ]
+
+
+def room_for_images(context: LaunchContext) -> list:
+    """Fast DDS profiles with a segment that holds camera images, unless the user has their own."""
+    names = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")
+    if any(os.environ.get(name) for name in names):
+        return []
+    profiles = str(SHARE / "config" / "fastdds.xml")
+    return [SetEnvironmentVariable(name, profiles) for name in names]
+
+
+def is_true(context: LaunchContext, name: str) -> bool:
+    value = LaunchConfiguration(name).perform(context).strip().lower()
+    if value not in ("true", "false", "1", "0"):
+        raise ValueError(f"launch argument {name} is '{value}': use true or false")
+    return value in ("true", "1")
+
+
+def generate_launch_description() -> LaunchDescription:
+    return LaunchDescription(
+        [
+            *(
+                DeclareLaunchArgument(name, default_value=default, description=description)
+                for name, default, description in ARGUMENTS
+            ),
+            OpaqueFunction(function=room_for_images),
+            OpaqueFunction(function=guard),
+            OpaqueFunction(function=inference),
+        ]
+    )

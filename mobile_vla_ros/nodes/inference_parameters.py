@@ -1,0 +1,116 @@
+"""The parameters of inference_node, in the order of `config/inference.yaml`."""
+
+from __future__ import annotations
+
+from mobile_vla_ros.nodes.parameters import Declared
+
+LIMITS = (
+    "max_linear",
+    "max_angular",
+    "max_linear_accel",
+    "max_linear_decel",
+    "max_angular_accel",
+    "max_angular_decel",
+)
+TIMES = (
+    "control_rate",
+    "image_timeout",
+    "max_frame_age",
+    "future_tolerance",
+    "frozen_timeout",
+    "chunk_timeout",
+    "worker_timeout",
+    "arrival_speed",
+    "arrival_hold",
+    "blend_time",
+    "max_blind_distance",
+)
+
+PARAMETERS = (
+    Declared("checkpoint", "", "RoboVLMs .pt, Lightning .ckpt, or a converted directory"),
+    Declared("backbone", "", "Kosmos-2 directory; empty: the one the run file names"),
+    Declared("config", "", "run JSON; empty: the one inside the checkpoint"),
+    Declared("device", "auto", "auto, cpu, cuda, cuda:1 ..."),
+    Declared("dtype", "auto", "auto, float32, bfloat16 or int8"),
+    Declared("instruction", "", "what to do, in words; empty: stand", live=True),
+    Declared("enabled", True, "whether it may drive; ~/enable mirrors it", live=True),
+    Declared("autostart", True, "configure and activate by itself"),
+    Declared("dry_run", False, "predict, but create no cmd_vel publisher"),
+    Declared(
+        "exclusive",
+        False,
+        "refuse to drive while another node publishes on cmd_vel (false: only warn)",
+    ),
+    Declared("control_rate", 20.0, "velocities per second, Hz", 1.0, 200.0),
+    Declared(
+        "frame_period",
+        0.0,
+        "seconds between the frames of the window; 0: from the run file, else 0.4",
+        0.0,
+        10.0,
+    ),
+    Declared(
+        "action_period",
+        0.0,
+        "seconds between the steps of a chunk; 0: from the run file, else 0.4",
+        0.0,
+        10.0,
+    ),
+    Declared(
+        "action_axes",
+        [""],
+        "twist fields of the outputs; ['']: from the run file, else linear.x, angular.z",
+    ),
+    Declared("base_frame", "base_link", "frame of velocities, chunks and plans"),
+    Declared("stamped", False, "publish TwistStamped instead of Twist"),
+    Declared(
+        "image_transport",
+        "raw",
+        "compressed listens to the image topic + /compressed",
+        options=("raw", "compressed"),
+    ),
+    Declared(
+        "image_reliability",
+        "auto",
+        "auto: as the publisher offers",
+        options=("auto", "reliable", "best_effort"),
+    ),
+    Declared(
+        "stamp_source",
+        "header",
+        "capture time is the header's stamp, or (receipt) the time of arrival",
+        options=("header", "receipt"),
+    ),
+    Declared("clock_offset", 0.0, "added to header stamps, s", -3600.0, 3600.0),
+    Declared("max_linear", 0.3, "speed limit, m/s", 0.0, 10.0, live=True),
+    Declared("max_angular", 1.0, "turn rate limit, rad/s", 0.0, 20.0, live=True),
+    Declared("max_linear_accel", 0.5, "m/s^2", 0.01, 50.0, live=True),
+    Declared("max_linear_decel", 1.0, "m/s^2, of soft stops", 0.01, 50.0, live=True),
+    Declared("max_angular_accel", 2.0, "rad/s^2", 0.01, 100.0, live=True),
+    Declared("max_angular_decel", 4.0, "rad/s^2, of soft stops", 0.01, 100.0, live=True),
+    Declared("image_timeout", 0.25, "s without a frame that stop the robot", 0.01, 60.0),
+    Declared("max_frame_age", 0.5, "s; older frames are a fault", 0.01, 60.0),
+    Declared("future_tolerance", 0.02, "s a stamp may be ahead of our clock", 0.0, 10.0),
+    Declared("frozen_timeout", 1.0, "s of unchanged pixels that are a fault; 0: off", 0.0, 600.0),
+    Declared("chunk_timeout", 0.8, "s after capture that a chunk may drive", 0.01, 60.0),
+    Declared(
+        "max_gap",
+        0.0,
+        "s between frames that empty the window; 0: twice frame_period",
+        0.0,
+        60.0,
+    ),
+    Declared(
+        "worker_timeout", 1.0, "s for the model's answer; ten times that at first", 0.05, 600.0
+    ),
+    Declared("arrival_speed", 0.05, "m/s and rad/s below which it means to stand", 0.0, 10.0),
+    Declared("arrival_hold", 2.0, "s below arrival_speed that are an arrival", 0.0, 600.0),
+    Declared("blend_time", 0.1, "s of fading from one chunk to the next; 0: none", 0.0, 5.0),
+    Declared(
+        "max_blind_distance",
+        0.0,
+        "m that may be driven on one frame; slows down to keep it; 0: no limit",
+        0.0,
+        100.0,
+    ),
+)
