@@ -18,6 +18,7 @@ API (every method may be called at any time; one thread, or one lock around all 
     pilot.frame(stamp, fingerprint, now, clock) -> bool    True: hand it to the worker, tagged
                                                            with pilot.generation
     pilot.sent(stamp, now)                          the worker has taken a frame (optional)
+    pilot.skipped(stamp, now)                       the worker could not read that frame
     pilot.result(chunk, now, clock) -> bool         True: it belongs to the present order
     pilot.tick(now, clock) -> Command               velocities None means: publish nothing
     pilot.generation, .state, .instruction, .enabled, .problems, .detail
@@ -360,6 +361,10 @@ class Pilot:
     def sent(self, stamp: float, now: float) -> None:
         """The worker has taken the frame of this stamp; it now owes an answer."""
         self._model.offered(stamp, now)
+
+    def skipped(self, stamp: float, now: float) -> None:
+        """The worker could not read this frame's picture and owes no chunk for it."""
+        self._model.answer(stamp, now)
 
     def result(self, chunk: ActionChunk, now: float, clock: float) -> bool:
         """Takes a chunk from the worker.
