@@ -1,6 +1,8 @@
 """From chunks to commands: plain Python and numpy, time is a parameter everywhere."""
 
 from mobile_vla_ros.control.chunk import AXES, ActionChunk
+from mobile_vla_ros.control.diagnostics import DriveDiagnostics, blind_distance
+from mobile_vla_ros.control.guard import CommandGuard, GuardCommand, GuardSettings
 from mobile_vla_ros.control.limiter import Limits, VelocityLimiter
 from mobile_vla_ros.control.path import integrate
 from mobile_vla_ros.control.pilot import Command, Pilot, PilotSettings
@@ -12,10 +14,15 @@ __all__ = [
     "ActionChunk",
     "ChunkSchedule",
     "Command",
+    "CommandGuard",
+    "DriveDiagnostics",
     "FrameWindow",
+    "GuardCommand",
+    "GuardSettings",
     "Limits",
     "Pilot",
     "PilotSettings",
     "VelocityLimiter",
+    "blind_distance",
     "integrate",
 ]
