@@ -138,9 +138,7 @@ def collect(
     for scenario, seed in plan:
         taken = episode_path(folder, scenario, seed)
         if taken.exists():
-            raise InputError(
-                f"{taken} is there already: choose another --seed or an empty folder"
-            )
+            raise InputError(f"{taken} is there already: choose another --seed or an empty folder")
     done: list[Collected] = []
     for item in _work(folder, settings, plan, min(workers, len(plan))):
         done.append(item)
@@ -265,4 +263,3 @@ def _work(
 def _one_thread() -> None:
     """Each worker renders on one core: software rendering else starts one thread per core."""
     os.environ["LP_NUM_THREADS"] = "1"
-
