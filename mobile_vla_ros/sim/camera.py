@@ -35,7 +35,7 @@ class CameraSettings:
     height: int = 360
     mount_height: float = 0.40
     tilt: float = 20.0
-    field_of_view: float = 84.0
+    field_of_view: float = 96.0
     forward: float = 0.05
     shadows: bool = False
 

@@ -13,7 +13,7 @@ BOTTLE_RADIUS = 0.046  # m
 BOTTLE_HEIGHT = 0.32  # m, a 1.5 litre bottle
 ROBOT_RADIUS = 0.16  # m, of the round chassis
 
-_FIRST_BOX = {"close": (0.95, 1.15), "medium": (1.25, 1.45), "far": (1.55, 1.80)}  # m, near face
+_FIRST_BOX = {"close": (1.10, 1.25), "medium": (1.35, 1.50), "far": (1.60, 1.80)}  # m, near face
 
 
 @dataclass(frozen=True)
@@ -85,32 +85,32 @@ def sample_layout(scenario: Scenario | str, seed: int) -> Layout:
     variant = _choose(rng, VARIANTS, scenario.variant)
 
     near = rng.uniform(*_FIRST_BOX[distance])
-    shift, turn = (0.06, 0.12) if variant == "core" else (0.16, 0.40)
+    shift, turn = (0.05, 0.12) if variant == "core" else (0.12, 0.40)
     centre_y = rng.uniform(-shift, shift)
     boxes: list[Box] = []
     for index in range(scenario.boxes):
         # A lone box lies across ("hori") or along ("vert") the way; two boxes are placed so.
-        long, short = rng.uniform(0.17, 0.22), rng.uniform(0.12, 0.16)
+        long, short = rng.uniform(0.16, 0.21), rng.uniform(0.11, 0.15)
         lone = scenario.boxes == 1
         half_x, half_y = (long, short) if lone and arrangement == "vert" else (short, long)
         if not lone:
-            half_x, half_y = rng.uniform(0.12, 0.17, size=2)
+            half_x, half_y = rng.uniform(0.10, 0.14), rng.uniform(0.10, 0.14)
         yaw = rng.uniform(-turn, turn)
         height = rng.uniform(0.20, 0.28)
         if lone:
             x, y = near + half_x, centre_y
         elif arrangement == "hori":
             sign = 1 if index == 0 else -1
-            gap = rng.uniform(0.0, 0.05)
-            x = near + 0.15 + rng.uniform(-0.05, 0.05)
-            y = centre_y + sign * (half_y * 1.12 + gap)
+            gap = rng.uniform(0.0, 0.03)
+            x = near + 0.13 + rng.uniform(-0.05, 0.05)
+            y = centre_y + sign * (half_y + half_x * abs(math.sin(yaw)) + gap)
         else:
-            x = near + 0.15 + index * rng.uniform(0.42, 0.55)
-            y = centre_y + rng.uniform(-0.08, 0.08)
+            x = near + 0.13 + index * rng.uniform(0.34, 0.45)
+            y = centre_y + rng.uniform(-0.06, 0.06)
         boxes.append(Box(x, y, yaw, half_x, half_y, height))
     far_face = max(float(box.corners()[:, 0].max()) for box in boxes)
-    bottle = (far_face + rng.uniform(0.85, 1.15), rng.uniform(-0.25, 0.25))
-    start = (rng.uniform(-0.05, 0.05), rng.uniform(-0.12, 0.12), rng.uniform(-0.20, 0.20))
+    bottle = (far_face + rng.uniform(1.1, 1.4), rng.uniform(-0.2, 0.2))
+    start = (rng.uniform(-0.05, 0.05), rng.uniform(-0.10, 0.10), rng.uniform(-0.18, 0.18))
     room = (
         -rng.uniform(0.8, 1.4),
         bottle[0] + rng.uniform(1.0, 2.0),

@@ -25,8 +25,8 @@ def truth_attributes(
     """The attributes that a simulated episode carries.
 
     Returns:
-        ``field_seed`` int; ``field_states`` float64 [T, 5] (``STATE_COLUMNS``, field frame, m, rad,
-        m/s, rad/s); ``expert_chunks`` float32 [T, 10, 2] (vx, wz: the scripted driver's next
+        ``field_seed`` int; ``field_states`` float64 [T, 5] (``STATE_COLUMNS``, field frame, m,
+        rad, m/s, rad/s); ``expert_chunks`` float32 [T, 10, 2] (vx, wz: the driver's next
         commands from each row's state, for the side asked); ``expert_chunks_other`` the same for
         the other side; ``bottle_places`` float32 [T, 4] and ``box_places`` float32 [T, boxes, 4]
         (``PLACE_COLUMNS``: image place as fractions of width and height, NaN behind the camera;
