@@ -7,5 +7,11 @@ from mobile_vla_ros.episodes.names import (
     unique_path,
 )
 from mobile_vla_ros.episodes.reader import Episode, open_episode
+from mobile_vla_ros.episodes.recovery import (
+    Recovery,
+    find_interrupted,
+    recover,
+    recover_folder,
+)
 from mobile_vla_ros.episodes.schema import EpisodeError
 from mobile_vla_ros.episodes.writer import EpisodeWriter

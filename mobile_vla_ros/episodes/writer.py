@@ -32,6 +32,7 @@ from mobile_vla_ros.episodes.names import free_path
 from mobile_vla_ros.episodes.schema import EpisodeError, part_path
 from mobile_vla_ros.episodes.structure import edit_structure, write_at
 
+TEMPORARY_PREFIX = ".episode_new_"
 _FIRST_ROWS = 64
 _MOST_ROWS_AT_ONCE = 1024
 _MOST_BYTES_AT_ONCE = 1 << 30
@@ -384,7 +385,7 @@ class EpisodeWriter:
 
     def _create(self, payload_size: int) -> None:
         """Lays the file out under a name of its own, then gives it the ``.part`` name."""
-        handle, temporary = tempfile.mkstemp(dir=self._final.parent, prefix=".episode_")
+        handle, temporary = tempfile.mkstemp(dir=self._final.parent, prefix=TEMPORARY_PREFIX)
         try:
             os.fchmod(handle, 0o644)
             with contextlib.suppress(OSError):  # not every network file system has locks
