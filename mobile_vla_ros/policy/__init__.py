@@ -11,6 +11,9 @@ _PLACES = {
     "PolicyStream": "stream",
     "PolicyConfig": "config",
     "read_run_file": "config",
+    "random_policy": "sizes",
+    "random_kosmos2": "sizes",
+    "write_random_checkpoint": "sizes",
     "CheckpointError": "errors",
     "PolicyError": "errors",
 }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import importlib.util
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from mobile_vla_ros.policy.errors import CheckpointError
-from mobile_vla_ros.policy.quiet import import_torchao
+from mobile_vla_ros.policy.quiet import quiet_imports
 
 
 @dataclass(frozen=True)
@@ -75,8 +74,8 @@ def merge(layer: nn.Module, base: Tensor, down: Tensor, up: Tensor, adapters: Ad
     Returns:
         float32, shaped like ``base``.
     """
-    _import_torchao_quietly()
-    from peft import LoraConfig, inject_adapter_in_model
+    with quiet_imports():
+        from peft import LoraConfig, inject_adapter_in_model
 
     # One layer at a time, so that a single weight is ever held in float32.
     single = copy.deepcopy(layer)
@@ -102,9 +101,3 @@ def merge(layer: nn.Module, base: Tensor, down: Tensor, up: Tensor, adapters: Ad
         wrapped.lora_B["default"].weight.data = up.float()
     wrapped.merge()
     return wrapped.get_base_layer().weight.data
-
-
-def _import_torchao_quietly() -> None:
-    # peft works without torchao, but imports it where it is installed.
-    if importlib.util.find_spec("torchao") is not None:
-        import_torchao("torchao.quantization")

@@ -7,15 +7,17 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from tokenizers import Tokenizer
 from torch import Tensor, nn
 
 from mobile_vla_ros.policy import precision as formats
+from mobile_vla_ros.policy.config import PolicyConfig
 from mobile_vla_ros.policy.errors import CheckpointError
 from mobile_vla_ros.policy.model import rebuild_buffers
 from mobile_vla_ros.policy.plan import LoadPlan, plan_loading
 from mobile_vla_ros.policy.policy import Policy
 from mobile_vla_ros.policy.precision import Precision
-from mobile_vla_ros.policy.prompt import PromptReader
+from mobile_vla_ros.policy.prompt import PromptReader, read_tokenizer
 
 
 def load_policy(
@@ -74,14 +76,24 @@ def prompt_reader(plan: LoadPlan) -> PromptReader:
     Raises:
         CheckpointError: there is none.
     """
-    text = plan.kosmos.text_config
-    room = text.max_position_embeddings - plan.kosmos.latent_query_num - plan.config.latent
+    return reader_for(
+        read_tokenizer(plan.tokenizer), str(plan.tokenizer), plan.kosmos, plan.config
+    )
+
+
+def reader_for(
+    tokenizer: Tokenizer, source: str, kosmos: Any, config: PolicyConfig
+) -> PromptReader:
+    """A tokenizer set up for a backbone's ids, vocabulary and longest sequence."""
+    text = kosmos.text_config
+    room = text.max_position_embeddings - kosmos.latent_query_num - config.latent
     return PromptReader(
-        plan.tokenizer,
+        tokenizer,
+        source,
         begin=text.bos_token_id,
         end=text.eos_token_id,
         vocabulary=text.vocab_size,
-        longest=min(plan.config.max_text_len, room),
+        longest=min(config.max_text_len, room),
     )
 
 

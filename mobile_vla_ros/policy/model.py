@@ -7,14 +7,13 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers.models.kosmos2.configuration_kosmos2 import Kosmos2Config
-from transformers.models.kosmos2.modeling_kosmos2 import Kosmos2Model
 
 from mobile_vla_ros.policy import frame_pass
 from mobile_vla_ros.policy.config import PolicyConfig
 from mobile_vla_ros.policy.errors import CheckpointError
 from mobile_vla_ros.policy.frame_pass import AttentionMaps, Prompt
 from mobile_vla_ros.policy.heads import HEADS, RecurrentHead
+from mobile_vla_ros.policy.kosmos import Kosmos2Config, Kosmos2Model
 
 
 class PolicyModel(nn.Module):

@@ -11,44 +11,57 @@ from mobile_vla_ros.policy.errors import CheckpointError, PolicyError
 TEMPLATE = "<grounding>An image of a robot {instruction}"
 
 
-class PromptReader:
-    """Turns instructions into token ids with the backbone's own tokenizer.
+def read_tokenizer(directory: Path) -> Tokenizer:
+    """Opens a backbone's tokenizer.
 
     ``tokenizer.json`` is read by the tokenizers library directly: it holds the complete
     tokenizer, so the ids do not depend on the version of transformers.
 
+    Raises:
+        CheckpointError: there is no usable tokenizer.
+    """
+    path = directory / "tokenizer.json"
+    if not path.is_file():
+        raise CheckpointError(
+            f"there is no tokenizer in {directory}: tokenizer.json is missing; download the whole "
+            "Kosmos-2 directory"
+        )
+    try:
+        tokenizer = Tokenizer.from_file(str(path))
+    # The library raises plain Exception for an unreadable file.
+    except Exception as error:
+        raise CheckpointError(f"the tokenizer {path} cannot be read: {error}") from error
+    if tokenizer.token_to_id("<grounding>") is None:
+        raise CheckpointError(f"the tokenizer {path} does not know <grounding>: not Kosmos-2's")
+    return tokenizer
+
+
+class PromptReader:
+    """Turns instructions into token ids with the backbone's own tokenizer.
+
     Args:
-        directory: holds ``tokenizer.json``.
+        tokenizer: the tokenizer, as ``read_tokenizer`` gives it.
+        source: how errors name it.
         begin: id of ``<s>``.
         end: id of ``</s>``.
         vocabulary: rows of the embedding table; ids at or above it are an error.
         longest: most tokens a prompt may have, ``<s>`` and ``</s>`` included.
-
-    Raises:
-        CheckpointError: there is no usable tokenizer.
     """
 
     def __init__(
-        self, directory: Path, *, begin: int, end: int, vocabulary: int, longest: int
+        self,
+        tokenizer: Tokenizer,
+        source: str,
+        *,
+        begin: int,
+        end: int,
+        vocabulary: int,
+        longest: int,
     ) -> None:
-        path = directory / "tokenizer.json"
-        if not path.is_file():
-            raise CheckpointError(
-                f"there is no tokenizer in {directory}: tokenizer.json is missing; download the "
-                "whole Kosmos-2 directory"
-            )
-        try:
-            self._tokenizer = Tokenizer.from_file(str(path))
-        # The library raises plain Exception for an unreadable file.
-        except Exception as error:
-            raise CheckpointError(f"the tokenizer {path} cannot be read: {error}") from error
-        self._tokenizer.no_padding()
-        self._tokenizer.no_truncation()
-        if self._tokenizer.token_to_id("<grounding>") is None:
-            raise CheckpointError(
-                f"the tokenizer {path} does not know <grounding>: not Kosmos-2's"
-            )
-        self._path = path
+        tokenizer.no_padding()
+        tokenizer.no_truncation()
+        self._tokenizer = tokenizer
+        self._source = source
         self._begin = begin
         self._end = end
         self._vocabulary = vocabulary
@@ -73,7 +86,7 @@ class PromptReader:
             )
         if max(ids) >= self._vocabulary:
             raise CheckpointError(
-                f"the tokenizer {self._path} gives token {max(ids)}, but the model knows only "
+                f"the tokenizer {self._source} gives token {max(ids)}, but the model knows only "
                 f"{self._vocabulary}: tokenizer and weights do not belong together"
             )
         return ids
