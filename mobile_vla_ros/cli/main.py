@@ -16,6 +16,10 @@ from mobile_vla_ros.errors import InputError
 COMMANDS: dict[str, tuple[str, str]] = {
     "doctor": ("doctor", "Check robot, camera, clocks, disk and checkpoint before going out."),
     "trials": ("trials", "Plan a field trial, and evaluate its log."),
+    "replay-incident": (
+        "replay_incident",
+        "Ask another checkpoint what it would have commanded in an incident.",
+    ),
 }
 
 # The base of what the parser raises for a wrong command line. Which library it comes from depends
