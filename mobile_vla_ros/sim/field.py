@@ -68,6 +68,8 @@ class Field:
         self._drive.reset()
         self._judge = Judge(self.layout, self._time_limit)
         self._ticks = 0
+        if self._camera is not None:
+            self._camera.reset()
         mujoco.mj_forward(self._model, self._data)
         self._judge.update(0.0, self.pose, self.velocities)
 
@@ -144,7 +146,7 @@ class Field:
             InputError: no EGL or OSMesa library on this machine.
         """
         if self._camera is None:
-            self._camera = Camera(self._model, self.camera_settings)
+            self._camera = Camera(self._model, self.camera_settings, self.seed)
         return self._camera.render(self._data)
 
     def outcome(self) -> Outcome:

@@ -60,8 +60,8 @@ def build_mjcf(layout: Layout, camera: CameraSettings) -> tuple[str, dict[str, b
   <compiler angle="degree" autolimits="true"/>
   <option timestep="{TIMESTEP}" integrator="implicitfast" cone="pyramidal" iterations="20"/>
   <visual>
-    <global offwidth="1920" offheight="1080"/>
-    <quality shadowsize="{2048 if camera.shadows else 0}" offsamples="4"/>
+    <global offwidth="{camera.width}" offheight="{camera.height}"/>
+    <quality shadowsize="{2048 if camera.shadows else 0}" offsamples="{camera.samples}"/>
     <headlight ambient="{_grey(rng.uniform(0.30, 0.42))}"
       diffuse="{_grey(rng.uniform(0.10, 0.25))}" specular="0 0 0"/>
     <map znear="0.02" zfar="30"/>
