@@ -14,6 +14,8 @@ from mobile_vla_ros.errors import InputError
 
 # name -> (module under mobile_vla_ros.cli, one line of help). The module's `app` is a typer.Typer.
 COMMANDS: dict[str, tuple[str, str]] = {
+    "inspect": ("inspect", "Show what a checkpoint holds and whether it is whole."),
+    "convert": ("convert", "Write a checkpoint as a directory that loads fast and stands alone."),
     "doctor": ("doctor", "Check robot, camera, clocks, disk and checkpoint before going out."),
     "trials": ("trials", "Plan a field trial, and evaluate its log."),
     "replay-incident": (

@@ -371,7 +371,8 @@ def _axes(
         return ARM_AXES[:dof] if dof == len(ARM_AXES) else tuple(map(str, range(dof))), False
     said = run.get("action_axes", extra.get("action_axes"))
     if said is not None:
-        return check_axes(said, dof, name), True
+        # A converted directory writes out the default too, and says that it is one.
+        return check_axes(said, dof, name), bool(run.get("action_axes_confirmed", True))
     if dof not in DEFAULT_AXES:
         raise CheckpointError(
             f"the head puts out {dof} values per step and {name} has no action_axes to name them"

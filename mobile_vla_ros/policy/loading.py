@@ -108,7 +108,7 @@ def fill(plan: LoadPlan, device: torch.device, precision: Precision) -> None:
         for parameter, name in names:
             dtype = torch.float32 if name.startswith("act_head.") else precision.compute
             value = _placed(plan.read(module, name), device, dtype)
-            if not _finite(value):
+            if not is_finite(value):
                 raise CheckpointError(
                     f"{plan.checkpoint.path}: the weight {name} holds NaN or infinity"
                     + ("" if dtype != torch.float16 else " in float16")
@@ -134,7 +134,8 @@ def _placed(value: Tensor, device: torch.device, dtype: torch.dtype) -> Tensor:
     return value.to(device, dtype)
 
 
-def _finite(value: Tensor) -> bool:
+def is_finite(value: Tensor) -> bool:
+    """Whether no value is NaN or infinite."""
     # A sum is several times cheaper than a test of every value, and NaN or infinity survive it.
     if torch.isfinite(value.sum(dtype=torch.float32)):
         return True

@@ -1,0 +1,206 @@
+"""Writing the fast-loading directory: adapters merged, one dtype, everything in one place."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from mobile_vla_ros.policy import inspection
+from mobile_vla_ros.policy.checkpoint import STATISTICS_FILE
+from mobile_vla_ros.policy.config import check_axes
+from mobile_vla_ros.policy.errors import CheckpointError
+from mobile_vla_ros.policy.loading import is_finite, prompt_reader
+from mobile_vla_ros.policy.plan import LoadPlan, plan_loading
+from mobile_vla_ros.policy.precision import DTYPES
+from mobile_vla_ros.policy.safetensors_file import Slot, write_safetensors
+
+FORMAT = 1
+TEXT_FILES = (
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "sentencepiece.bpe.model",
+    "preprocessor_config.json",
+    "processor_config.json",
+)
+
+
+@dataclass(frozen=True)
+class Converted:
+    """What ``convert`` wrote.
+
+    Attributes:
+        directory: where.
+        weights_bytes: size of the weights.
+        source_sha256: SHA-256 of the checkpoint's file.
+        description: the facts of ``inspection.describe``, of the source.
+    """
+
+    directory: Path
+    weights_bytes: int
+    source_sha256: str
+    description: Mapping[str, Any]
+
+
+def convert(
+    checkpoint: str | Path,
+    out_dir: str | Path,
+    backbone: str | Path | None = None,
+    config: str | Path | Mapping[str, Any] | None = None,
+    *,
+    dtype: str = "bfloat16",
+    action_axes: Sequence[str] | None = None,
+    started: Callable[[int], None] = lambda total: None,
+    written: Callable[[int], None] = lambda nbytes: None,
+) -> Converted:
+    """Writes a directory that loads fast and without the original backbone.
+
+    Weights go tensor by tensor from file to file. The directory appears whole or not at all. The
+    head stays float32: it is small, and it decides the velocities.
+
+    Args:
+        checkpoint: anything ``load_policy`` opens.
+        out_dir: must not exist, or be empty.
+        backbone: as in ``load_policy``.
+        config: as in ``load_policy``.
+        dtype: of the backbone: ``bfloat16``, ``float32`` or ``float16``.
+        action_axes: what the outputs mean, when the run file does not say.
+        started: told the bytes that will be written.
+        written: told the bytes of each tensor after it was written.
+
+    Raises:
+        CheckpointError: the checkpoint cannot be loaded, or ``out_dir`` cannot be written.
+    """
+    kind = DTYPES.get(dtype)
+    if kind is None:
+        raise CheckpointError(f"unknown dtype {dtype!r}; give bfloat16, float32 or float16")
+    out_dir = Path(out_dir).expanduser()
+    if out_dir.exists() and (not out_dir.is_dir() or any(out_dir.iterdir())):
+        raise CheckpointError(f"{out_dir} exists already and is not an empty directory")
+    plan = plan_loading(checkpoint, backbone, config)
+    plan.check()
+    if plan.config.head is not None:
+        prompt_reader(plan)
+    values = _config(plan, action_axes, dtype)
+    slots, modules = _slots(plan, kind)
+    try:
+        out_dir.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(dir=out_dir.parent, prefix=f".{out_dir.name}."))
+    except OSError as error:
+        raise CheckpointError(f"cannot write {out_dir}: {error.strerror}") from error
+    try:
+        started(sum(slot.nbytes for slot in slots))
+        write_safetensors(
+            temporary / "model.safetensors",
+            slots,
+            lambda name: _value(plan, modules, name.removeprefix("model.")),
+            written,
+        )
+        values["mobile_vla"]["source"]["sha256"] = plan.checkpoint.provenance.sha256
+        (temporary / "config.json").write_text(json.dumps(values, indent=1), encoding="utf-8")
+        for name in TEXT_FILES:
+            if (plan.tokenizer / name).is_file():
+                shutil.copyfile(plan.tokenizer / name, temporary / name)
+        _write_statistics(plan, temporary)
+        temporary.chmod(0o755)
+        _sync(temporary)
+        os.rename(temporary, out_dir)
+        _sync(out_dir.parent)
+    except OSError as error:
+        raise CheckpointError(f"cannot write {out_dir}: {error.strerror or error}") from error
+    finally:
+        # After the rename there is nothing left under this name.
+        shutil.rmtree(temporary, ignore_errors=True)
+    return Converted(
+        directory=out_dir,
+        weights_bytes=sum(slot.nbytes for slot in slots),
+        source_sha256=plan.checkpoint.provenance.sha256,
+        description=inspection.describe(plan),
+    )
+
+
+def _slots(plan: LoadPlan, dtype: torch.dtype) -> tuple[list[Slot], dict[str, Any]]:
+    slots, modules = [], {}
+    for module, parameter, name in plan.weights():
+        kind = torch.float32 if name.startswith("act_head.") else dtype
+        slots.append(Slot(f"model.{name}", tuple(getattr(module, parameter).shape), kind))
+        modules[name] = module
+    return slots, modules
+
+
+def _value(plan: LoadPlan, modules: Mapping[str, Any], name: str) -> Tensor:
+    value = plan.read(modules[name], name)
+    if not is_finite(value):
+        raise CheckpointError(f"{plan.checkpoint.path}: the weight {name} holds NaN or infinity")
+    return value
+
+
+def _config(plan: LoadPlan, action_axes: Sequence[str] | None, dtype: str) -> dict[str, Any]:
+    """The run file, with what it left to defaults written out, and where it all came from."""
+    settings, checkpoint = plan.config, plan.checkpoint
+    axes, confirmed = settings.action_axes, settings.action_axes_confirmed
+    if action_axes is not None:
+        if not settings.drives:
+            raise CheckpointError("action axes belong to a driving head; this checkpoint has none")
+        axes, confirmed = check_axes(tuple(action_axes), settings.dof, "--action-axes"), True
+    images = {
+        "image_size": settings.image_size,
+        "image_mean": list(settings.image_mean),
+        "image_std": list(settings.image_std),
+    }
+    values: dict[str, Any] = {**settings.run, **images}
+    if settings.drives:
+        values |= {"action_axes": list(axes), "action_axes_confirmed": confirmed}
+    values |= {
+        "frame_period": settings.frame_period,
+        "action_period": settings.action_period,
+        "preprocess": {**images, "interpolation": "bicubic", "antialias": True},
+    }
+    source: dict[str, Any] = {
+        "name": checkpoint.path.name,
+        "kind": checkpoint.kind,
+        "trained": plan.trained,
+        "lora": inspection.lora(plan),
+    }
+    values["mobile_vla"] = {
+        "format": FORMAT,
+        "dtype": dtype,
+        "source": source,
+        "notes": inspection.notes(plan),
+        "training_files": dict(checkpoint.provenance.training_files),
+        "validation_files": dict(checkpoint.provenance.validation_files),
+        "backbone": dict(plan.kosmos_values),
+    }
+    return values
+
+
+def _write_statistics(plan: LoadPlan, directory: Path) -> None:
+    origin = plan.checkpoint.provenance
+    if origin.feature_mean is None or origin.feature_std is None:
+        return
+    save_file(
+        {
+            "mean": torch.from_numpy(origin.feature_mean).clone(),
+            "std": torch.from_numpy(origin.feature_std).clone(),
+        },
+        directory / STATISTICS_FILE,
+    )
+
+
+def _sync(directory: Path) -> None:
+    handle = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
