@@ -5,7 +5,14 @@ from setuptools import find_packages, setup
 package_name = "mobile_vla_ros"
 
 # Every node is an executable of the same name: `ros2 run mobile_vla_ros <name>`.
-nodes = ["inference_node", "camera_node"]
+nodes = [
+    "inference_node",
+    "camera_node",
+    "recorder_node",
+    "teleop_node",
+    "replay_node",
+    "pattern_node",
+]
 
 # Ranges that are known to work; requirements.txt and requirements-humble.txt pin one of each.
 base = [

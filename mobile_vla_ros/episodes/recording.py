@@ -216,7 +216,7 @@ class Recording:
         self.state = IDLE
         self.episode = 0
         self.label = Label("", "")
-        self._sink = sink
+        self.sink = sink
         self._commands = HeldValues()
         self._odometry = HeldValues()
         self._camera = CameraClock()
@@ -273,7 +273,7 @@ class Recording:
         self.label = label
         self._started = now
         self.state = RECORDING
-        self._sink.begin(self.episode, label)
+        self.sink.begin(self.episode, label)
         return self.episode
 
     def save(self, complete: bool = True, outcome: str = "") -> int:
@@ -282,7 +282,7 @@ class Recording:
             raise RecordingError("no episode is being recorded: start one first")
         self.state = SAVING
         self._newest = None
-        self._sink.finish(self.episode, self.counts, complete, outcome)
+        self.sink.finish(self.episode, self.counts, complete, outcome)
         return self.episode
 
     def discard(self) -> int:
@@ -291,7 +291,7 @@ class Recording:
             raise RecordingError("no episode is being recorded: there is nothing to discard")
         self.state = SAVING
         self._newest = None
-        self._sink.discard(self.episode)
+        self.sink.discard(self.episode)
         return self.episode
 
     # What the sink reports
@@ -373,7 +373,7 @@ class Recording:
             event = "start_action" if action.any() else "stop_action"
         odom = self._odometry.at(stamp)
         row = Row(self.episode, stamp, received, action, time, event, odom[1] if odom else None)
-        if not self._sink.offer(row, image, self.counts):
+        if not self.sink.offer(row, image, self.counts):
             self._dropped += 1
             return False
         self._last_row = stamp

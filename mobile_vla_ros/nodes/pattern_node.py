@@ -1,0 +1,136 @@
+"""Publishes frames that can be told apart, with commands: for benchmarks, tests and trying things.
+
+python -m mobile_vla_ros.nodes.pattern_node --ros-args -p rate:=30.0 -p width:=1280
+"""
+
+from __future__ import annotations
+
+import array
+import math
+import sys
+import time
+
+import numpy as np
+import rclpy
+from geometry_msgs.msg import Twist
+from rclpy.node import Node
+from sensor_msgs.msg import Image
+
+from mobile_vla_ros.errors import InputError
+from mobile_vla_ros.nodes.parameters import Declared, declare, misspelt
+from mobile_vla_ros.nodes.qos import queued
+from mobile_vla_ros.nodes.stop_signal import StopSignal, init_without_signals
+from mobile_vla_ros.nodes.velocity import twist_of
+
+PARAMETERS = (
+    Declared("width", 1280, "pixels", 8, 16384),
+    Declared("height", 720, "pixels", 8, 16384),
+    Declared("rate", 30.0, "frames/s", 0.1, 1000.0),
+    Declared("count", 0, "frames after which the node ends; 0 = never", 0, 10_000_000),
+    Declared("pictures", 16, "different pictures, shown in turn", 1, 256),
+    Declared("noise", 24, "grey levels of noise in a picture: how hard it is to compress", 0, 255),
+    Declared("command_rate", 20.0, "commands/s; 0 = none", 0.0, 1000.0),
+    Declared("frame_id", "camera", "header.frame_id of the images"),
+)
+QUEUE_DEPTH = 5
+
+
+def picture(width: int, height: int, number: int, noise: int = 24) -> np.ndarray:
+    """Picture `number`: gradients that shift with it, under noise; uint8 [height,width,3] RGB."""
+    rng = np.random.default_rng(number)
+    x = np.arange(width, dtype=np.int32)[None, :, None]
+    y = np.arange(height, dtype=np.int32)[:, None, None]
+    channel = np.arange(3, dtype=np.int32)[None, None, :]
+    smooth = (x * (channel + 1) // 8 + y // 2 + number * 16) % 256
+    spread = rng.integers(0, noise + 1, (height, width, 3)) if noise else 0
+    return ((smooth * (255 - noise)) // 255 + spread).astype(np.uint8)
+
+
+def stamp_number(image: np.ndarray, number: int) -> None:
+    """Writes `number` into the first eight bytes of an image, in place."""
+    image.reshape(-1)[:8] = np.frombuffer(np.int64(number).tobytes(), np.uint8)
+
+
+def number_of(image: np.ndarray) -> int:
+    """The number that `stamp_number` wrote."""
+    return int(np.frombuffer(np.ascontiguousarray(image).reshape(-1)[:8].tobytes(), np.int64)[0])
+
+
+class PatternNode(Node):
+    """A camera and a driver in one: numbered frames on `image`, a weaving drive on `cmd_vel`."""
+
+    def __init__(self, **options) -> None:
+        super().__init__("pattern", **options)
+        self._settings = declare(self, PARAMETERS)
+        for name in misspelt(self):
+            self.get_logger().warning(f"there is no parameter '{name}'")
+        settings = self._settings
+        width, height = settings["width"], settings["height"]
+        self._messages = []
+        for number in range(settings["pictures"]):
+            pixels = array.array("B")
+            pixels.frombytes(picture(width, height, number, settings["noise"]).tobytes())
+            message = Image(height=height, width=width, step=width * 3, encoding="rgb8")
+            message.header.frame_id = settings["frame_id"]
+            message.data = pixels
+            self._messages.append(message)
+        self._images = self.create_publisher(Image, "image", queued(QUEUE_DEPTH))
+        self._commands = self.create_publisher(Twist, "cmd_vel", queued())
+        self._longest_publish = 0.0
+
+    def run(self, stop: StopSignal) -> None:
+        """Publishes on an exact grid in time until told to stop or `count` is reached."""
+        settings = self._settings
+        start = time.monotonic()
+        frames = commands = 0
+        while not stop.is_set():
+            frame_due = start + frames / settings["rate"]
+            command_rate = settings["command_rate"]
+            command_due = start + commands / command_rate if command_rate else math.inf
+            pause = min(frame_due, command_due) - time.monotonic()
+            if pause > 0:
+                time.sleep(pause)
+            if command_due <= frame_due:
+                self._publish_command(commands / command_rate)
+                commands += 1
+                continue
+            self._publish_frame(frames)
+            frames += 1
+            if frames == settings["count"]:
+                break
+        self.get_logger().info(
+            f"{frames} frames published, longest publish {self._longest_publish * 1e3:.1f} ms"
+        )
+
+    def _publish_frame(self, number: int) -> None:
+        message = self._messages[number % len(self._messages)]
+        message.data[:8] = array.array("B", np.int64(number).tobytes())
+        message.header.stamp = self.get_clock().now().to_msg()
+        begin = time.monotonic()
+        self._images.publish(message)
+        self._longest_publish = max(self._longest_publish, time.monotonic() - begin)
+
+    def _publish_command(self, when: float) -> None:
+        turn = 0.5 * math.sin(when)
+        self._commands.publish(twist_of(("linear.x", "angular.z"), (0.2, turn)))
+
+
+def main(args: list[str] | None = None) -> int:
+    init_without_signals(args)
+    stop = StopSignal()
+    try:
+        node = PatternNode()
+    except InputError as error:
+        print(f"pattern: {error}", file=sys.stderr)
+        rclpy.try_shutdown()
+        return 1
+    try:
+        node.run(stop)
+        return 0
+    finally:
+        node.destroy_node()
+        rclpy.try_shutdown()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
