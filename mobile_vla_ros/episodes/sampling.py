@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import numpy as np
 
+# Stamps near 1.7e9 s are good to about a microsecond in float64.
+_ROUNDING = 2e-6
+
 
 def window_rows(
     stamps: np.ndarray, newest: int, frame_period: float, window_size: int
@@ -26,10 +29,14 @@ def window_rows(
     """
     rows = [newest]
     for step in range(1, window_size):
-        row = _nearest(stamps, stamps[newest] - step * frame_period, frame_period / 2)
-        if row is None or row >= rows[-1]:
+        wanted = stamps[newest] - step * frame_period
+        after = int(np.searchsorted(stamps[: rows[-1]], wanted))
+        near = [row for row in (after, after - 1) if 0 <= row < rows[-1]]
+        # Of two equally near rows the newer, as in driving.
+        best = min(near, key=lambda row: round(abs(stamps[row] - wanted) / _ROUNDING), default=-1)
+        if best < 0 or abs(stamps[best] - wanted) > frame_period / 2 + _ROUNDING:
             break
-        rows.append(row)
+        rows.append(best)
     return rows[::-1]
 
 
@@ -52,11 +59,3 @@ def command_rows(stamps: np.ndarray, row: int, action_period: float, steps: int)
     times = stamps[row] + np.arange(steps) * action_period
     rows = np.searchsorted(stamps, times + spacing / 2, side="right") - 1
     return np.where(times > stamps[-1] + spacing / 2, -1, rows).astype(np.int64)
-
-
-def _nearest(stamps: np.ndarray, when: float, tolerance: float) -> int | None:
-    after = int(np.searchsorted(stamps, when))
-    candidates = [row for row in (after - 1, after) if 0 <= row < len(stamps)]
-    best = min(candidates, key=lambda row: abs(stamps[row] - when))
-    # A microsecond forgives the rounding of stamps kept as float64 seconds since 1970.
-    return best if abs(stamps[best] - when) <= tolerance + 1e-6 else None
