@@ -94,13 +94,42 @@ def jackknife(
     labels = np.asarray(labels)
     episodes = np.unique(labels)
     value = float(statistic(np.ones(len(labels), dtype=bool)))
-    parts = [part for part in np.array_split(episodes, min(groups, len(episodes))) if len(part)]
+    parts = np.array_split(episodes, min(groups, len(episodes)))
     if len(parts) < 2:
         return Interval(value, float("nan"), float("nan"))
     left_out = np.array([float(statistic(~np.isin(labels, part))) for part in parts])
+    return _around(value, left_out, confidence)
+
+
+def jackknife_sums(
+    sums: np.ndarray,
+    statistic: Callable[[np.ndarray], np.ndarray],
+    *,
+    groups: int = 20,
+    confidence: float = 0.95,
+) -> Interval:
+    """Delete-a-group jackknife of a function of sums; for divergences, which a bootstrap biases.
+
+    Args:
+        sums: float [episodes, ...].
+        statistic: maps summed contributions [..., *sums.shape[1:]] to values [...].
+        groups: at most this many groups of episodes are left out in turn.
+        confidence: two-sided level in (0, 1).
+    """
+    sums = np.asarray(sums, dtype=np.float64)
+    total = sums.sum(axis=0)
+    value = float(statistic(total[None])[0])
+    parts = np.array_split(np.arange(len(sums)), min(groups, len(sums)))
+    if len(parts) < 2:
+        return Interval(value, float("nan"), float("nan"))
+    left_out = np.stack([total - sums[part].sum(axis=0) for part in parts])
+    return _around(value, np.asarray(statistic(left_out)), confidence)
+
+
+def _around(value: float, left_out: np.ndarray, confidence: float) -> Interval:
     if not np.all(np.isfinite(left_out)):
         return Interval(value, float("nan"), float("nan"))
-    count = len(parts)
+    count = len(left_out)
     error = np.sqrt((count - 1) / count * ((left_out - left_out.mean()) ** 2).sum())
     half = float(student.ppf(0.5 + confidence / 2, count - 1) * error)
     return Interval(value, value - half, value + half)

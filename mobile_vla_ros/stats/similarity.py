@@ -90,11 +90,17 @@ def quantile_edges(sample: np.ndarray, bins: int) -> np.ndarray:
     return np.quantile(np.asarray(sample, dtype=np.float64), levels, axis=0).T
 
 
-def bin_counts(values: np.ndarray, edges: np.ndarray) -> np.ndarray:
-    """Counts per dimension and bin: values [N, D], edges [D, bins - 1] -> int64 [D, bins]."""
-    dimensions, inner = edges.shape
-    counts = np.empty((dimensions, inner + 1), dtype=np.int64)
-    for dimension in range(dimensions):
-        which = np.searchsorted(edges[dimension], values[:, dimension], side="right")
-        counts[dimension] = np.bincount(which, minlength=inner + 1)
-    return counts
+def bin_index(values: np.ndarray, edges: np.ndarray) -> np.ndarray:
+    """Which bin each value falls in: values [N, D], edges [D, bins - 1] -> int64 [N, D]."""
+    index = np.empty(values.shape, dtype=np.int64)
+    for dimension, inner in enumerate(edges):
+        index[:, dimension] = np.searchsorted(inner, values[:, dimension], side="right")
+    return index
+
+
+def bin_counts(index: np.ndarray, bins: int) -> np.ndarray:
+    """Counts per dimension and bin: index [N, D] -> int64 [D, bins]."""
+    dimensions = index.shape[1]
+    offset = np.arange(dimensions) * bins
+    counts = np.bincount((index + offset).ravel(), minlength=dimensions * bins)
+    return counts.reshape(dimensions, bins)

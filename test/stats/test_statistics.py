@@ -11,7 +11,12 @@ from sklearn.metrics import mean_absolute_error, mean_squared_error, r2_score
 from sklearn.metrics.pairwise import cosine_similarity
 
 from mobile_vla_ros.stats import cka, similarity
-from mobile_vla_ros.stats.bootstrap import bootstrap_mean, bootstrap_sums, jackknife
+from mobile_vla_ros.stats.bootstrap import (
+    bootstrap_mean,
+    bootstrap_sums,
+    jackknife,
+    jackknife_sums,
+)
 from mobile_vla_ros.stats.moments import Moments
 from mobile_vla_ros.stats.procrustes import procrustes_difference
 from mobile_vla_ros.stats.regression import mae, r2, regression_sums, rmse
@@ -75,7 +80,7 @@ def test_histogram_divergences_agree_with_scipy(rng: np.random.Generator) -> Non
 def test_quantile_bins_are_equally_full_and_counts_match_numpy(rng: np.random.Generator) -> None:
     values = rng.normal(size=(1600, 3)) * [1, 5, 0.1]
     edges = similarity.quantile_edges(values, 16)
-    counts = similarity.bin_counts(values, edges)
+    counts = similarity.bin_counts(similarity.bin_index(values, edges), 16)
     assert counts.shape == (3, 16)
     assert np.ptp(counts) <= 2
     bounds = np.concatenate([[-np.inf], edges[1], [np.inf]])
@@ -184,3 +189,11 @@ def test_jackknife_of_a_mean_is_the_textbook_standard_error(rng: np.random.Gener
     interval = jackknife(lambda keep: sample[keep].mean(), np.arange(20))
     half = 2.093 * sample.std(ddof=1) / np.sqrt(20)
     assert interval.high - interval.value == pytest.approx(half, rel=1e-3)
+
+
+def test_jackknife_of_sums_is_the_jackknife_of_rows(rng: np.random.Generator) -> None:
+    sample = rng.normal(size=(20, 2)) ** 2
+    by_sums = jackknife_sums(sample, lambda total: total[..., 0] / total[..., 1])
+    by_rows = jackknife(lambda keep: sample[keep, 0].sum() / sample[keep, 1].sum(), np.arange(20))
+    assert by_sums.low == pytest.approx(by_rows.low)
+    assert by_sums.high == pytest.approx(by_rows.high)
