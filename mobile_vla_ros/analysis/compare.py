@@ -202,7 +202,7 @@ def thresholds(
 def _tells_apart(
     metrics: dict[str, Interval], shuffled_pairs: dict[str, Interval]
 ) -> dict[str, bool | None]:
-    """Whether A and B are closer on the same frame than on unrelated ones; None: cannot be said."""
+    """Whether A and B are closer on the same frame than on unrelated ones; None: unknown."""
     result: dict[str, bool | None] = {}
     for name in METRICS:
         mine, other = metrics[name], shuffled_pairs[name]

@@ -173,7 +173,7 @@ def _encode(
             rows = missing[start : start + batch]
             pixels = policy.preprocess(episode.images(rows))
             context = policy.encode_images(pixels)
-            action = policy.encode_frames(pixels, prompt, context=context) if has_action else None
+            action = policy.encode_frames(None, prompt, context=context) if has_action else None
             context = context.float().cpu().numpy()
             action = action.float().cpu().numpy() if action is not None else None
             if not np.isfinite(context).all() or np.abs(context).max() > 65504:
@@ -239,12 +239,11 @@ def _plan(policy, windows: list[Window], instruction: str | None) -> dict[str, A
     sizes = {len(window.rows) for window in windows}
     if len(sizes) != 1:
         raise AnalysisError("the windows have different numbers of frames")
-    backbone = policy.model.backbone.config
-    tokens, width = backbone.latent_query_num, backbone.text_config.embed_dim
+    tokens, width = policy.model.backbone.config.latent_query_num, policy.width
     has_action = policy.config.head is not None
     plan = {
         "format": FORMAT,
-        "checkpoint": str(policy.provenance.path),
+        "checkpoint": str(policy.provenance.source),
         "checkpoint_sha256": policy.provenance.sha256,
         "dtype": str(policy.dtype).removeprefix("torch."),
         "shape": [len(windows), sizes.pop(), tokens, width],

@@ -115,5 +115,5 @@ def without_sides(instruction: str) -> str:
         instruction,
         flags=re.IGNORECASE,
     )
-    text = re.sub(rf"\b{sides}\b", "", text, flags=re.IGNORECASE)
-    return " ".join(text.split())
+    text = re.sub(rf",?\s*\b(passing\s+)?{sides}\b", "", text, flags=re.IGNORECASE)
+    return " ".join(text.replace(" ,", ",").split())
