@@ -229,8 +229,12 @@ def conclude(result: dict[str, Any]) -> str:
         text += ": they are equal"
     elif not np.isfinite(cka["low"]):
         text += "; one episode gives no interval, so how far this holds is not known"
+    elif result["tells_apart"]["cka_debiased"] is False:
+        text += ": no more alike than on unrelated frames, as far as these data show"
     elif cka["low"] > 0.9:
+        aligned = centred["low"] > 0.9
         text += ": they arrange the frames alike"
+        text += "" if aligned else ", though not along the same dimensions"
     elif cka["high"] < 0.5:
         text += ": they arrange the frames differently"
     else:

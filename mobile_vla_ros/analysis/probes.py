@@ -109,6 +109,8 @@ def probe(
                 )
                 results.append(entry)
                 continue
+        elif source == "action token":
+            entry["prompt_names_side"] = _tells_side(extraction)
         entry.update(_score(values, target, labels, seed, resamples, shuffles))
         results.append(entry)
     result = {
@@ -133,7 +135,8 @@ def conclude(result: dict[str, Any]) -> str:
         if not entry.get("measured"):
             unmeasured.append(name)
         elif entry["informative"]:
-            read.append(f"{name} ({entry['score']} {entry['value']:.2f})")
+            told = ", whose prompt names the side" if entry.get("prompt_names_side") else ""
+            read.append(f"{name} ({entry['score']} {entry['value']:.2f}{told})")
         else:
             unread.append(name)
     parts = []
@@ -184,21 +187,24 @@ def _score(
         per_episode = np.array([truth[episodes == e][0, 0] for e in range(count)])
         if min((per_episode > 0).sum(), (per_episode < 0).sum()) < 2:
             return {"measured": False, "reason": "fewer than two episodes of one side"}
-    kernel = _kernel(values, rows)
     groups = np.repeat(episodes, frames)
     rng = np.random.default_rng([seed, 31])
+    # One split serves the labels and their exchanged copies, so each fold is solved once.
     folds = _folds(truth, episodes, count, target.kind, rng)
-    predicted = _cross_validate(kernel, truth.ravel(), groups, folds)
-    sums = _sums(predicted, truth.ravel(), groups, count, target.kind)
+    ridge = _Ridge(_kernel(values, rows), folds[groups])
     metric = _accuracy if target.kind == "side" else r2
-    found = bootstrap_sums(sums, metric, np.random.default_rng([seed, 32]), resamples=resamples)
-    control = []
-    for _ in range(shuffles):
-        exchanged = _exchange(truth, episodes, count, rng)
-        fold = _folds(exchanged, episodes, count, target.kind, rng)
-        guess = _cross_validate(kernel, exchanged.ravel(), groups, fold)
-        shuffled_sums = _sums(guess, exchanged.ravel(), groups, count, target.kind)
-        control.append(float(metric(shuffled_sums.sum(axis=0))))
+
+    def sums(labelled: np.ndarray) -> np.ndarray:
+        guess = ridge.predict(labelled.ravel())
+        return _sums(guess, labelled.ravel(), groups, count, target.kind)
+
+    found = bootstrap_sums(
+        sums(truth), metric, np.random.default_rng([seed, 32]), resamples=resamples
+    )
+    control = [
+        float(metric(sums(_exchange(truth, episodes, count, rng)).sum(axis=0)))
+        for _ in range(shuffles)
+    ]
     control_values = np.nan_to_num(np.array(control), nan=-np.inf)
     p = float((1 + (control_values >= found.value).sum()) / (1 + shuffles))
     chance = 0.5 if target.kind == "side" else 0.0
@@ -256,58 +262,72 @@ def _exchange(
     return exchanged
 
 
-def _cross_validate(
-    kernel: np.ndarray, truth: np.ndarray, groups: np.ndarray, folds: np.ndarray
-) -> np.ndarray:
-    """Ridge predictions of each frame by a probe that saw none of its episode."""
-    predicted = np.full(len(truth), np.nan)
-    fold_of = folds[groups]
-    for fold in np.unique(folds):
-        test, train = fold_of == fold, fold_of != fold
-        if not test.any() or not train.any():
-            continue
-        penalty = _choose_penalty(kernel, truth, fold_of, train)
-        predicted[test] = _ridge(kernel, truth, train, test, [penalty])[0]
-    return predicted
+class _Ridge:
+    """Kernel ridge with an intercept; a frame is predicted by a probe that saw none of its fold.
+
+    The penalty is the one with the least error on two inner folds of the training episodes.
+    """
+
+    def __init__(self, kernel: np.ndarray, fold_of: np.ndarray) -> None:
+        self.kernel, self.fold_of = kernel, fold_of
+        self._solved: dict[bytes, _Solved] = {}
+
+    def predict(self, truth: np.ndarray) -> np.ndarray:
+        """Predictions [frames] for labels [frames]."""
+        predicted = np.full(len(truth), np.nan)
+        for fold in np.unique(self.fold_of):
+            test, train = self.fold_of == fold, self.fold_of != fold
+            if test.any() and train.any():
+                penalty = self._penalty(truth, train)
+                predicted[test] = self._guess(truth, train, test, [penalty])[0]
+        return predicted
+
+    def _penalty(self, truth: np.ndarray, train: np.ndarray) -> float:
+        inner = np.unique(self.fold_of[train])
+        if len(inner) < 2:
+            return PENALTIES[2]
+        errors = np.zeros(len(PENALTIES))
+        for fold in inner[:2]:
+            held = train & (self.fold_of == fold)
+            guesses = self._guess(truth, train & ~held, held, PENALTIES)
+            errors += ((guesses - truth[held]) ** 2).sum(axis=1)
+        return PENALTIES[int(errors.argmin())]
+
+    def _guess(
+        self, truth: np.ndarray, train: np.ndarray, test: np.ndarray, penalties: Sequence[float]
+    ) -> np.ndarray:
+        key = np.packbits(np.concatenate([train, test])).tobytes()
+        if key not in self._solved:
+            self._solved[key] = _Solved.of(self.kernel, train, test)
+        solved = self._solved[key]
+        offset = truth[train].mean()
+        projected = solved.vectors.T @ (truth[train] - offset)
+        values = solved.values
+        scale = values.mean() if values.mean() > 0 else 1.0
+        # The penalty counts against the mean eigenvalue times the number of frames.
+        weights = [scale * len(values) * penalty for penalty in penalties]
+        return np.stack(
+            [offset + solved.across @ (projected / (values + weight)) for weight in weights]
+        )
 
 
-def _choose_penalty(
-    kernel: np.ndarray, truth: np.ndarray, fold_of: np.ndarray, train: np.ndarray
-) -> float:
-    """The penalty with the least error on an inner fold of the training episodes."""
-    inner = np.unique(fold_of[train])
-    if len(inner) < 2:
-        return PENALTIES[2]
-    errors = np.zeros(len(PENALTIES))
-    for fold in inner[:2]:
-        held = train & (fold_of == fold)
-        guesses = _ridge(kernel, truth, train & ~held, held, PENALTIES)
-        errors += ((guesses - truth[held]) ** 2).sum(axis=1)
-    return PENALTIES[int(errors.argmin())]
+@dataclass(frozen=True, eq=False)
+class _Solved:
+    """Eigenvalues and vectors of the centred training kernel, and the test rows in them."""
 
+    values: np.ndarray
+    vectors: np.ndarray
+    across: np.ndarray
 
-def _ridge(
-    kernel: np.ndarray,
-    truth: np.ndarray,
-    train: np.ndarray,
-    test: np.ndarray,
-    penalties: Sequence[float],
-) -> np.ndarray:
-    """Kernel ridge with an intercept: predictions [penalties, test]."""
-    k = kernel[np.ix_(train, train)]
-    column = k.mean(axis=0)
-    centred = k - column[None, :] - column[:, None] + k.mean()
-    cross = kernel[np.ix_(test, train)]
-    cross = cross - cross.mean(axis=1, keepdims=True) - column[None, :] + k.mean()
-    offset = truth[train].mean()
-    values, vectors = np.linalg.eigh(centred)
-    values = np.maximum(values, 0.0)
-    scale = values.mean() if values.mean() > 0 else 1.0
-    projected = vectors.T @ (truth[train] - offset)
-    across = cross @ vectors
-    # The penalty counts against the mean eigenvalue times the number of frames.
-    weights = [scale * len(values) * penalty for penalty in penalties]
-    return np.stack([offset + across @ (projected / (values + weight)) for weight in weights])
+    @classmethod
+    def of(cls, kernel: np.ndarray, train: np.ndarray, test: np.ndarray) -> _Solved:
+        k = kernel[np.ix_(train, train)]
+        column = k.mean(axis=0)
+        centred = k - column[None, :] - column[:, None] + k.mean()
+        cross = kernel[np.ix_(test, train)]
+        cross = cross - cross.mean(axis=1, keepdims=True) - column[None, :] + k.mean()
+        values, vectors = np.linalg.eigh(centred)
+        return cls(np.maximum(values, 0.0), vectors, cross @ vectors)
 
 
 def _sums(

@@ -449,12 +449,12 @@ def fit_axes(traces: list[Trace], config) -> dict[str, Any]:
         },
     }
     if not config.action_axes_confirmed:
-        named = [name or "no recorded column" for name in best]
-        verdict = "as assumed" if best == used else f"but {', '.join(used)} was assumed"
-        result["note"] = (
-            "the checkpoint does not name its axes; its outputs follow "
-            f"{', '.join(named)} best, {verdict}"
+        named = " and ".join(
+            f"output {place} ({axis} assumed) follows {name or 'no recorded column'}"
+            for place, (axis, name) in enumerate(zip(used, best, strict=True))
         )
+        verdict = "as assumed" if best == used else "which is not as assumed"
+        result["note"] = f"the checkpoint does not name its axes: {named}, {verdict}"
     return result
 
 
