@@ -193,9 +193,9 @@ class Drive:
     reason: str = ""
     clearance: float = 0.0
 
-    def add(self, sim: Field, action: tuple[float, float, float]) -> None:
+    def add(self, sim: Field, action: tuple[float, float, float], image: np.ndarray) -> None:
         """One row of the present moment; ``action`` is the command that starts with it."""
-        self.frames.append(sim.render().copy())
+        self.frames.append(image.copy())
         self.actions.append(action)
         self.states.append(sim.state)
         self.odometry.append(sim.odom.row())
@@ -226,7 +226,7 @@ def _drive(sim: Field, settings: CollectSettings, rng: np.random.Generator) -> D
     standing = 0
     while True:
         action = driver.action()
-        drive.add(sim, action)
+        drive.add(sim, action, sim.render())
         standing = standing + 1 if not any(action) else 0
         outcome = sim.outcome()
         stood = (standing - 1) * settings.frame_period >= STANDING - 1e-6

@@ -20,7 +20,7 @@ from mobile_vla_ros.sim.robot import Drive, Odometry
 from mobile_vla_ros.sim.scenario import Scenario
 from mobile_vla_ros.sim.world import TIMESTEP, build_model
 
-TICK_STEPS = 5  # physics steps between two looks at contacts and commands
+TICK_STEPS = 2  # physics steps between two looks at contacts and commands
 TICK = TICK_STEPS * TIMESTEP  # s
 
 
@@ -66,11 +66,17 @@ class Field:
         """Puts the robot back to the start, at time 0."""
         mujoco.mj_resetData(self._model, self._data)
         self._drive.reset()
-        self._judge = Judge(self.layout, self._time_limit)
         self._ticks = 0
+        self._owed = 0.0
         if self._camera is not None:
             self._camera.reset()
         mujoco.mj_forward(self._model, self._data)
+        self.begin()
+
+    def begin(self) -> None:
+        """Starts judging anew, from the present moment and place; ``reset`` does it too."""
+        self._began = self.time
+        self._judge = Judge(self.layout, self._time_limit)
         self._judge.update(0.0, self.pose, self.velocities)
 
     @property
@@ -119,13 +125,17 @@ class Field:
         self._drive.disturbance = (float(vx), float(wz))
 
     def advance(self, dt: float) -> None:
-        """Lets ``dt`` seconds pass, rounded to ticks of 20 ms."""
-        for _ in range(round(dt / TICK)):
+        """Lets ``dt`` seconds pass, in ticks of 10 ms; what is left over counts next time."""
+        self._owed += dt
+        while self._owed > TICK / 2:
+            self._owed -= TICK
             self._drive.update(self.time, TICK)
             mujoco.mj_step(self._model, self._data, nstep=TICK_STEPS)
             self._drive.integrate(TICK)
             self._ticks += 1
-            self._judge.update(self.time, self.pose, self.velocities, self._touched())
+            self._judge.update(
+                self.time - self._began, self.pose, self.velocities, self._touched()
+            )
 
     def step(self, velocities: tuple[float, ...] | np.ndarray, dt: float) -> None:
         """Commands ``(vx, vy, wz)`` or ``(vx, wz)`` and lets ``dt`` seconds pass.

@@ -12,7 +12,7 @@ from mobile_vla_ros.sim.camera import CameraSettings, camera_mjcf
 from mobile_vla_ros.sim.layout import BOTTLE_HEIGHT, BOTTLE_RADIUS, Layout
 from mobile_vla_ros.sim.robot import ACTUATORS, robot_mjcf
 
-TIMESTEP = 0.004  # s
+TIMESTEP = 0.005  # s
 WALL_HEIGHT = 2.4  # m
 
 
