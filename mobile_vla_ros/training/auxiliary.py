@@ -1,0 +1,103 @@
+"""Losses that only training knows: where bottle and boxes are, read from inside the network.
+
+A small network trained from nothing finds it hard to carry an object's place in the picture as
+far as the action token. Three extra read-outs ask for it: a heat map over the image patches, and
+bearing and distance at the action token. They are not part of the policy.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from mobile_vla_ros.training.run import AuxiliarySettings
+
+BEARING_SCALE = 0.5  # rad; brings both quantities to about 1
+DISTANCE_SCALE = 1.5  # m
+SPREAD = 0.7  # patches; width of an object's heat
+
+
+class AuxiliaryHeads(nn.Module):
+    """The read-outs, for up to `objects` kinds of object."""
+
+    def __init__(self, backbone: Any, settings: AuxiliarySettings, objects: int = 3) -> None:
+        super().__init__()
+        vision = backbone.vision_model.model
+        self.settings = settings
+        self.objects = objects
+        self.patches = nn.Linear(vision.config.hidden_size, objects)
+        self.place = nn.Linear(backbone.text_model.config.embed_dim, 2 * objects)
+        # Not a submodule: the vision model belongs to the policy, and is only watched.
+        self._layer = [vision.post_layernorm]
+        self._seen: Tensor | None = None
+
+    @contextlib.contextmanager
+    def watch(self) -> Iterator[None]:
+        """Keeps the patches' hidden states of the forward pass inside the block."""
+
+        def keep(_module: nn.Module, _inputs: Any, output: Tensor) -> None:
+            if output.dim() == 3:
+                self._seen = output[:, 1:]
+
+        handle = self._layer[0].register_forward_hook(keep)
+        try:
+            yield
+        finally:
+            handle.remove()
+            self._seen = None
+
+    def losses(self, features: Tensor, objects: Tensor) -> dict[str, Tensor]:
+        """The weighted extra losses.
+
+        Args:
+            features: [B, T, latent, D].
+            objects: [B, T, N, 5], see `EpisodeLabels`.
+        """
+        objects = objects.flatten(0, 1)[:, : self.objects]
+        count = objects.shape[1]
+        inside = ((objects[..., :2] > -0.05) & (objects[..., :2] < 1.05)).all(-1)
+        seen = (objects[..., 2] > 0.5) & inside & objects.isfinite().all(-1)
+        weight = seen.float()
+        total = weight.sum().clamp(min=1)
+        target = torch.nan_to_num(objects)
+        result = {}
+        if self.settings.heat_map and self._seen is not None:
+            logits = self.patches(self._seen)[..., :count].transpose(1, 2)
+            heat = heat_map(target[..., :2], int(round(logits.shape[-1] ** 0.5)))
+            each = -(heat * functional.log_softmax(logits.float(), -1)).sum(-1)
+            result["heat_map"] = self.settings.heat_map * (each * weight).sum() / total
+        place = self.place(features.flatten(0, 1)[:, -1]).unflatten(-1, (self.objects, 2))
+        place = place[:, :count].float()
+        for index, (name, strength, scale) in enumerate(
+            (
+                ("bearing", self.settings.bearing, BEARING_SCALE),
+                ("distance", self.settings.distance, DISTANCE_SCALE),
+            )
+        ):
+            if strength:
+                each = functional.smooth_l1_loss(
+                    place[..., index], target[..., 3 + index] / scale, reduction="none", beta=0.2
+                )
+                result[name] = strength * (each * weight).sum() / total
+        return result
+
+
+def heat_map(places: Tensor, side: int) -> Tensor:
+    """Where objects are as a distribution over patches.
+
+    Args:
+        places: [..., 2], column and row as shares of the picture.
+        side: patches per row and column.
+
+    Returns:
+        [..., side * side], adding up to 1, row by row.
+    """
+    centres = (torch.arange(side, device=places.device) + 0.5) / side
+    across = (-((places[..., :1] - centres) * side / SPREAD).square() / 2).softmax(-1)
+    down = (-((places[..., 1:2] - centres) * side / SPREAD).square() / 2).softmax(-1)
+    return (down[..., :, None] * across[..., None, :]).flatten(-2)

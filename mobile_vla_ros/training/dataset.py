@@ -1,0 +1,411 @@
+"""Training windows of a folder of episodes: each frame decoded and resized once, read from there."""
+
+from __future__ import annotations
+
+import fnmatch
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset, Sampler
+
+from mobile_vla_ros.episodes import find_episodes, open_episode
+from mobile_vla_ros.policy.preprocess import as_frames, resize
+from mobile_vla_ros.training.augmentation import (
+    IDENTITY,
+    Transform,
+    draw_transform,
+    mirror_text,
+    mirror_velocities,
+    one_sided,
+    transform_images,
+)
+from mobile_vla_ros.training.labels import EpisodeLabels, read_labels
+from mobile_vla_ros.training.run import AugmentationSettings, RunConfig, RunError
+from mobile_vla_ros.training.samples import (
+    EpisodeSamples,
+    episode_samples,
+    normalise,
+    split_episodes,
+)
+
+
+@dataclass(frozen=True)
+class TrainingEpisode:
+    """One episode as training sees it; no file stays open."""
+
+    path: Path
+    sha256: str
+    source: str
+    side: str | None
+    instruction: str
+    rows: int
+    samples: EpisodeSamples
+    labels: EpisodeLabels | None = None
+
+
+@dataclass(frozen=True)
+class EpisodeSplit:
+    """The episodes of a run. `mirror_allowed` is False for one-sided data."""
+
+    train: tuple[TrainingEpisode, ...]
+    validation: tuple[TrainingEpisode, ...]
+    mirror_allowed: bool
+
+
+def load_split(
+    run: RunConfig,
+    data: str | Path | None = None,
+    progress: Callable[[Sequence[Path]], Iterator[Path]] | None = None,
+) -> EpisodeSplit:
+    """Finds the run's episodes, checks every label, and splits them by episode.
+
+    Args:
+        run: the run.
+        data: folder of episodes; None takes the run file's `train_dataset.data_dir`.
+        progress: wraps the list of files while they are read.
+
+    Raises:
+        RunError: no folder, no episode matches, the axes disagree, labels are not finite, or no
+            episode is long enough.
+    """
+    data = data or run.data.data_dir
+    if data is None:
+        raise RunError("no data: give --data or train_dataset.data_dir in the run file.")
+    folder = Path(data)
+    if not folder.is_dir():
+        raise RunError(f"{folder} is no folder of episodes.")
+    validation_pattern = run.data.validation_pattern
+    paths = find_episodes(folder)
+    excluded = run.data.exclude_pattern
+    chosen = [
+        path
+        for path in paths
+        if fnmatch.fnmatch(path.name, run.data.episode_pattern)
+        and not (excluded and fnmatch.fnmatch(path.name, excluded))
+    ]
+    if not chosen:
+        raise RunError(
+            f"no episode in {folder} matches '{run.data.episode_pattern}' "
+            f"({len(paths)} episodes there)."
+        )
+    for_validation = [
+        path for path in paths if validation_pattern and fnmatch.fnmatch(path.name, validation_pattern)
+    ]
+    if validation_pattern and not for_validation:
+        raise RunError(f"no episode in {folder} matches validation_pattern '{validation_pattern}'.")
+    chosen = [path for path in chosen if path not in set(for_validation)]
+    wrap = progress or iter
+    episodes = [load_episode(run, path) for path in wrap(chosen)]
+    if run.data.max_episodes is not None:
+        episodes = _first_sources(episodes, run.data.max_episodes, run.seed)
+    if for_validation:
+        train = episodes
+        validation = [load_episode(run, path) for path in for_validation]
+        held_out = {episode.source for episode in validation}
+        train = [episode for episode in train if episode.source not in held_out]
+    else:
+        first, second = split_episodes(
+            [episode.source for episode in episodes], run.data.train_split, run.seed
+        )
+        train = [episodes[index] for index in first]
+        validation = [episodes[index] for index in second]
+    # A copy made by augmentation is no new evidence: validation keeps the recordings alone.
+    validation = [episode for episode in validation if not is_copy(episode.path)]
+    if not any(len(episode.samples) for episode in train):
+        raise RunError(
+            f"no training episode in {folder} has {run.window_size} frames "
+            f"{run.frame_period} s apart; the longest has "
+            f"{max((episode.rows for episode in train), default=0)} rows."
+        )
+    return EpisodeSplit(
+        train=tuple(train),
+        validation=tuple(validation),
+        mirror_allowed=not one_sided([episode.side for episode in train]),
+    )
+
+
+def load_episode(run: RunConfig, path: Path) -> TrainingEpisode:
+    """Reads stamps, commands and words of one episode (no picture), and picks its windows.
+
+    Raises:
+        RunError: the episode lacks an axis of the run, or a label is not finite.
+    """
+    with open_episode(path) as episode:
+        missing = [axis for axis in run.action_axes if axis not in episode.action_axes]
+        if missing:
+            raise RunError(
+                f"{path.name} records {', '.join(episode.action_axes)} but the run file's "
+                f"action_axes wants {missing[0]}; correct action_axes or choose other episodes."
+            )
+        velocities = np.asarray(episode.velocities(run.action_axes), dtype=np.float32)
+        stamps = np.asarray(episode.image_stamps, dtype=np.float64)
+        instruction = episode.instruction
+        side = episode.side
+        source = str(episode.attributes.get("augmentation_source") or path.stem)
+        sha256 = episode.sha256()
+    bad = np.flatnonzero(~np.isfinite(velocities).all(axis=1) | ~np.isfinite(stamps))
+    if bad.size:
+        raise RunError(
+            f"{path.name}: row {bad[0]} has a command or a stamp that is not a finite number; "
+            f"repair the episode or leave it out."
+        )
+    samples = episode_samples(
+        stamps,
+        velocities,
+        window_size=run.window_size,
+        chunk_size=run.chunk_size,
+        frame_period=run.frame_period,
+        action_period=run.action_period,
+        every_row=run.data.every_row,
+    )
+    labels = None
+    if run.data.labels == "expert" or run.auxiliary.on:
+        labels = read_labels(path, len(stamps))
+    if run.data.labels == "expert" and labels is not None:
+        samples = _with_expert_chunks(run, path, samples, labels)
+    return TrainingEpisode(
+        path=path,
+        sha256=sha256,
+        source=source,
+        side=side,
+        instruction=instruction,
+        rows=len(stamps),
+        samples=samples,
+        labels=labels,
+    )
+
+
+def is_copy(path: str | Path) -> bool:
+    """Whether the file is a changed copy written by `mobile_vla augment`."""
+    return "_aug" in Path(path).stem
+
+
+def episode_windows(episodes: Sequence[TrainingEpisode], start_weight: float) -> np.ndarray:
+    """Every window as (episode, window), int64 [N, 2]; starts of episodes `start_weight` times.
+
+    At the start a robot has to choose its side, and few frames show it.
+    """
+    pairs = []
+    for number, episode in enumerate(episodes):
+        for window in range(len(episode.samples)):
+            near_start = episode.samples.windows[window, 0] < 4
+            pairs += [(number, window)] * (max(1, round(start_weight)) if near_start else 1)
+    return np.asarray(pairs, dtype=np.int64).reshape(-1, 2)
+
+
+class EpochSampler(Sampler):
+    """Yields (epoch, index): each epoch's order depends on seed and epoch alone.
+
+    So a run resumed in mid-epoch sees exactly the windows that are left, and a worker process
+    can draw its augmentation from the pair.
+    """
+
+    def __init__(self, count: int, seed: int, shuffle: bool = True) -> None:
+        self.count = count
+        self.seed = seed
+        self.shuffle = shuffle
+        self.epoch = 0
+        self.done_in = (-1, 0)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Called by Lightning before every epoch."""
+        self.epoch = epoch
+
+    def resume(self, epoch: int, samples: int) -> None:
+        """The first `samples` of `epoch` have been trained on already."""
+        self.epoch = epoch
+        self.done_in = (epoch, samples)
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        if self.shuffle:
+            order = np.random.default_rng([self.seed, self.epoch]).permutation(self.count)
+        else:
+            order = np.arange(self.count)
+        skip = self.done_in[1] if self.done_in[0] == self.epoch else 0
+        epoch = self.epoch
+        return iter([(epoch, int(index)) for index in order[skip:]])
+
+
+class FrameCache:
+    """Resized frames of episodes on disk: uint8 [F, S, S, 3], one file per episode.
+
+    Every frame is decoded and resized once, then mapped into memory by whoever reads it.
+    """
+
+    def __init__(self, folder: str | Path, size: int) -> None:
+        self.folder = Path(folder)
+        self.size = size
+        self._open: dict[str, np.ndarray] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        # A worker process opens its own files.
+        return {**self.__dict__, "_open": {}}
+
+    def frames(self, episode: TrainingEpisode) -> np.ndarray:
+        """uint8 [F, S, S, 3] RGB of the episode's `samples.rows`, mapped from disk."""
+        name = self._name(episode)
+        if name not in self._open:
+            path = self.folder / name
+            if not path.exists():
+                self._write(path, episode)
+            self._open[name] = np.load(path, mmap_mode="r")
+        return self._open[name]
+
+    def _name(self, episode: TrainingEpisode) -> str:
+        rows = hashlib.sha256(episode.samples.rows.tobytes()).hexdigest()[:8]
+        return f"{episode.sha256[:24]}_{rows}_{self.size}.npy"
+
+    def _write(self, path: Path, episode: TrainingEpisode) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open_episode(episode.path) as file:
+            frames = np.stack(
+                [
+                    resize(as_frames(file.image(int(row))).permute(0, 3, 1, 2), self.size)[0]
+                    .permute(1, 2, 0)
+                    .numpy()
+                    for row in episode.samples.rows
+                ]
+            )
+        write_array(path, frames)
+
+
+def write_array(path: Path, values: np.ndarray) -> None:
+    """Writes a .npy file through a temporary file and a rename.
+
+    Raises:
+        RunError: the disk is full or the folder cannot be written.
+    """
+    import os
+    import tempfile
+
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".part")
+    except OSError as error:
+        raise RunError(f"cannot write the cache {path.parent}: {error.strerror}.") from error
+    try:
+        with os.fdopen(handle, "wb") as file:
+            np.save(file, values)
+        os.replace(temporary, path)
+    except OSError as error:
+        Path(temporary).unlink(missing_ok=True)
+        raise RunError(f"cannot write the cache {path}: {error.strerror}.") from error
+
+
+class WindowDataset(Dataset):
+    """Windows with their pictures, for modes in which the backbone runs in every step.
+
+    An item is a dictionary: images uint8 [T, S, S, 3], instruction str, labels float32
+    [T, chunk, dof] normalised, mask bool [T, chunk], and with extra labels objects float32
+    [T, N, 5].
+    """
+
+    def __init__(
+        self,
+        run: RunConfig,
+        episodes: Sequence[TrainingEpisode],
+        frames: FrameCache,
+        augmentation: AugmentationSettings | None = None,
+        start_weight: float = 1.0,
+    ) -> None:
+        self.run = run
+        self.episodes = tuple(episodes)
+        self.frames = frames
+        self.augmentation = augmentation if augmentation and augmentation.on else None
+        self.windows = episode_windows(self.episodes, start_weight)
+
+    def __len__(self) -> int:
+        return len(self.windows)
+
+    def __getitem__(self, key: tuple[int, int] | int) -> dict[str, Any]:
+        epoch, index = key if isinstance(key, tuple) else (0, key)
+        number, window = self.windows[index]
+        episode = self.episodes[number]
+        places = episode.samples.windows[window]
+        transform = IDENTITY
+        if self.augmentation is not None:
+            rng = np.random.default_rng([self.run.seed, epoch, index])
+            transform = draw_transform(self.augmentation, rng)
+        images = np.asarray(self.frames.frames(episode)[places])
+        item = {
+            "images": transform_images(images, transform),
+            "instruction": instruction_of(episode, transform),
+            "labels": labels_of(self.run, episode, transform)[places],
+            "mask": episode.samples.mask[places],
+        }
+        if self.run.auxiliary.on and episode.labels is not None:
+            item["objects"] = objects_of(episode, transform)[places]
+        return item
+
+
+def collate(items: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Stacks arrays into tensors; instructions stay a list of strings."""
+    batch: dict[str, Any] = {}
+    for key in items[0]:
+        values = [item[key] for item in items]
+        batch[key] = (
+            values if isinstance(values[0], str) else torch.from_numpy(np.stack(values))
+        )
+    return batch
+
+
+def instruction_of(episode: TrainingEpisode, transform: Transform) -> str:
+    """The episode's instruction as the transformed pictures deserve it."""
+    return mirror_text(episode.instruction) if transform.mirror else episode.instruction
+
+
+def labels_of(run: RunConfig, episode: TrainingEpisode, transform: Transform) -> np.ndarray:
+    """Normalised labels float32 [F, chunk, dof] of the episode under a transform."""
+    chunks = episode.samples.chunks
+    if transform.mirror:
+        chunks = mirror_velocities(chunks, run.action_axes)
+    return normalise(chunks, run.norm_min, run.norm_max)
+
+
+def objects_of(episode: TrainingEpisode, transform: Transform) -> np.ndarray:
+    """Where the objects are after a transform: float32 [F, N, 5], see `EpisodeLabels`."""
+    if episode.labels is None:
+        raise RunError(f"{episode.path.name} has no object labels.")
+    objects = episode.labels.objects[episode.samples.rows].copy()
+    if transform.mirror:
+        objects[..., 0] = 1 - objects[..., 0]
+        objects[..., 3] = -objects[..., 3]
+    for axis in (0, 1):
+        edge = (1 - transform.scale) / 2 + transform.offset[axis]
+        objects[..., axis] = (objects[..., axis] - edge) / transform.scale
+    return objects
+
+
+def _with_expert_chunks(
+    run: RunConfig, path: Path, samples: EpisodeSamples, labels: EpisodeLabels
+) -> EpisodeSamples:
+    if run.action_axes != ("linear.x", "angular.z"):
+        raise RunError("expert labels name linear.x and angular.z; set action_axes to those.")
+    chunks = labels.chunks[samples.rows]
+    if chunks.shape[1] < run.chunk_size:
+        raise RunError(
+            f"{path.name}: expert labels hold {chunks.shape[1]} steps but fwd_pred_next_n is "
+            f"{run.chunk_size}."
+        )
+    chunks = np.ascontiguousarray(chunks[:, : run.chunk_size])
+    if not np.isfinite(chunks).all():
+        raise RunError(f"{path.name}: an expert label is not a finite number.")
+    mask = np.ones(chunks.shape[:2], dtype=bool)
+    return EpisodeSamples(samples.rows, chunks, mask, samples.windows)
+
+
+def _first_sources(
+    episodes: list[TrainingEpisode], count: int, seed: int
+) -> list[TrainingEpisode]:
+    names = sorted({episode.source for episode in episodes})
+    order = np.random.default_rng([seed, 7]).permutation(len(names))
+    kept = {names[index] for index in order[:count]}
+    return [episode for episode in episodes if episode.source in kept]

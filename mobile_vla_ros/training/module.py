@@ -1,0 +1,399 @@
+"""The Lightning module: which weights move, the loss, the optimiser, and the checkpoint's layout."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import lightning.pytorch as pl
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from mobile_vla_ros.policy.model import PolicyModel
+from mobile_vla_ros.policy.preprocess import normalise
+from mobile_vla_ros.policy.prompt import PromptReader
+from mobile_vla_ros.training.auxiliary import AuxiliaryHeads
+from mobile_vla_ros.training.run import RunConfig, RunError
+
+HEAD = "head"
+ADAPTERS = "adapters"
+BACKBONE = "backbone"
+TOKEN = "action token"
+AUXILIARY = "auxiliary heads"
+
+# RoboVLMs' classes carry the language-model head, tied to the embedding table; ours leave it out.
+TIED = (
+    ("text_model.lm_head.weight", "text_model.model.embed_tokens.weight"),
+    (
+        "base_model.model.text_model.lm_head.weight",
+        "base_model.model.text_model.model.embed_tokens.weight",
+    ),
+)
+
+
+class PolicyTraining(pl.LightningModule):
+    """Trains a policy on windows.
+
+    The names in `state_dict` are RoboVLMs': `model.backbone.*`, `model.act_head.*`,
+    `model.action_token`.
+
+    Args:
+        model: the network, weights loaded, adapters attached.
+        run: the run.
+        reader: turns instructions into token ids.
+        words: what goes into the checkpoint beside the weights, under `mobile_vla`.
+    """
+
+    def __init__(
+        self,
+        model: PolicyModel,
+        run: RunConfig,
+        reader: PromptReader,
+        words: Mapping[str, Any],
+    ) -> None:
+        super().__init__()
+        self.model = model
+        self.run = run
+        self.reader = reader
+        self.words = dict(words)
+        self.save_hyperparameters({"configs": dict(run.raw)})
+        self.encoder_calls = 0
+        self.statistics = _Statistics()
+        self.auxiliary: AuxiliaryHeads | None = None
+        if run.auxiliary.on:
+            self.auxiliary = AuxiliaryHeads(model.backbone, run.auxiliary)
+        choose_trainable(model, run)
+        text = model.backbone.text_model.model
+        self._dropout = bool(text.config.dropout or text.config.attention_dropout)
+        if run.setup.gradient_checkpointing and run.mode != "frozen":
+            model.backbone.gradient_checkpointing_enable({"use_reentrant": False})
+
+    # ---------------------------------------------------------------- forward
+
+    def encode(self, images: Tensor, instructions: Sequence[str]) -> Tensor:
+        """Frames to features.
+
+        Args:
+            images: uint8 [B, T, S, S, 3] RGB, already of the model's size.
+            instructions: one per window, B.
+
+        Returns:
+            [B, T, latent, D].
+        """
+        self.encoder_calls += 1
+        run = self.run.raw
+        batch, length = images.shape[:2]
+        mean, std = self.words["image_mean"], self.words["image_std"]
+        pixels = normalise(images.flatten(0, 1).permute(0, 3, 1, 2), mean, std)
+        # The lean pass has no dropout and no checkpointing: those live in transformers' forward.
+        plain = self.training and (self._dropout or run.get("gradient_checkpointing", False))
+        plain = plain and self.run.mode != "frozen"
+        with _gradients(self.run.mode != "frozen"):
+            context = self.model.plain_context(pixels) if plain else self.model.context(pixels)
+        context = context.unflatten(0, (batch, length))
+        features: list[Tensor | None] = [None] * batch
+        for instruction in dict.fromkeys(instructions):
+            places = [at for at, said in enumerate(instructions) if said == instruction]
+            ids = self.reader.ids(instruction)
+            chosen = context[places].flatten(0, 1)
+            if plain:
+                encoded = self.model.plain_features(chosen, ids)
+            else:
+                encoded = self.model.features(chosen, self.model.prompt(instruction, ids))
+            for place, value in zip(places, encoded.unflatten(0, (-1, length)), strict=True):
+                features[place] = value
+        return torch.stack([value for value in features if value is not None])
+
+    @torch.no_grad()
+    def encode_frames(self, images: np.ndarray, instruction: str) -> np.ndarray:
+        """uint8 [N, S, S, 3] and an instruction to float32 [N, latent, D], dropout off."""
+        mode = self.training
+        self.eval()
+        try:
+            batch = torch.from_numpy(np.ascontiguousarray(images))[:, None].to(self._device_now())
+            return self.encode(batch, [instruction] * len(batch))[:, 0].float().cpu().numpy()
+        finally:
+            self.train(mode)
+
+    def decode(self, features: Tensor) -> Tensor:
+        """[B, T, latent, D] to normalised velocities [B, T, chunk, dof]."""
+        head = self.model.act_head
+        if head is None:
+            raise RunError("the network has no action head.")
+        return head(features)
+
+    def losses(self, batch: Mapping[str, Any]) -> dict[str, Tensor]:
+        """The loss and its parts for one batch; `count` is the number of valid elements."""
+        if "features" in batch:
+            features = batch["features"]
+            extra: dict[str, Tensor] = {}
+        elif self.auxiliary is not None and "objects" in batch:
+            with self.auxiliary.watch():
+                features = self.encode(batch["images"], batch["instructions"])
+                extra = self.auxiliary.losses(features, batch["objects"])
+        else:
+            features = self.encode(batch["images"], batch["instructions"])
+            extra = {}
+        if self.training and self.trainer.current_epoch == 0:
+            self.statistics.add(features)
+        predicted = self.decode(features)
+        action, count = masked_huber(predicted, batch["labels"], batch["mask"])
+        total = action + sum(extra.values()) if extra else action
+        return {"loss": total, "action": action, "count": count, **extra}
+
+    # --------------------------------------------------------------- Lightning
+
+    def train(self, mode: bool = True) -> PolicyTraining:
+        """Training mode; a frozen backbone stays in evaluation mode, without dropout."""
+        super().train(mode)
+        if self.run.mode == "frozen":
+            self.model.backbone.eval()
+        return self
+
+    def training_step(self, batch: Mapping[str, Any], _index: int) -> Tensor:
+        with sdpa_kernel(SDPBackend.MATH) if self.device.type == "cpu" else _nothing():
+            parts = self.losses(batch)
+        size = len(batch["labels"])
+        self.log("train_loss", parts["action"], on_epoch=True, prog_bar=True, batch_size=size)
+        for name in set(parts) - {"loss", "action", "count"}:
+            self.log(f"train_{name}", parts[name], on_epoch=True, batch_size=size)
+        if not torch.isfinite(parts["loss"]):
+            raise RunError(
+                "the loss is not a finite number: lower learning_rate, or check the episodes."
+            )
+        return parts["loss"]
+
+    def validation_step(self, batch: Mapping[str, Any], _index: int) -> None:
+        parts = self.losses(batch)
+        # Weighted by valid elements, so the batch size does not change the mean.
+        self.log(
+            "val_loss",
+            parts["action"],
+            prog_bar=True,
+            on_epoch=True,
+            batch_size=max(1, int(parts["count"])),
+            sync_dist=True,
+        )
+        for name in set(parts) - {"loss", "action", "count"}:
+            self.log(f"val_{name}", parts[name], batch_size=len(batch["labels"]))
+
+    def configure_optimizers(self) -> dict[str, Any]:
+        groups = []
+        for kind, parameters in parameter_groups(self).items():
+            rate = (
+                self.run.learning_rate
+                if kind in (ADAPTERS, BACKBONE)
+                else self.run.head_learning_rate
+            )
+            matrices = [p for p in parameters if p.dim() > 1]
+            vectors = [p for p in parameters if p.dim() <= 1]
+            for members, decay in ((matrices, self.run.weight_decay), (vectors, 0.0)):
+                if members:
+                    groups.append({"params": members, "lr": rate, "weight_decay": decay})
+        optimizer = torch.optim.AdamW(groups)
+        total = self.trainer.estimated_stepping_batches
+        schedule = torch.optim.lr_scheduler.LambdaLR(
+            optimizer, lambda step: warm_cosine(step, float(total), self.run.warmup)
+        )
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": schedule, "interval": "step"},
+        }
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        state = checkpoint["state_dict"]
+        for head, table in TIED:
+            if f"model.backbone.{table}" in state:
+                state[f"model.backbone.{head}"] = state[f"model.backbone.{table}"]
+        words = {key: value for key, value in self.words.items() if not key.startswith("image_")}
+        statistics = self.words.get("feature_statistics") or self.statistics.result()
+        if statistics is not None:
+            words["feature_statistics"] = statistics
+        words["auxiliary"] = {
+            name: state.pop(name) for name in list(state) if name.startswith("auxiliary.")
+        }
+        words["random_state"] = torch.get_rng_state()
+        if not words["auxiliary"]:
+            del words["auxiliary"]
+        checkpoint["mobile_vla"] = words
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        state = checkpoint["state_dict"]
+        for head, _ in TIED:
+            state.pop(f"model.backbone.{head}", None)
+        words = checkpoint.get("mobile_vla") or {}
+        state.update(words.get("auxiliary") or {})
+        if "feature_statistics" in words:
+            self.statistics = _Statistics.from_result(words["feature_statistics"])
+        self._random_state = words.get("random_state")
+
+    def on_train_start(self) -> None:
+        # Dropout goes on with the random numbers it would have drawn without the interruption.
+        if getattr(self, "_random_state", None) is not None:
+            torch.set_rng_state(self._random_state)
+            self._random_state = None
+
+    def _device_now(self) -> torch.device:
+        return next(self.model.parameters()).device
+
+
+def masked_huber(predicted: Tensor, labels: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    """Huber loss (delta 1) over the valid elements.
+
+    Args:
+        predicted: [B, T, chunk, dof], normalised.
+        labels: the same shape.
+        mask: bool [B, T, chunk].
+
+    Returns:
+        The mean over valid elements (0 when there are none) and their number.
+    """
+    each = functional.huber_loss(predicted.float(), labels, reduction="none", delta=1.0)
+    weight = mask[..., None].expand_as(each)
+    count = weight.sum()
+    return (each * weight).sum() / count.clamp(min=1), count
+
+
+def warm_cosine(step: int, total: float, warmup: float) -> float:
+    """Share of the learning rate at a step: linear warm-up, then cosine to a hundredth."""
+    if not math.isfinite(total) or total < 1:
+        return 1.0
+    rising = warmup * total if warmup < 1 else warmup
+    if step < rising:
+        return (step + 1) / (rising + 1)
+    along = min(1.0, (step - rising) / max(1.0, total - rising))
+    return 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * along))
+
+
+def attach_adapters(model: PolicyModel, run: RunConfig) -> list[str]:
+    """Puts peft's LoRA adapters on the backbone's linear layers, all or as listed.
+
+    Returns:
+        The names of the modules that carry one.
+
+    Raises:
+        RunError: a listed name fits no linear layer.
+    """
+    from peft import LoraConfig, get_peft_model
+
+    linear = [
+        name for name, module in model.backbone.named_modules() if isinstance(module, nn.Linear)
+    ]
+    targets = linear
+    if run.setup.lora_modules:
+        for wanted in run.setup.lora_modules:
+            if not any(_names(wanted, name) for name in linear):
+                raise RunError(
+                    f"train_setup.lora_modules: '{wanted}' is no linear layer of the backbone; "
+                    f"give names such as q_proj, fc1, text_model or vision_model."
+                )
+        targets = [
+            name
+            for name in linear
+            if any(_names(wanted, name) for wanted in run.setup.lora_modules)
+        ]
+    settings = LoraConfig(
+        r=run.setup.lora_r,
+        lora_alpha=run.setup.lora_alpha,
+        lora_dropout=run.setup.lora_dropout,
+        bias=run.setup.lora_bias,
+        target_modules=targets,
+    )
+    model.backbone = get_peft_model(model.backbone, settings)
+    return targets
+
+
+def choose_trainable(model: PolicyModel, run: RunConfig) -> None:
+    """Sets `requires_grad` of every parameter as the run file says."""
+    setup = run.setup
+    if setup.lora_enable:
+        for name, parameter in model.backbone.named_parameters():
+            biases = setup.lora_bias == "all" and name.endswith("bias")
+            parameter.requires_grad_("lora_" in name or biases)
+    else:
+        model.backbone.requires_grad_(not setup.freeze_backbone)
+        model.backbone.vision_model.requires_grad_(setup.train_vision)
+    words = model.backbone.text_model.model.embed_tokens
+    words.requires_grad_(setup.train_text_embedding and not setup.lora_enable)
+    if model.action_token is not None:
+        model.action_token.requires_grad_(setup.train_action_token)
+    if model.act_head is not None:
+        model.act_head.requires_grad_(True)
+
+
+def parameter_groups(module: PolicyTraining) -> dict[str, list[nn.Parameter]]:
+    """The trainable parameters by what they are part of."""
+    groups: dict[str, list[nn.Parameter]] = {}
+    for name, parameter in module.named_parameters():
+        if parameter.requires_grad:
+            groups.setdefault(kind_of(name), []).append(parameter)
+    return groups
+
+
+def kind_of(name: str) -> str:
+    """What a parameter is part of, by its name."""
+    if name.startswith("auxiliary."):
+        return AUXILIARY
+    if name.startswith("model.act_head."):
+        return HEAD
+    if name == "model.action_token":
+        return TOKEN
+    return ADAPTERS if "lora_" in name else BACKBONE
+
+
+def _names(wanted: str, name: str) -> bool:
+    return name == wanted or name.endswith(f".{wanted}") or name.startswith(f"{wanted}.")
+
+
+class _Statistics:
+    """Running mean and variance of the features seen in the first epoch."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.total: Tensor | None = None
+        self.squares: Tensor | None = None
+
+    @torch.no_grad()
+    def add(self, features: Tensor) -> None:
+        flat = features.detach().flatten(0, -2).double().cpu()
+        if self.total is None or self.squares is None:
+            self.total = torch.zeros(flat.shape[-1], dtype=torch.float64)
+            self.squares = torch.zeros_like(self.total)
+        self.count += len(flat)
+        self.total += flat.sum(0)
+        self.squares += flat.square().sum(0)
+
+    def result(self) -> dict[str, Any] | None:
+        if self.total is None or self.squares is None or not self.count:
+            return None
+        mean = self.total / self.count
+        variance = (self.squares / self.count - mean.square()).clamp(min=0)
+        return {"mean": mean.float(), "std": variance.sqrt().float(), "count": self.count}
+
+    @classmethod
+    def from_result(cls, result: Mapping[str, Any]) -> _Statistics:
+        made = cls()
+        made.count = int(result["count"])
+        mean, std = result["mean"].double(), result["std"].double()
+        made.total = mean * made.count
+        made.squares = (std.square() + mean.square()) * made.count
+        return made
+
+
+def _gradients(on: bool) -> Any:
+    return _nothing() if on else torch.no_grad()
+
+
+def _nothing() -> Any:
+    import contextlib
+
+    return contextlib.nullcontext()
+
+
+def count_parameters(parameters: Iterable[nn.Parameter]) -> int:
+    """Number of values in some parameters."""
+    return sum(parameter.numel() for parameter in parameters)

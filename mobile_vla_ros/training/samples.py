@@ -1,0 +1,180 @@
+"""Which rows of an episode make a training window, and which commands are its labels.
+
+Time decides, not row numbers: frame s+1 is the row one `frame_period` after frame s by its stamp, and
+chunk step k is the command in force k x `action_period` after the frame. So an episode recorded at
+10 Hz and one with a row per step give the same windows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class EpisodeSamples:
+    """Every training window of one episode.
+
+    Attributes:
+        rows: int64 [F], the episode's rows that some window uses, in order of time.
+        chunks: float32 [F, chunk, dof], the commands after each of those rows, m/s and rad/s.
+        mask: bool [F, chunk], False where the command is not known (past the end, in a gap).
+        windows: int64 [N, window], indices into `rows`, oldest frame first.
+    """
+
+    rows: np.ndarray
+    chunks: np.ndarray
+    mask: np.ndarray
+    windows: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.windows)
+
+
+def episode_samples(
+    stamps: np.ndarray,
+    velocities: np.ndarray,
+    *,
+    window_size: int,
+    chunk_size: int,
+    frame_period: float,
+    action_period: float,
+    every_row: bool = False,
+) -> EpisodeSamples:
+    """Picks the windows and chunk labels of one episode.
+
+    Args:
+        stamps: float64 [T], capture time of each row's frame in seconds, rising.
+        velocities: float32 [T, dof], the command that each row carries, m/s and rad/s.
+        window_size: frames in a window.
+        chunk_size: commands in a label.
+        frame_period: seconds between a window's frames.
+        action_period: seconds between a chunk's commands.
+        every_row: True lets a window start at any row; False only at rows a whole number of
+            frame periods after the first, so that a faster recording gives no extra windows.
+
+    Returns:
+        The windows; none when the episode is shorter than one window.
+    """
+    stamps = np.asarray(stamps, dtype=np.float64)
+    velocities = np.asarray(velocities, dtype=np.float32)
+    chains = _chains(stamps, frame_period, every_row)
+    chains = [chain for chain in chains if len(chain) >= window_size]
+    rows = np.unique(np.concatenate(chains)) if chains else np.empty(0, dtype=np.int64)
+    place = {int(row): index for index, row in enumerate(rows)}
+    windows = [
+        [place[int(row)] for row in chain[start : start + window_size]]
+        for chain in chains
+        for start in range(len(chain) - window_size + 1)
+    ]
+    if every_row and windows:
+        windows = sorted({tuple(window) for window in windows})
+    chunks, mask = command_chunks(
+        stamps, velocities, stamps[rows], chunk_size=chunk_size, action_period=action_period
+    )
+    return EpisodeSamples(
+        rows=rows,
+        chunks=chunks,
+        mask=mask,
+        windows=np.asarray(windows, dtype=np.int64).reshape(-1, window_size),
+    )
+
+
+def command_chunks(
+    stamps: np.ndarray,
+    velocities: np.ndarray,
+    times: np.ndarray,
+    *,
+    chunk_size: int,
+    action_period: float,
+) -> tuple[np.ndarray, np.ndarray]:
+    """The commands in force at `times + k * action_period`.
+
+    A row's command is in force from its stamp until the next row's stamp, the last one for one
+    row's time; inside a gap of the recording nothing is known. A stamp up to a quarter of the row spacing late still counts as on time.
+
+    Args:
+        stamps: float64 [T], rising, seconds.
+        velocities: float32 [T, dof].
+        times: float64 [N], seconds.
+        chunk_size: commands per chunk.
+        action_period: seconds between them.
+
+    Returns:
+        chunks float32 [N, chunk, dof] and mask bool [N, chunk]; masked commands are 0.
+    """
+    spacing = float(np.median(np.diff(stamps))) if len(stamps) > 1 else action_period
+    slack = 0.25 * spacing
+    wanted = times[:, None] + np.arange(chunk_size) * action_period
+    row = np.searchsorted(stamps, wanted + slack, side="right") - 1
+    known = row >= 0
+    row = np.clip(row, 0, max(len(stamps) - 1, 0))
+    age = wanted - stamps[row]
+    last = row == len(stamps) - 1
+    known &= age < np.where(last, spacing, max(spacing, action_period)) - slack
+    chunks = np.where(known[..., None], velocities[row], np.float32(0))
+    return chunks.astype(np.float32), known
+
+
+def normalise(
+    velocities: np.ndarray, norm_min: tuple[float, ...], norm_max: tuple[float, ...]
+) -> np.ndarray:
+    """Velocities [..., dof] in m/s and rad/s to [-1, 1], clipped: 2 (a - min) / (max - min) - 1."""
+    low = np.asarray(norm_min, dtype=np.float32)
+    high = np.asarray(norm_max, dtype=np.float32)
+    clipped = np.clip(velocities, low, high)
+    return (2 * (clipped - low) / (high - low) - 1).astype(np.float32)
+
+
+def split_episodes(
+    sources: list[str], train_split: float, seed: int
+) -> tuple[list[int], list[int]]:
+    """Splits episodes, never frames, into training and validation.
+
+    Args:
+        sources: one name per episode; episodes of one source (copies of one recording) stay
+            together.
+        train_split: share of the sources for training, 0 to 1.
+        seed: the same seed and sources give the same split, in whatever order they are listed.
+
+    Returns:
+        Indices of the training episodes and of the validation episodes. With two sources or
+        more and a share below 1, neither is empty.
+    """
+    names = sorted(set(sources))
+    order = np.random.default_rng(seed).permutation(len(names))
+    count = round(train_split * len(names))
+    if train_split < 1 and len(names) > 1:
+        count = min(max(count, 1), len(names) - 1)
+    chosen = {names[index] for index in order[:count]}
+    train = [index for index, name in enumerate(sources) if name in chosen]
+    validation = [index for index, name in enumerate(sources) if name not in chosen]
+    return train, validation
+
+
+def _chains(stamps: np.ndarray, period: float, every_row: bool) -> list[np.ndarray]:
+    """Runs of rows one period apart, each within half a period; a gap starts a new run."""
+    following = np.full(len(stamps), -1, dtype=np.int64)
+    spacing = float(np.median(np.diff(stamps))) if len(stamps) > 1 else period
+    for row, stamp in enumerate(stamps):
+        target = stamp + period
+        if target > stamps[-1] + 0.5 * spacing:  # the recording ended before it
+            continue
+        right = int(np.searchsorted(stamps, target))
+        near = [index for index in (right - 1, right) if row < index < len(stamps)]
+        if near:
+            best = min(near, key=lambda index: abs(stamps[index] - target))
+            if abs(stamps[best] - target) < 0.5 * period:
+                following[row] = best
+    chains = []
+    covered = -1
+    for start in range(len(stamps)):
+        if start <= covered and not every_row:
+            continue
+        chain = [start]
+        while following[chain[-1]] >= 0:
+            chain.append(int(following[chain[-1]]))
+        chains.append(np.asarray(chain, dtype=np.int64))
+        covered = max(covered, chain[-1])
+    return chains
