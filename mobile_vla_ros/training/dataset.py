@@ -303,7 +303,7 @@ def write_array(path: Path, values: np.ndarray) -> None:
 class WindowDataset(Dataset):
     """Windows with their pictures, for modes in which the backbone runs in every step.
 
-    An item is a dictionary: images uint8 [T, S, S, 3], instruction str, labels float32
+    An item is a dictionary: images uint8 [T, S, S, 3], instructions str, labels float32
     [T, chunk, dof] normalised, mask bool [T, chunk], and with extra labels objects float32
     [T, N, 5].
     """
@@ -337,7 +337,7 @@ class WindowDataset(Dataset):
         images = np.asarray(self.frames.frames(episode)[places])
         item = {
             "images": transform_images(images, transform),
-            "instruction": instruction_of(episode, transform),
+            "instructions": instruction_of(episode, transform),
             "labels": labels_of(self.run, episode, transform)[places],
             "mask": episode.samples.mask[places],
         }

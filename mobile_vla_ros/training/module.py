@@ -68,8 +68,10 @@ class PolicyTraining(pl.LightningModule):
             self.auxiliary = AuxiliaryHeads(model.backbone, run.auxiliary)
         choose_trainable(model, run)
         text = model.backbone.text_model.model
-        self._dropout = bool(text.config.dropout or text.config.attention_dropout)
-        if run.setup.gradient_checkpointing and run.mode != "frozen":
+        dropout = bool(text.config.dropout or text.config.attention_dropout)
+        checkpointing = run.setup.gradient_checkpointing
+        self._plain = run.mode != "frozen" and (dropout or checkpointing)
+        if run.mode != "frozen" and checkpointing:
             model.backbone.gradient_checkpointing_enable({"use_reentrant": False})
 
     # ---------------------------------------------------------------- forward
@@ -85,13 +87,11 @@ class PolicyTraining(pl.LightningModule):
             [B, T, latent, D].
         """
         self.encoder_calls += 1
-        run = self.run.raw
         batch, length = images.shape[:2]
         mean, std = self.words["image_mean"], self.words["image_std"]
         pixels = normalise(images.flatten(0, 1).permute(0, 3, 1, 2), mean, std)
         # The lean pass has no dropout and no checkpointing: those live in transformers' forward.
-        plain = self.training and (self._dropout or run.get("gradient_checkpointing", False))
-        plain = plain and self.run.mode != "frozen"
+        plain = self.training and self._plain
         with _gradients(self.run.mode != "frozen"):
             context = self.model.plain_context(pixels) if plain else self.model.context(pixels)
         context = context.unflatten(0, (batch, length))

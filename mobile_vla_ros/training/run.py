@@ -264,7 +264,7 @@ def check_run(raw: Mapping[str, Any], path: Path | None = None) -> RunConfig:
             lora_alpha=setup.number("lora_alpha", 16, above=0),
             lora_dropout=setup.number("lora_dropout", 0.1, least=0),
             lora_bias=setup.get("lora_bias", "none"),
-            lora_modules=tuple(setup.get("lora_modules") or ()),
+            lora_modules=tuple(setup.get("lora_modules", ())),
             gradient_checkpointing=setup.flag("gradient_checkpointing", False),
         ),
         trainer=TrainerSettings(

@@ -78,7 +78,10 @@ def starting_network(
         begin=kosmos.text_config.bos_token_id,
         end=kosmos.text_config.eos_token_id,
         vocabulary=kosmos.text_config.vocab_size,
-        longest=config.max_text_len,
+        longest=min(
+            config.max_text_len,
+            kosmos.text_config.max_position_embeddings - kosmos.latent_query_num - run.head.latent,
+        ),
     )
     return model, config, reader
 

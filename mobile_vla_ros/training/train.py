@@ -1,0 +1,317 @@
+"""One training run from a run file and a folder of episodes to the best and the last checkpoint."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+from lightning.pytorch.callbacks import Callback, EarlyStopping
+from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from torch.utils.data import DataLoader
+
+from mobile_vla_ros.policy.config import PolicyConfig
+from mobile_vla_ros.policy.model import PolicyModel
+from mobile_vla_ros.training.augmentation import Transform
+from mobile_vla_ros.training.cache import (
+    FeatureCache,
+    FeatureDataset,
+    statistics,
+    weights_digest,
+    why_no_cache,
+)
+from mobile_vla_ros.training.checkpoints import (
+    LAST_NAME,
+    SaveWhenInterrupted,
+    WholeFiles,
+    best_and_last,
+    where_it_stopped,
+)
+from mobile_vla_ros.training.dataset import (
+    EpisodeSplit,
+    EpochSampler,
+    FrameCache,
+    WindowDataset,
+    collate,
+    load_split,
+)
+from mobile_vla_ros.training.module import PolicyTraining, attach_adapters
+from mobile_vla_ros.training.run import AugmentationSettings, RunConfig, RunError
+from mobile_vla_ros.training.start import starting_network
+from mobile_vla_ros.training.table import part_sizes, size_table
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """What a run came to. Losses are NaN where nothing was measured."""
+
+    best_checkpoint: Path | None
+    last_checkpoint: Path | None
+    epochs: int
+    steps: int
+    train_loss: float
+    val_loss: float
+    trainable_parameters: int
+    training_episodes: int
+    validation_episodes: int
+    interrupted: bool = False
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Everything a run needs, before the first step."""
+
+    module: PolicyTraining
+    config: PolicyConfig
+    split: EpisodeSplit
+    train: Any
+    validation: Any
+    cached: bool
+
+
+def train(
+    run: RunConfig,
+    data: str | Path | None,
+    out: str | Path,
+    *,
+    resume: str | Path | None = None,
+    cache: str | Path | None = None,
+    progress: bool = False,
+    say: Callable[[str], None] = lambda sentence: None,
+    show: Callable[[Any], None] = lambda table: None,
+    callbacks: Sequence[Callback] = (),
+    accelerator: str | None = None,
+) -> TrainingResult:
+    """Trains.
+
+    Args:
+        run: the run.
+        data: folder of episodes; None takes the run file's.
+        out: folder for checkpoints and logs.
+        resume: a checkpoint of the same run to go on from, exactly where it stopped.
+        cache: folder for resized frames and features; default `out`/cache.
+        progress: show progress bars.
+        say: is told in sentences what happens.
+        show: is handed the table of parts before the first step.
+        callbacks: more Lightning callbacks.
+        accelerator: instead of the run file's.
+
+    Raises:
+        RunError, CheckpointError, EpisodeError: the input cannot be used, or the disk is full.
+    """
+    out = Path(out)
+    stopped = where_it_stopped(resume) if resume is not None else None
+    pl.seed_everything(run.seed, workers=True, verbose=False)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunError(f"cannot write {out}: {error.strerror}.") from error
+    prepared = prepare(run, data, Path(cache or out / "cache"), progress=progress, say=say)
+    parts = part_sizes(prepared.module)
+    show(size_table(parts, prepared.cached))
+
+    sampler = EpochSampler(len(prepared.train), run.seed)
+    batches = -(-len(prepared.train) // run.batch_size)
+    if stopped is not None:
+        epoch, done = stopped
+        if done >= batches:
+            epoch, done = epoch, 0
+        sampler.resume(epoch, done * run.batch_size)
+    loaders = _loaders(run, prepared, sampler)
+    keeper = best_and_last(out, loaders[1] is not None)
+    trainer = _trainer(run, out, prepared, keeper, callbacks, progress, accelerator)
+    interrupted = False
+    with warnings.catch_warnings():
+        # Lightning advises more workers, fewer logs, and a resumable loader (the sampler is one).
+        warnings.filterwarnings("ignore", module="lightning")
+        try:
+            trainer.fit(
+                prepared.module,
+                loaders[0],
+                loaders[1],
+                ckpt_path=str(resume) if resume is not None else None,
+                weights_only=True,
+            )
+        except SystemExit:
+            # Lightning ends the process on Ctrl-C; the checkpoint is written by then.
+            interrupted = True
+    interrupted = interrupted or trainer.interrupted
+    last = out / LAST_NAME
+    best = Path(keeper.best_model_path) if keeper.best_model_path else None
+    metrics = trainer.callback_metrics
+    return TrainingResult(
+        best_checkpoint=best,
+        last_checkpoint=last if last.exists() else None,
+        epochs=trainer.current_epoch,
+        steps=trainer.global_step,
+        train_loss=float(metrics.get("train_loss_epoch", metrics.get("train_loss", "nan"))),
+        val_loss=float(metrics.get("val_loss", "nan")),
+        trainable_parameters=parts[-1].trainable,
+        training_episodes=len(prepared.split.train),
+        validation_episodes=len(prepared.split.validation),
+        interrupted=interrupted,
+    )
+
+
+def prepare(
+    run: RunConfig,
+    data: str | Path | None,
+    cache: Path,
+    *,
+    progress: bool = False,
+    say: Callable[[str], None] = lambda sentence: None,
+) -> Prepared:
+    """Reads the episodes, builds the network and the data sets; features are cached here.
+
+    Raises:
+        RunError, CheckpointError, EpisodeError: the input cannot be used.
+    """
+    reason = why_no_cache(run)
+    if run.feature_cache and reason:
+        raise RunError(f"feature_cache cannot be used: {reason}.")
+    use_cache = reason is None if run.feature_cache is None else bool(run.feature_cache)
+    track = _tracker(progress)
+    split = load_split(run, data, lambda paths: iter(track(paths, "reading episodes")))
+    model, config, reader = starting_network(run, say)
+    augmentation = run.augmentation
+    if augmentation.mirror and not split.mirror_allowed:
+        say("no mirror: all training episodes pass on one side")
+        augmentation = AugmentationSettings(**{**augmentation.__dict__, "mirror": 0.0})
+    if run.setup.lora_enable:
+        names = attach_adapters(model, run)
+        say(f"adapters of rank {run.setup.lora_r} on {len(names)} linear layers")
+    module = PolicyTraining(model, run, reader, _words(run, config, split))
+    frames = FrameCache(cache / "frames", config.image_size)
+    if reason is not None and run.feature_cache is None and run.mode == "frozen":
+        say(f"no feature cache: {reason}")
+    if use_cache:
+        features = FeatureCache(
+            cache / "features",
+            _cache_key(model, config),
+            frames,
+            module.encode_frames,
+        )
+        train_set: Any = FeatureDataset(
+            run,
+            split.train,
+            features,
+            augmentation,
+            run.data.start_weight,
+            lambda work: track(work, "caching features (training)"),
+        )
+        validation_set: Any = FeatureDataset(
+            run,
+            split.validation,
+            features,
+            progress=lambda work: track(work, "caching features (validation)"),
+        ) if split.validation else None
+        module.words["feature_statistics"] = statistics(train_set.features)
+    else:
+        # Decoded once, here; the workers map the files.
+        for episode in track([*split.train, *split.validation], "resizing frames"):
+            if len(episode.samples):
+                frames.frames(episode)
+        train_set = WindowDataset(
+            run, split.train, frames, augmentation, run.data.start_weight
+        )
+        validation_set = WindowDataset(run, split.validation, frames)
+    if validation_set is not None and not len(validation_set):
+        validation_set = None
+    return Prepared(module, config, split, train_set, validation_set, use_cache)
+
+
+def _words(run: RunConfig, config: PolicyConfig, split: EpisodeSplit) -> dict[str, Any]:
+    return {
+        "format": FORMAT,
+        "action_axes": list(run.action_axes),
+        "frame_period": run.frame_period,
+        "action_period": run.action_period,
+        "training_files": {episode.path.name: episode.sha256 for episode in split.train},
+        "validation_files": {episode.path.name: episode.sha256 for episode in split.validation},
+        "image_mean": tuple(config.image_mean),
+        "image_std": tuple(config.image_std),
+    }
+
+
+def _cache_key(model: PolicyModel, config: PolicyConfig) -> str:
+    """Names everything beside picture and prompt that decides a feature."""
+    import hashlib
+
+    weights = {
+        name: value
+        for name, value in model.state_dict().items()
+        if not name.startswith("act_head.")
+    }
+    said = f"{weights_digest(weights)} {config.image_size} {config.image_mean} {config.image_std}"
+    return hashlib.sha256(f"{said} {Transform()}".encode()).hexdigest()
+
+
+def _loaders(
+    run: RunConfig, prepared: Prepared, sampler: EpochSampler
+) -> tuple[DataLoader, DataLoader | None]:
+    workers = 0 if prepared.cached else run.data.num_workers
+    settings: dict[str, Any] = {
+        "batch_size": run.batch_size,
+        "num_workers": workers,
+        "persistent_workers": workers > 0,
+        "collate_fn": (lambda batch: batch) if prepared.cached else collate,
+    }
+    first = DataLoader(prepared.train, sampler=sampler, **settings)
+    if prepared.validation is None:
+        return first, None
+    order = EpochSampler(len(prepared.validation), run.seed, shuffle=False)
+    return first, DataLoader(prepared.validation, sampler=order, **settings)
+
+
+def _trainer(
+    run: RunConfig,
+    out: Path,
+    prepared: Prepared,
+    keeper: Callback,
+    callbacks: Sequence[Callback],
+    progress: bool,
+    accelerator: str | None,
+) -> pl.Trainer:
+    settings = run.trainer
+    extra: list[Callback] = [keeper, SaveWhenInterrupted(out), *callbacks]
+    if settings.early_stopping_patience is not None and prepared.validation is not None:
+        extra.append(EarlyStopping("val_loss", patience=int(settings.early_stopping_patience)))
+    try:
+        return pl.Trainer(
+            default_root_dir=out,
+            accelerator=accelerator or settings.accelerator,
+            devices=settings.devices,
+            num_nodes=settings.num_nodes,
+            strategy=settings.strategy,
+            precision=settings.precision,
+            max_epochs=settings.max_epochs,
+            max_steps=settings.max_steps,
+            gradient_clip_val=settings.gradient_clip_val,
+            accumulate_grad_batches=settings.accumulate_grad_batches,
+            log_every_n_steps=settings.log_every_n_steps,
+            check_val_every_n_epoch=settings.check_val_every_n_epoch,
+            callbacks=extra,
+            logger=[
+                CSVLogger(out, name="logs", version=""),
+                TensorBoardLogger(out, name="logs", version=""),
+            ],
+            plugins=[WholeFiles()],
+            enable_progress_bar=progress,
+            enable_model_summary=False,
+            num_sanity_val_steps=0,
+        )
+    except (ValueError, pl.utilities.exceptions.MisconfigurationException) as error:
+        raise RunError(f"trainer settings cannot be used: {error}") from error
+
+
+def _tracker(progress: bool) -> Callable[[Sequence[Any], str], Iterable[Any]]:
+    if not progress:
+        return lambda work, _: work
+    from rich.progress import track
+
+    return lambda work, what: track(work, description=what)
