@@ -1,4 +1,4 @@
-"""Changed copies of a window: colour, blur, crop, shift, and the mirror with all that goes with it.
+"""Changed copies of a window: colour, blur, crop, shift, and the mirror with all it entails.
 
 One transform is drawn per window (or per view of an episode) and used for all its frames, so that
 motion between frames stays what it was.
@@ -19,7 +19,9 @@ MIRRORED_AXES = ("linear.y", "angular.z", "angular.x")
 MIRRORED_ODOMETRY = (1, 2, 4, 5)  # of x, y, yaw, vx, vy, wz, stamp
 
 _ENGLISH = re.compile(r"(?<![A-Za-z])(left|right)(?![A-Za-z])", re.IGNORECASE)
-_KOREAN = re.compile("왼쪽|오른쪽|왼편|오른편|좌측|우측|좌회전|우회전|(?<![가-힣])[좌우](?![가-힣])")
+_KOREAN = re.compile(
+    "왼쪽|오른쪽|왼편|오른편|좌측|우측|좌회전|우회전|(?<![가-힣])[좌우](?![가-힣])"
+)
 _KOREAN_PARTICLE = re.compile("(?<![가-힣])([좌우])(?=로|측|편|쪽|회전)")
 _KOREAN_SWAP = {
     "왼쪽": "오른쪽",

@@ -68,7 +68,7 @@ class AuxiliaryHeads(nn.Module):
         result = {}
         if self.settings.heat_map and self._seen is not None:
             logits = self.patches(self._seen)[..., :count].transpose(1, 2)
-            heat = heat_map(target[..., :2], int(round(logits.shape[-1] ** 0.5)))
+            heat = heat_map(target[..., :2], round(logits.shape[-1] ** 0.5))
             each = -(heat * functional.log_softmax(logits.float(), -1)).sum(-1)
             result["heat_map"] = self.settings.heat_map * (each * weight).sum() / total
         place = self.place(features.flatten(0, 1)[:, -1]).unflatten(-1, (self.objects, 2))

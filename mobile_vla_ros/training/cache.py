@@ -1,8 +1,8 @@
 """The feature cache: with a frozen backbone a frame's feature never changes, so it is made once.
 
-A file per (episode, view) lies under a folder named by all that decides a feature: the weights, the
-preprocessing and the prompt. A view is one transform of the whole episode; view 0 is the episode
-as recorded.
+A file per (episode, view) lies under a folder named by what decides a feature: the weights and
+the preprocessing; its own name says prompt and transform. A view is one transform of the whole
+episode; view 0 is the episode as recorded.
 """
 
 from __future__ import annotations
@@ -63,7 +63,9 @@ def weights_digest(tensors: Mapping[str, Tensor]) -> str:
     for name in sorted(tensors):
         value = tensors[name].detach().contiguous().cpu()
         digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
-        digest.update(value.view(torch.uint8).numpy() if value.dim() else bytes(value.item().hex(), "ascii"))
+        digest.update(
+            value.view(torch.uint8).numpy() if value.dim() else bytes(value.item().hex(), "ascii")
+        )
     return digest.hexdigest()
 
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
 import tempfile
+import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -46,10 +49,10 @@ class WholeFiles(TorchCheckpointIO):
             if temporary is not None:
                 Path(temporary).unlink(missing_ok=True)
             cause = error if isinstance(error, OSError) else error.__cause__ or error.__context__
-            if isinstance(error, RuntimeError) and not isinstance(cause, OSError):
-                # torch's archive writer hides a full disk behind this one message.
-                if "unexpected pos" not in str(error) and "write failed" not in str(error):
-                    raise
+            # torch's archive writer hides a full disk behind one of these messages.
+            hidden = any(words in str(error) for words in ("unexpected pos", "write failed"))
+            if isinstance(error, RuntimeError) and not isinstance(cause, OSError) and not hidden:
+                raise
             reason = getattr(cause, "strerror", None) or "the disk is full"
             raise RunError(
                 f"cannot save {target.name} in {target.parent}: {reason}; earlier checkpoints "
@@ -65,22 +68,55 @@ def best_and_last(folder: Path, with_validation: bool) -> ModelCheckpoint:
         monitor="val_loss" if with_validation else None,
         save_top_k=1,
         save_last=True,
+        enable_version_counter=False,
         save_on_train_epoch_end=not with_validation,
     )
 
 
 class SaveWhenInterrupted(Callback):
-    """Ctrl-C or a termination signal leaves `last.ckpt` at the step that was reached."""
+    """Ctrl-C or a termination signal ends the run between two steps and leaves `last.ckpt`.
 
-    def __init__(self, folder: Path) -> None:
+    Between steps, because only there weights, optimiser and counters agree. A second Ctrl-C ends
+    at once and leaves the checkpoint that was there before.
+    """
+
+    def __init__(self, folder: Path, say: Callable[[str], None]) -> None:
         self._path = folder / LAST_NAME
+        self._say = say
+        self._asked = False
+        self._between = False
+        self._before: dict[int, Any] = {}
+
+    def listen(self) -> None:
+        """Takes over SIGINT and SIGTERM (in the main thread only)."""
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._before[number] = signal.signal(number, self._on_signal)
+
+    def release(self) -> None:
+        """Gives the signals back; Lightning leaves SIGINT ignored."""
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        self._before.clear()
+
+    def on_train_batch_start(self, trainer: pl.Trainer, *_: Any) -> None:
+        """Ends the run here if that was asked for."""
+        if self._asked:
+            self._between = True
+            raise KeyboardInterrupt
 
     def on_exception(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
     ) -> None:
-        """Saves, unless it is the training itself that failed."""
-        if isinstance(exception, KeyboardInterrupt) and trainer.global_step > 0:
+        """Saves when the run was ended between two steps."""
+        if self._between:
             trainer.save_checkpoint(self._path)
+
+    def _on_signal(self, _number: int, _frame: Any) -> None:
+        if self._asked:
+            raise KeyboardInterrupt
+        self._asked = True
+        self._say("ending after this step; once more ends at once")
 
 
 def where_it_stopped(path: str | Path) -> tuple[int, int]:

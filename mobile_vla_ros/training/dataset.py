@@ -1,4 +1,4 @@
-"""Training windows of a folder of episodes: each frame decoded and resized once, read from there."""
+"""Training windows of a folder of episodes: each frame is decoded and resized once."""
 
 from __future__ import annotations
 
@@ -94,10 +94,14 @@ def load_split(
             f"({len(paths)} episodes there)."
         )
     for_validation = [
-        path for path in paths if validation_pattern and fnmatch.fnmatch(path.name, validation_pattern)
+        path
+        for path in paths
+        if validation_pattern and fnmatch.fnmatch(path.name, validation_pattern)
     ]
     if validation_pattern and not for_validation:
-        raise RunError(f"no episode in {folder} matches validation_pattern '{validation_pattern}'.")
+        raise RunError(
+            f"no episode in {folder} matches validation_pattern '{validation_pattern}'."
+        )
     chosen = [path for path in chosen if path not in set(for_validation)]
     wrap = progress or iter
     episodes = [load_episode(run, path) for path in wrap(chosen)]
@@ -351,9 +355,7 @@ def collate(items: Sequence[dict[str, Any]]) -> dict[str, Any]:
     batch: dict[str, Any] = {}
     for key in items[0]:
         values = [item[key] for item in items]
-        batch[key] = (
-            values if isinstance(values[0], str) else torch.from_numpy(np.stack(values))
-        )
+        batch[key] = values if isinstance(values[0], str) else torch.from_numpy(np.stack(values))
     return batch
 
 

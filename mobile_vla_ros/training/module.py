@@ -1,4 +1,4 @@
-"""The Lightning module: which weights move, the loss, the optimiser, and the checkpoint's layout."""
+"""The Lightning module: which weights move, the loss, the optimiser, the checkpoint's layout."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ class PolicyTraining(pl.LightningModule):
         mode = self.training
         self.eval()
         try:
-            batch = torch.from_numpy(np.ascontiguousarray(images))[:, None].to(self._device_now())
+            batch = torch.from_numpy(np.array(images))[:, None].to(self._device_now())
             return self.encode(batch, [instruction] * len(batch))[:, 0].float().cpu().numpy()
         finally:
             self.train(mode)

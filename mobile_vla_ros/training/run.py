@@ -228,7 +228,7 @@ def check_run(raw: Mapping[str, Any], path: Path | None = None) -> RunConfig:
         read.refuse("model_path", model_path, "give the Kosmos-2 directory")
 
     settings = RunConfig(
-        raw=dict(raw),
+        raw=_filled(raw, path),
         path=path,
         model_path=_relative(model_path, path),
         model_load_path=_relative(raw.get("model_load_path"), path),
@@ -268,7 +268,7 @@ def check_run(raw: Mapping[str, Any], path: Path | None = None) -> RunConfig:
             gradient_checkpointing=setup.flag("gradient_checkpointing", False),
         ),
         trainer=TrainerSettings(
-            max_epochs=trainer.integer("max_epochs", 10),
+            max_epochs=trainer.integer("max_epochs", 10, least=-1),
             max_steps=trainer.integer("max_steps", -1, least=-1),
             precision=_precision(raw, trainer),
             gradient_clip_val=trainer.get("gradient_clip_val", 1.0),
@@ -307,6 +307,8 @@ def check_run(raw: Mapping[str, Any], path: Path | None = None) -> RunConfig:
             distance=auxiliary.number("distance", 0.0, least=0),
         ),
     )
+    if settings.trainer.max_epochs < 1 and settings.trainer.max_steps < 1:
+        trainer.refuse("max_epochs", settings.trainer.max_epochs, "set it or max_steps above 0")
     if settings.data.train_split > 1:
         data.refuse("train_split", settings.data.train_split, "it is a share between 0 and 1")
     if settings.data.labels not in ("recorded", "expert"):
@@ -378,6 +380,37 @@ class _Reader:
         if value < least:
             self.refuse(key, value, f"it must be at least {least}")
         return int(value)
+
+
+def _filled(raw: Mapping[str, Any], path: Path | None) -> dict[str, Any]:
+    """The run as it goes into checkpoints: what a loader needs is said, not left to defaults."""
+    defaults = {
+        "window_size": 8,
+        "fwd_pred_next_n": 10,
+        "norm_action": True,
+        "norm_min": -1.0,
+        "norm_max": 1.0,
+        "action_axes": ["linear.x", "angular.z"],
+        "frame_period": 0.4,
+        "action_period": 0.4,
+        "train_setup": {
+            "freeze_backbone": True,
+            "lora_enable": False,
+            "lora_r": 32,
+            "lora_alpha": 16,
+        },
+        "act_head": {
+            "type": "MobileVLALSTMDecoder",
+            "hidden_size": 512,
+            "action_dim": 2,
+            "num_layers": 4,
+            "latent": 1,
+        },
+    }
+    filled = merge(defaults, raw)
+    if isinstance(raw.get("model_path"), str):
+        filled["model_path"] = str(Path(_relative(raw["model_path"], path)).resolve())
+    return filled
 
 
 def _per_axis(read: _Reader, key: str, default: float, dof: int) -> tuple[float, ...]:

@@ -1,8 +1,8 @@
 """Which rows of an episode make a training window, and which commands are its labels.
 
-Time decides, not row numbers: frame s+1 is the row one `frame_period` after frame s by its stamp, and
-chunk step k is the command in force k x `action_period` after the frame. So an episode recorded at
-10 Hz and one with a row per step give the same windows.
+Time decides, not row numbers: frame s+1 is the row one `frame_period` after frame s by its stamp,
+and chunk step k is the command in force k x `action_period` after the frame. So an episode
+recorded at 10 Hz and one with a row per step give the same windows.
 """
 
 from __future__ import annotations
@@ -92,7 +92,8 @@ def command_chunks(
     """The commands in force at `times + k * action_period`.
 
     A row's command is in force from its stamp until the next row's stamp, the last one for one
-    row's time; inside a gap of the recording nothing is known. A stamp up to a quarter of the row spacing late still counts as on time.
+    row's time; inside a gap of the recording nothing is known. A stamp up to a quarter of the row
+    spacing late still counts as on time.
 
     Args:
         stamps: float64 [T], rising, seconds.
@@ -120,7 +121,7 @@ def command_chunks(
 def normalise(
     velocities: np.ndarray, norm_min: tuple[float, ...], norm_max: tuple[float, ...]
 ) -> np.ndarray:
-    """Velocities [..., dof] in m/s and rad/s to [-1, 1], clipped: 2 (a - min) / (max - min) - 1."""
+    """Velocities [..., dof] in m/s and rad/s to [-1, 1], clipped."""
     low = np.asarray(norm_min, dtype=np.float32)
     high = np.asarray(norm_max, dtype=np.float32)
     clipped = np.clip(velocities, low, high)

@@ -1,4 +1,4 @@
-"""The network a run starts from: Kosmos-2 or a RoboVLMs checkpoint, and a head for two velocities."""
+"""The network a run starts from: Kosmos-2 or a RoboVLMs checkpoint, and a driving head."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One training run from a run file and a folder of episodes to the best and the last checkpoint."""
+"""One training run: from a run file and episodes to the best and the last checkpoint."""
 
 from __future__ import annotations
 
@@ -120,15 +120,18 @@ def train(
     if stopped is not None:
         epoch, done = stopped
         if done >= batches:
-            epoch, done = epoch, 0
+            epoch, done = epoch + 1, 0
         sampler.resume(epoch, done * run.batch_size)
     loaders = _loaders(run, prepared, sampler)
     keeper = best_and_last(out, loaders[1] is not None)
-    trainer = _trainer(run, out, prepared, keeper, callbacks, progress, accelerator)
+    keep_on_signal = SaveWhenInterrupted(out, say)
+    own = [keeper, keep_on_signal, *callbacks]
+    trainer = _trainer(run, out, prepared, own, progress, accelerator)
     interrupted = False
     with warnings.catch_warnings():
         # Lightning advises more workers, fewer logs, and a resumable loader (the sampler is one).
         warnings.filterwarnings("ignore", module="lightning")
+        keep_on_signal.listen()
         try:
             trainer.fit(
                 prepared.module,
@@ -140,7 +143,8 @@ def train(
         except SystemExit:
             # Lightning ends the process on Ctrl-C; the checkpoint is written by then.
             interrupted = True
-    interrupted = interrupted or trainer.interrupted
+        finally:
+            keep_on_signal.release()
     last = out / LAST_NAME
     best = Path(keeper.best_model_path) if keeper.best_model_path else None
     metrics = trainer.callback_metrics
@@ -204,21 +208,23 @@ def prepare(
             run.data.start_weight,
             lambda work: track(work, "caching features (training)"),
         )
-        validation_set: Any = FeatureDataset(
-            run,
-            split.validation,
-            features,
-            progress=lambda work: track(work, "caching features (validation)"),
-        ) if split.validation else None
+        validation_set: Any = (
+            FeatureDataset(
+                run,
+                split.validation,
+                features,
+                progress=lambda work: track(work, "caching features (validation)"),
+            )
+            if split.validation
+            else None
+        )
         module.words["feature_statistics"] = statistics(train_set.features)
     else:
         # Decoded once, here; the workers map the files.
         for episode in track([*split.train, *split.validation], "resizing frames"):
             if len(episode.samples):
                 frames.frames(episode)
-        train_set = WindowDataset(
-            run, split.train, frames, augmentation, run.data.start_weight
-        )
+        train_set = WindowDataset(run, split.train, frames, augmentation, run.data.start_weight)
         validation_set = WindowDataset(run, split.validation, frames)
     if validation_set is not None and not len(validation_set):
         validation_set = None
@@ -272,13 +278,12 @@ def _trainer(
     run: RunConfig,
     out: Path,
     prepared: Prepared,
-    keeper: Callback,
     callbacks: Sequence[Callback],
     progress: bool,
     accelerator: str | None,
 ) -> pl.Trainer:
     settings = run.trainer
-    extra: list[Callback] = [keeper, SaveWhenInterrupted(out), *callbacks]
+    extra = list(callbacks)
     if settings.early_stopping_patience is not None and prepared.validation is not None:
         extra.append(EarlyStopping("val_loss", patience=int(settings.early_stopping_patience)))
     try:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from mobile_vla_ros.episodes import EpisodeWriter
 from mobile_vla_ros.training.run import RunConfig, check_run, merge
 

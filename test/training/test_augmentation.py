@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from mobile_vla_ros.training.augmentation import (
     IDENTITY,
     Transform,

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from mobile_vla_ros.errors import InputError
 from mobile_vla_ros.training.run import RunConfig, RunError, load_run
 

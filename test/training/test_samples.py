@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from mobile_vla_ros.training.samples import (
     command_chunks,
     episode_samples,
