@@ -24,6 +24,7 @@ import gc
 import itertools
 import math
 import os
+import pathlib
 import sys
 import threading
 import time
@@ -202,6 +203,9 @@ class InferenceNode(LifecycleNode):
         values = self._values
         if not values["checkpoint"]:
             raise DriveError("no checkpoint is given: set the parameter 'checkpoint' to its path")
+        for name in ("checkpoint", "backbone", "config"):
+            if values[name] and not pathlib.Path(values[name]).exists():
+                raise DriveError(f"{name} '{values[name]}' does not exist")
         self._reset_counts()
         self._loaded.clear()
         self._refusal = ""

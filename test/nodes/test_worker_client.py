@@ -5,6 +5,7 @@ import queue
 import signal
 import subprocess
 import sys
+import tempfile
 import textwrap
 import time
 from pathlib import Path
@@ -53,8 +54,10 @@ class Events:
             assert told[0] not in ("failed", "refused"), told
 
 
-def settings(checkpoint: str) -> dict:
-    return {"checkpoint": checkpoint, "backbone": "", "config": "", "device": "auto"}
+def settings(behaviour: str) -> dict:
+    path = Path(tempfile.mkdtemp()) / "policy"
+    path.write_text(behaviour)
+    return {"checkpoint": str(path), "backbone": "", "config": "", "device": "auto"}
 
 
 def frame_of(image: np.ndarray, number: int, generation: int = 0) -> Frame:

@@ -1,7 +1,7 @@
 """A model worker with a policy of a few lines, whose misbehaviour a test can order.
 
-The real worker process runs here; only the policy that it loads is another. The `checkpoint`
-setting says what that policy does:
+The real worker process runs here; only the policy that it loads is another. The `checkpoint` is
+a text file that says what that policy does:
 
     steady              velocities (first red value / 1000, last red value / 1000)
     slow:SECONDS        the same, after sleeping
@@ -22,6 +22,7 @@ import ctypes
 import os
 import sys
 import time
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -114,9 +115,10 @@ def hold(seconds: float) -> None:
 
 
 def load(settings: dict) -> Policy:
-    if settings["checkpoint"] == "refuse":
+    behaviour = Path(settings["checkpoint"]).read_text()
+    if behaviour == "refuse":
         raise InputError("checkpoint refuse: the test says that it is no good")
-    return Policy(settings["checkpoint"])
+    return Policy(behaviour)
 
 
 if __name__ == "__main__":
