@@ -1,4 +1,4 @@
-"""What the node says of itself once a second: each value as it is now and at its worst."""
+"""What a node says of itself on /diagnostics: texts and numbers under one name."""
 
 from __future__ import annotations
 
@@ -10,24 +10,6 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 
 # Enough for the percentiles of a minute at 10 frames/s.
 SAMPLES = 600
-
-
-class Worst:
-    """A quantity: its last value, and the largest since somebody last asked."""
-
-    def __init__(self) -> None:
-        self.now = math.nan
-        self._worst = math.nan
-
-    def see(self, value: float) -> None:
-        self.now = value
-        if not self._worst >= value:
-            self._worst = value
-
-    def take(self) -> tuple[float, float]:
-        """(last value, worst since the last `take`); NaN where there was none."""
-        worst, self._worst = self._worst, math.nan
-        return self.now, worst
 
 
 class Percentiles:
@@ -48,7 +30,7 @@ class Percentiles:
 def status_message(
     stamp, name: str, level: bytes, summary: str, values: dict[str, object]
 ) -> DiagnosticArray:
-    """One status with its values as texts; numbers with four digits."""
+    """One status with its values as texts; a number that is not known is an empty text."""
     pairs = [KeyValue(key=key, value=_text(value)) for key, value in values.items()]
     status = DiagnosticStatus(name=name, level=level, message=summary, values=pairs)
     message = DiagnosticArray(status=[status])
@@ -58,5 +40,5 @@ def status_message(
 
 def _text(value: object) -> str:
     if isinstance(value, float):
-        return "" if math.isnan(value) else f"{value:.4f}"
+        return "" if math.isnan(value) else f"{value:.5f}"
     return str(value)

@@ -21,7 +21,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import gc
-import itertools
 import math
 import os
 import pathlib
@@ -43,6 +42,7 @@ from std_srvs.srv import SetBool, Trigger
 from trajectory_msgs.msg import MultiDOFJointTrajectory
 
 from mobile_vla_ros.control import ActionChunk
+from mobile_vla_ros.control.diagnostics import DriveDiagnostics, Gauge
 from mobile_vla_ros.control.limiter import Limits
 from mobile_vla_ros.control.pilot import (
     DRIVING,
@@ -56,7 +56,7 @@ from mobile_vla_ros.control.pilot import (
 from mobile_vla_ros.control.watchdog import MODEL_FAILED
 from mobile_vla_ros.errors import InputError
 from mobile_vla_ros.nodes.camera_subscription import CameraSubscription
-from mobile_vla_ros.nodes.diagnostics import Percentiles, Worst, status_message
+from mobile_vla_ros.nodes.diagnostics import Percentiles, status_message
 from mobile_vla_ros.nodes.images import (
     ImageError,
     decode_compressed,
@@ -90,6 +90,8 @@ SLOW_MODEL_FACTOR = 3.0
 MAX_INSTRUCTION = 2000
 # Threads that compute hand the interpreter over after this long; the default is 5 ms.
 SWITCH_INTERVAL = 0.0005
+# Of the window's frames, until a policy says otherwise, s.
+DEFAULT_PERIOD = 0.4
 
 EXIT_UNUSABLE = 2
 
@@ -177,18 +179,12 @@ class InferenceNode(LifecycleNode):
             thread.start()
 
     def _reset_counts(self) -> None:
-        self._frame_age = Worst()
-        self._command_age = Worst()
-        self._tick_lateness = Worst()
-        self._spacing = Worst()
-        self._blind = Worst()
-        self._disagreement = Worst()
-        self._image_seconds = Percentiles()
+        self._gauges = DriveDiagnostics(DEFAULT_PERIOD)
+        self._tick_lateness = Gauge()
         self._callback_seconds = Percentiles()
-        self._policy_seconds = Percentiles()
+        self._image_seconds = Percentiles()
         self._delay_seconds = Percentiles()
-        self._frames = self._lost = self._clamps = self._bad_images = self._restarts = 0
-        self._newest_stamp: float | None = None
+        self._frames = self._lost = self._bad_images = self._restarts = 0
         self._command: Command | None = None
         self._command_text = ""
         self._chunk: ActionChunk | None = None
@@ -226,6 +222,7 @@ class InferenceNode(LifecycleNode):
             self._loading = False
         self._create_publishers()
         with self._lock:
+            self._gauges = DriveDiagnostics(self._report["policy"]["frame_period"])
             self._pilot = pilot
         self._say_how_it_is()
         # What was made so far lives as long as the node: no later collection looks at it again.
@@ -437,7 +434,7 @@ class InferenceNode(LifecycleNode):
                 return
             wanted = pilot.frame(seconds, mark, now, clock / NANOSECONDS)
             generation, instruction = pilot.generation, pilot.instruction
-            self._newest_stamp = seconds
+            self._gauges.frame(seconds, clock / NANOSECONDS - seconds)
         if wanted:
             frame = Frame(seconds, stamp, generation, instruction, form, now)
             self._worker.offer(frame, message.data)
@@ -503,16 +500,11 @@ class InferenceNode(LifecycleNode):
         with self._lock:
             if self._pilot is None or not self._pilot.result(chunk, now, clock):
                 return
-            disagreement = self._pilot.disagreement
             chunks, plans = self._chunks, self._plans
+            self._gauges.chunk(chunk.window_stamps, seconds["policy"], self._pilot.disagreement)
         self._chunk = chunk
         self._image_seconds.see(seconds["image"])
-        self._policy_seconds.see(seconds["policy"])
         self._delay_seconds.see(now - frame.received)
-        self._disagreement.see(disagreement)
-        stamps = chunk.window_stamps
-        for before, after in itertools.pairwise(stamps):
-            self._spacing.see(after - before)
         frame_id = self._values["base_frame"]
         chunks.publish(chunk_message(chunk, frame.stamp_nanoseconds, frame_id))
         if plans.get_subscription_count():
@@ -525,7 +517,7 @@ class InferenceNode(LifecycleNode):
         due = time.monotonic() + period
         while not self._ending.wait(max(0.0, due - time.monotonic())):
             now = time.monotonic()
-            self._tick_lateness.see(now - due)
+            self._tick_lateness.set(now - due)
             # After a stall no tick is made up for: the limiter must not run ahead.
             due = max(due + period, now)
             down = None
@@ -541,7 +533,7 @@ class InferenceNode(LifecycleNode):
                     state = command.state
                     if command.velocities is not None and self._cmd_vel is not None:
                         self._cmd_vel.publish(twist_of(pilot.axes, command.velocities))
-                    self._note(command, clock)
+                    self._note(command)
                     # Faults that come thick are not met with more of the same.
                     down = None if pilot.latched else pilot.worker_down
                     if down:
@@ -551,20 +543,13 @@ class InferenceNode(LifecycleNode):
             if state != self._state:
                 self._say_state(state, "" if pilot is None else pilot.detail)
 
-    def _note(self, command: Command, clock: float) -> None:
+    def _note(self, command: Command) -> None:
         self._command = command
-        self._clamps += command.clamped
-        if self._newest_stamp is not None:
-            self._frame_age.see(clock - self._newest_stamp)
-        if not math.isnan(command.command_age):
-            self._command_age.see(command.command_age)
-            blind = command.command_age + command.remaining
-            linear = [
-                value
-                for axis, value in zip(self._pilot.axes, command.velocities, strict=True)
-                if axis.startswith("linear")
-            ]
-            self._blind.see(math.hypot(*linear) * blind)
+        speed = 0.0
+        if command.velocities is not None:
+            pairs = zip(self._pilot.axes, command.velocities, strict=True)
+            speed = math.hypot(*(v for axis, v in pairs if axis.startswith("linear")))
+        self._gauges.command(command.command_age, command.remaining, speed, command.clamped)
 
     def _restart_worker(self, reason: str, detail: str) -> None:
         self._restarts += 1
@@ -622,41 +607,37 @@ class InferenceNode(LifecycleNode):
                 pilot.taken_over(bool(others), time.monotonic())
 
     def _publish_diagnostics(self) -> None:
+        stopped = self._state.startswith(STOPPED)
         values: dict[str, object] = {"state": self._state}
-        for name, worst in (
-            ("frame age (s)", self._frame_age),
-            ("command age (s)", self._command_age),
-            ("control lateness (s)", self._tick_lateness),
-            ("window spacing (s)", self._spacing),
-            ("chunk disagreement", self._disagreement),
-            ("blind travel distance (m)", self._blind),
-        ):
-            values[name], values[f"{name}, worst"] = worst.take()
-        for name, percentiles in (
-            ("image callback (s)", self._callback_seconds),
-            ("image decoding (s)", self._image_seconds),
-            ("encoder (s)", self._policy_seconds),
-            ("frame to chunk (s)", self._delay_seconds),
-        ):
-            values[f"{name}, p50"], values[f"{name}, p99"] = percentiles.at(50, 99)
+        values["stop_reason"] = self._state.removeprefix(STOPPED) if stopped else ""
         with self._lock:
             pilot = self._pilot
+            gauges = self._gauges.read()
+            encoder = self._gauges.encoder_percentiles()
             if pilot is not None:
                 values["instruction"] = pilot.instruction
                 values["enabled"] = pilot.enabled
                 values["problems"] = ", ".join(pilot.problems)
-                values["last fault"] = pilot.detail
+                values["last_fault"] = pilot.detail
                 values["generation"] = pilot.generation
-        values["stop reason"] = (
-            self._state.removeprefix(STOPPED).strip() if (self._state.startswith(STOPPED)) else ""
-        )
-        values["clamps"] = self._clamps
-        values["frames received"] = self._frames
-        values["lost frames"] = self._lost
-        values["skipped frames"] = self._worker.replaced
-        values["bad images"] = self._bad_images
-        values["worker restarts"] = self._restarts
-        values["other publishers"] = ", ".join(self._others)
+        for name in ("clamps", "lost_frames"):
+            values[name], values[f"{name}_new"] = gauges.pop(name)
+        gauges["control_lateness"] = self._tick_lateness.read()
+        for name, (now, worst) in gauges.items():
+            values[name], values[f"{name}_worst"] = now, worst
+        values["encoder_p50"], values["encoder_p99"] = encoder
+        for name, percentiles in (
+            ("image_callback", self._callback_seconds),
+            ("image_decoding", self._image_seconds),
+            ("frame_to_chunk", self._delay_seconds),
+        ):
+            values[f"{name}_p50"], values[f"{name}_p99"] = percentiles.at(50, 99)
+        values["frames_received"] = self._frames
+        values["frames_lost_by_dds"] = self._lost
+        values["frames_skipped"] = self._worker.replaced
+        values["bad_images"] = self._bad_images
+        values["worker_restarts"] = self._restarts
+        values["other_publishers"] = ", ".join(self._others)
         for name, value in self._report.get("policy", {}).items():
             values[name] = ", ".join(value) if isinstance(value, list) else value
         values["checkpoint"] = self._values["checkpoint"]
@@ -667,7 +648,7 @@ class InferenceNode(LifecycleNode):
             summary += "; " + (
                 "another publisher on cmd_vel" if self._others else "action_axes are a guess"
             )
-        if self._state.startswith(STOPPED):
+        if stopped:
             level = DiagnosticStatus.ERROR
         name = f"{self.get_fully_qualified_name().lstrip('/')}: driving"
         self._diagnostics.publish(

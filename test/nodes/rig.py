@@ -145,6 +145,10 @@ class Rig:
             values = {pair.key: pair.value for pair in status.values}
             self.diagnostics.append({"name": status.name, "message": status.message, **values})
 
+    def diagnosis(self, key: str) -> str:
+        """The latest value of a key in the node's diagnostics; '' when there is none."""
+        return self.diagnostics[-1].get(key, "") if self.diagnostics else ""
+
     @property
     def state(self) -> str:
         return self.states[-1] if self.states else ""

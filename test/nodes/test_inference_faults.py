@@ -98,7 +98,7 @@ def test_a_worker_that_holds_the_interpreter_in_c_is_replaced_while_zeros_keep_t
     times = np.array([when for when, _ in rig.commands])
     assert np.diff(times).max() < 0.9 * SOON, "cmd_vel stood still while the model hung"
     assert np.median(np.diff(times)) == pytest.approx(0.05, abs=0.02)
-    rig.wait(lambda: rig.diagnostics and rig.diagnostics[-1]["worker restarts"] > "0", "a count")
+    rig.wait(lambda: rig.diagnosis("worker_restarts") > "0", "a count")
 
 
 def test_a_killed_worker_stops_the_robot_and_three_in_ten_seconds_latch(rig) -> None:
@@ -177,7 +177,7 @@ def test_with_exclusive_a_second_publisher_stops_it_until_it_goes(rig) -> None:
     rig.wait_for_state("stopped: taken over")
     rig.wait(lambda: not rig.moving, "standing")
     assert "/rig publishes on /cmd_vel too" in rig.log()
-    rig.wait(lambda: rig.diagnostics[-1].get("other publishers") == "/rig", "a diagnosis")
+    rig.wait(lambda: rig.diagnosis("other_publishers") == "/rig", "a diagnosis")
     rig.node.destroy_publisher(other)
     rig.wait_until_moving()
 
