@@ -8,6 +8,7 @@ package_name = "mobile_vla_ros"
 nodes = [
     "inference_node",
     "camera_node",
+    "cmd_vel_guard",
     "recorder_node",
     "teleop_node",
     "replay_node",
