@@ -1,0 +1,225 @@
+"""Plays an episode back as camera and command topics, in real time or faster.
+
+python -m mobile_vla_ros.nodes.replay_node --ros-args -p episode:=FILE -r cmd_vel:=replay_cmd_vel
+
+The commands drive whatever listens to `cmd_vel`: remap them, or set commands:=false, when a robot
+is on the network.
+"""
+
+from __future__ import annotations
+
+import array
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import rclpy
+from rclpy.node import Node
+from rclpy.time import Time
+from sensor_msgs.msg import CompressedImage, Image
+
+from mobile_vla_ros.episodes import Episode, open_episode
+from mobile_vla_ros.errors import InputError
+from mobile_vla_ros.nodes.parameters import Declared, ParameterError, declare, misspelt
+from mobile_vla_ros.nodes.qos import queued
+from mobile_vla_ros.nodes.stop_signal import StopSignal, init_without_signals
+from mobile_vla_ros.nodes.velocity import VelocityPublisher, twist_of
+
+PARAMETERS = (
+    Declared("episode", "", "episode file to play (.h5)"),
+    Declared("rate", 1.0, "times real time; 2.0 = twice as fast", 0.01, 1000.0),
+    Declared("loop", False, "begin again at the end"),
+    Declared("commands", True, "also publish the recorded commands; a robot would follow them"),
+    Declared(
+        "compressed", False, "publish image/compressed as it was stored, of JPEG episodes only"
+    ),
+    Declared("stamped", False, "commands as TwistStamped instead of Twist"),
+    Declared("base_frame", "base_link", "header.frame_id of a TwistStamped"),
+    Declared(
+        "stamps",
+        "now",
+        "header stamps of the images: now, or recorded",
+        options=("now", "recorded"),
+    ),
+    Declared("frame_id", "camera", "header.frame_id of the images"),
+    Declared(
+        "wait",
+        5.0,
+        "wait this long for somebody who listens, s: what is sent before is lost",
+        0.0,
+        600.0,
+    ),
+)
+QUEUE_DEPTH = 5
+# Discovery of a second listener takes a moment longer than that of the first.
+SETTLE_SECONDS = 0.3
+# A command is on its way this long, at the most, before it counts for a frame, s.
+COMMAND_LEAD = 0.02
+
+
+@dataclass(frozen=True)
+class Moment:
+    """Something to publish `time` seconds after the start: a command (row's action) or a frame."""
+
+    time: float
+    row: int
+    is_frame: bool
+
+
+def timeline(image_stamps: np.ndarray, action_stamps: np.ndarray, lead: float) -> list[Moment]:
+    """When each frame and each command of an episode happened.
+
+    A command that several rows share is published once, at its own time, and at least `lead`
+    before the frame that it was in force at: whoever listens pairs the two by when they arrive.
+
+    Args:
+        image_stamps: float64 [T], s.
+        action_stamps: float64 [T], s; NaN where no command was in force.
+        lead: s of the episode's time.
+
+    Returns:
+        Times from 0, ascending.
+    """
+    start = float(image_stamps[0])
+    moments = [Moment(float(stamp) - start, row, True) for row, stamp in enumerate(image_stamps)]
+    last = None
+    for row, stamp in enumerate(action_stamps):
+        if stamp == last:
+            continue
+        last = stamp
+        latest = float(image_stamps[row]) - lead
+        # NaN compares false: a row without a command gets its standstill in time for its frame.
+        when = float(stamp) if stamp < latest else latest
+        moments.append(Moment(max(-lead, when - start), row, False))
+    moments = [Moment(moment.time + lead, moment.row, moment.is_frame) for moment in moments]
+    return sorted(moments, key=lambda moment: (moment.time, moment.is_frame, moment.row))
+
+
+class ReplayNode(Node):
+    """Publishes one episode."""
+
+    def __init__(self, **options) -> None:
+        super().__init__("replay", **options)
+        self._settings = declare(self, PARAMETERS)
+        for name in misspelt(self):
+            self.get_logger().warning(f"there is no parameter '{name}'")
+        if not self._settings["episode"]:
+            raise ParameterError("parameter episode is empty: name the file to play")
+        self._episode: Episode = open_episode(Path(self._settings["episode"]).expanduser())
+        compressed = self._settings["compressed"]
+        if compressed and self._episode.jpeg(0) is None:
+            raise ParameterError(
+                f"{self._episode.path} holds raw frames: play it with compressed:=false"
+            )
+        self._images = self.create_publisher(
+            CompressedImage if compressed else Image,
+            "image/compressed" if compressed else "image",
+            queued(QUEUE_DEPTH),
+        )
+        self._velocity = None
+        if self._settings["commands"]:
+            self._velocity = VelocityPublisher(
+                self,
+                "cmd_vel",
+                stamped=self._settings["stamped"],
+                frame=self._settings["base_frame"],
+                qos=queued(),
+            )
+
+    def run(self, stop: StopSignal) -> None:
+        """Publishes until the end, or until told to stop; the last command is always zero."""
+        self._wait_for_listener(stop)
+        episode, rate = self._episode, self._settings["rate"]
+        self.get_logger().info(
+            f"playing {episode.path}: {len(episode)} frames of '{episode.instruction}'"
+        )
+        moments = timeline(episode.image_stamps, episode.action_stamps, COMMAND_LEAD * rate)
+        late = 0.0
+        for begin in self._rounds():
+            for moment in moments:
+                due = begin + moment.time / rate
+                late = max(late, time.monotonic() - due)
+                if stop.wait(max(0.0, due - time.monotonic())):
+                    break
+                self._publish(moment)
+            if stop.is_set():
+                break
+            # The last frame stays for as long as the others did.
+            stop.wait(self._last_interval() / rate)
+        self._stand_still()
+        self.get_logger().info(f"played; at most {late * 1e3:.0f} ms behind")
+
+    def _rounds(self) -> Iterator[float]:
+        yield time.monotonic()
+        while self._settings["loop"]:
+            yield time.monotonic()
+
+    def _last_interval(self) -> float:
+        stamps = self._episode.image_stamps
+        return float(np.median(np.diff(stamps))) if len(stamps) > 1 else 0.0
+
+    def _wait_for_listener(self, stop: StopSignal) -> None:
+        end = time.monotonic() + self._settings["wait"]
+        while not self._images.get_subscription_count() and time.monotonic() < end:
+            if stop.wait(0.05):
+                return
+        if self._settings["wait"]:
+            stop.wait(SETTLE_SECONDS)
+
+    def _publish(self, moment: Moment) -> None:
+        if not moment.is_frame:
+            self._command(self._episode.actions[moment.row])
+            return
+        now = self.get_clock().now()
+        if self._settings["stamps"] == "recorded":
+            now = Time(nanoseconds=round(self._episode.image_stamps[moment.row] * 1e9))
+        if self._settings["compressed"]:
+            message = CompressedImage(format="jpeg")
+            message.data = array.array("B", self._episode.jpeg(moment.row) or b"")
+        else:
+            pixels = self._episode.image(moment.row)
+            height, width = pixels.shape[:2]
+            message = Image(height=height, width=width, step=3 * width, encoding="rgb8")
+            data = array.array("B")
+            data.frombytes(memoryview(np.ascontiguousarray(pixels)).cast("B"))
+            message.data = data
+        message.header.stamp = now.to_msg()
+        message.header.frame_id = self._settings["frame_id"]
+        self._images.publish(message)
+
+    def _command(self, action: np.ndarray) -> None:
+        if self._velocity is not None:
+            self._velocity.publish(twist_of(self._episode.action_axes, action))
+
+    def _stand_still(self) -> None:
+        self._command(np.zeros(len(self._episode.action_axes)))
+        if self._velocity is not None:
+            self._velocity.wait_for_all_acked(0.5)
+
+    def close(self) -> None:
+        self._episode.close()
+
+
+def main(args: list[str] | None = None) -> int:
+    init_without_signals(args)
+    stop = StopSignal()
+    try:
+        node = ReplayNode()
+    except InputError as error:
+        print(f"replay: {error}", file=sys.stderr)
+        rclpy.try_shutdown()
+        return 1
+    try:
+        node.run(stop)
+        return 0
+    finally:
+        node.close()
+        node.destroy_node()
+        rclpy.try_shutdown()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
