@@ -56,13 +56,16 @@ class Terminal:
         self._thread.start()
 
     def show(self, line: str) -> None:
-        """Replaces the status line; it is cut to the terminal's width."""
+        """Replaces the status line; it is cut to the terminal's width.
+
+        The cursor is left at its start, so that what other processes print there replaces it.
+        """
         width = shutil.get_terminal_size().columns
         try:
             width = os.get_terminal_size(self._file).columns or width
         except OSError:
             return
-        self._write(_CLEAR + cut_to_width(line, width - 1))
+        self._write(_CLEAR + cut_to_width(line, width - 1) + "\r")
 
     def say(self, text: str) -> None:
         """Prints lines above the status line."""

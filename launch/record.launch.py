@@ -1,0 +1,189 @@
+"""Collects episodes: camera, keyboard and recorder in one command, run in a terminal.
+
+    ros2 launch mobile_vla_ros record.launch.py plan:=collection.yaml directory:=~/episodes
+
+The keyboard is read from the terminal that this runs in. Started where there is none (a service,
+a script), camera and recorder run all the same, and teleop_node can be started in another place.
+"""
+
+import os
+from pathlib import Path
+
+from launch.actions import (
+    DeclareLaunchArgument,
+    LogInfo,
+    OpaqueFunction,
+    RegisterEventHandler,
+    SetEnvironmentVariable,
+    Shutdown,
+)
+from launch.event_handlers import OnProcessExit
+from launch.substitutions import LaunchConfiguration
+from launch_ros.actions import Node
+from launch_ros.parameter_descriptions import ParameterValue
+
+from launch import LaunchContext, LaunchDescription
+
+SHARE = Path(__file__).resolve().parents[1]
+NOT_GIVEN = "(as in the parameter files)"
+
+# launch argument -> type of the parameter of the same name
+RECORDER = {
+    "directory": str,
+    "plan": str,
+    "scenario": str,
+    "instruction": str,
+    "mode": str,
+    "rate": float,
+    "episode_length": int,
+    "image_format": str,
+    "image_transport": str,
+    "stamp_source": str,
+    "use_sim_time": bool,
+}
+TELEOP = {
+    "linear_speed": float,
+    "angular_speed": float,
+    "held_keys": bool,
+    "strafe": bool,
+    "stamped": bool,
+    "use_sim_time": bool,
+}
+CAMERA = {"source": str, "use_sim_time": bool}
+ARGUMENTS = (
+    ("directory", NOT_GIVEN, "folder for the episodes"),
+    ("plan", NOT_GIVEN, "collection plan (YAML) with targets and instructions"),
+    ("scenario", NOT_GIVEN, "what is recorded, e.g. 1box_left; else what the plan proposes"),
+    ("instruction", NOT_GIVEN, "what the robot is told; else what the plan says"),
+    ("mode", NOT_GIVEN, "rate, frame or key_press"),
+    ("rate", NOT_GIVEN, "rows per second in mode rate"),
+    ("episode_length", NOT_GIVEN, "rows after which an episode saves itself; 0 = until saved"),
+    ("image_format", NOT_GIVEN, "raw or jpeg"),
+    ("image_transport", NOT_GIVEN, "raw or compressed"),
+    ("stamp_source", NOT_GIVEN, "header or receipt"),
+    ("source", NOT_GIVEN, "what the camera node opens: number, device, file, pipeline"),
+    ("linear_speed", NOT_GIVEN, "m/s of the driving keys at first"),
+    ("angular_speed", NOT_GIVEN, "rad/s of the turning keys at first"),
+    ("held_keys", NOT_GIVEN, "true: keys are held down instead of pressed"),
+    ("strafe", NOT_GIVEN, "false: the base cannot move sideways"),
+    ("stamped", NOT_GIVEN, "true: TwistStamped instead of Twist"),
+    ("use_sim_time", NOT_GIVEN, "true: /clock is the time of the images"),
+    ("camera", "true", "false: something else publishes the images"),
+    ("teleop", "true", "false: something else publishes cmd_vel"),
+    ("image_topic", "camera/image_raw", "sensor_msgs/Image topic (without /compressed)"),
+    ("cmd_vel_topic", "cmd_vel", "the commands that are recorded"),
+    ("teleop_topic", "", "where the keyboard's commands go; '' = cmd_vel_topic"),
+    ("odom_topic", "odom", "nav_msgs/Odometry topic"),
+    ("recorder_params", str(SHARE / "config" / "recorder.yaml"), "of recorder and camera"),
+    ("teleop_params", str(SHARE / "config" / "teleop.yaml"), "of the keyboard"),
+    ("namespace", "", "keeps two robots on one network apart"),
+)
+# An episode in progress is finished before the recorder ends.
+FINISH_SECONDS = "20"
+
+
+def parameters(context: LaunchContext, kinds: dict) -> dict:
+    """Those that were given; value_type keeps 'off' and '1' the texts that they are."""
+    values = {name: LaunchConfiguration(name).perform(context) for name in kinds}
+    return {
+        name: ParameterValue(value, value_type=kinds[name])
+        for name, value in values.items()
+        if value != NOT_GIVEN
+    }
+
+
+def is_true(context: LaunchContext, name: str) -> bool:
+    value = LaunchConfiguration(name).perform(context).strip().lower()
+    if value not in ("true", "false", "1", "0"):
+        raise ValueError(f"launch argument {name} is '{value}': use true or false")
+    return value in ("true", "1")
+
+
+def room_for_images(context: LaunchContext) -> list:
+    """Fast DDS profiles with a segment that holds camera images, unless the user has their own."""
+    names = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")
+    if any(os.environ.get(name) for name in names):
+        return []
+    profiles = str(SHARE / "config" / "fastdds.xml")
+    return [SetEnvironmentVariable(name, profiles) for name in names]
+
+
+def recorder(context: LaunchContext) -> list:
+    return [
+        Node(
+            package="mobile_vla_ros",
+            executable="recorder_node",
+            name="episode_recorder",
+            namespace=LaunchConfiguration("namespace"),
+            parameters=[LaunchConfiguration("recorder_params"), parameters(context, RECORDER)],
+            remappings=[
+                ("image", LaunchConfiguration("image_topic")),
+                ("cmd_vel", LaunchConfiguration("cmd_vel_topic")),
+                ("odom", LaunchConfiguration("odom_topic")),
+            ],
+            output="screen",
+            sigterm_timeout=FINISH_SECONDS,
+            sigkill_timeout=FINISH_SECONDS,
+            on_exit=Shutdown(reason="the recorder has ended"),
+        )
+    ]
+
+
+def camera(context: LaunchContext) -> list:
+    if not is_true(context, "camera"):
+        return []
+    return [
+        Node(
+            package="mobile_vla_ros",
+            executable="camera_node",
+            name="camera",
+            namespace=LaunchConfiguration("namespace"),
+            parameters=[LaunchConfiguration("recorder_params"), parameters(context, CAMERA)],
+            remappings=[("image", LaunchConfiguration("image_topic"))],
+            output="screen",
+        )
+    ]
+
+
+def teleop(context: LaunchContext) -> list:
+    if not is_true(context, "teleop"):
+        return []
+    topic = LaunchConfiguration("teleop_topic").perform(context)
+    node = Node(
+        package="mobile_vla_ros",
+        executable="teleop_node",
+        name="teleop",
+        namespace=LaunchConfiguration("namespace"),
+        parameters=[LaunchConfiguration("teleop_params"), parameters(context, TELEOP)],
+        remappings=[("cmd_vel", topic or LaunchConfiguration("cmd_vel_topic"))],
+        output="screen",
+    )
+
+    def ended(event, context: LaunchContext) -> list:
+        if context.is_shutdown:
+            return []
+        if event.returncode == 0:
+            return [Shutdown(reason="the keyboard has ended")]
+        return [
+            LogInfo(
+                msg="there is no keyboard here; camera and recorder go on. In a terminal:"
+                " ros2 run mobile_vla_ros teleop_node"
+            )
+        ]
+
+    return [node, RegisterEventHandler(OnProcessExit(target_action=node, on_exit=ended))]
+
+
+def generate_launch_description() -> LaunchDescription:
+    return LaunchDescription(
+        [
+            *(
+                DeclareLaunchArgument(name, default_value=default, description=description)
+                for name, default, description in ARGUMENTS
+            ),
+            OpaqueFunction(function=room_for_images),
+            OpaqueFunction(function=recorder),
+            OpaqueFunction(function=camera),
+            OpaqueFunction(function=teleop),
+        ]
+    )
