@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from tokenizers import Tokenizer
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from mobile_vla_ros.policy import precision as formats
 from mobile_vla_ros.policy.config import PolicyConfig
 from mobile_vla_ros.policy.errors import CheckpointError
+from mobile_vla_ros.policy.int8 import require_int8, to_int8
 from mobile_vla_ros.policy.model import rebuild_buffers
 from mobile_vla_ros.policy.plan import LoadPlan, plan_loading
 from mobile_vla_ros.policy.policy import Policy
@@ -52,6 +53,8 @@ def load_policy(
     if str(dtype) not in ("auto", "int8"):
         # A wrong word is refused before a long load.
         formats.choose_precision(dtype, place, 0)
+    if str(dtype) == "int8":
+        require_int8()
     plan = plan_loading(checkpoint, backbone, config)
     plan.check()
     chosen = formats.choose_precision(dtype, place, plan.parameters)
@@ -114,7 +117,14 @@ def fill(plan: LoadPlan, device: torch.device, precision: Precision) -> None:
                     + ("" if dtype != torch.float16 else " in float16")
                 )
             setattr(module, parameter, nn.Parameter(value, requires_grad=False))
+        if precision.quantised and _is_quantisable(module, names):
+            to_int8(cast(nn.Linear, module))
     rebuild_buffers(model, device, precision.compute)
+
+
+def _is_quantisable(module: nn.Module, names: list[tuple[str, str]]) -> bool:
+    """Linear layers of the backbone; the head is small, and it decides the velocities."""
+    return isinstance(module, nn.Linear) and names[0][1].startswith("backbone.")
 
 
 def _by_module(plan: LoadPlan) -> list[tuple[nn.Module, list[tuple[str, str]]]]:
@@ -148,7 +158,7 @@ def _weight_bytes(plan: LoadPlan, precision: Precision) -> int:
         count = getattr(module, parameter).numel()
         if name.startswith("act_head."):
             size += count * 4
-        elif precision.quantised and isinstance(module, nn.Linear) and parameter == "weight":
+        elif precision.quantised and isinstance(module, nn.Linear) and parameter != "bias":
             size += count
         else:
             size += count * precision.compute.itemsize
