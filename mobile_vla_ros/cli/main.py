@@ -17,6 +17,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "inspect": ("inspect", "Show what a checkpoint holds and whether it is whole."),
     "convert": ("convert", "Write a checkpoint as a directory that loads fast and stands alone."),
     "doctor": ("doctor", "Check robot, camera, clocks, disk and checkpoint before going out."),
+    "sim": ("sim", "The simulated field: collect episodes, evaluate a policy."),
     "trials": ("trials", "Plan a field trial, and evaluate its log."),
     "replay-incident": (
         "replay_incident",

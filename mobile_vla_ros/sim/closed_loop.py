@@ -9,10 +9,10 @@ from typing import Protocol
 import numpy as np
 
 from mobile_vla_ros.control.chunk import ActionChunk
-from mobile_vla_ros.control.pilot import Pilot, PilotSettings
+from mobile_vla_ros.control.pilot import ARRIVED, Pilot, PilotSettings
 from mobile_vla_ros.errors import InputError
 from mobile_vla_ros.sim.field import Field
-from mobile_vla_ros.sim.outcome import Outcome
+from mobile_vla_ros.sim.outcome import STOPPED_FOR, Outcome
 
 
 class Stream(Protocol):
@@ -115,6 +115,7 @@ def drive(
     next_frame = 0.0
     frames = 0
     command = (0.0, 0.0)
+    arrived_at: float | None = None
     path = [sim.pose]
     while not sim.outcome().decided:
         now = sim.time
@@ -129,6 +130,14 @@ def drive(
         for chunk in worker.finished(now):
             pilot.result(chunk, now, now)
         told = pilot.tick(now, now).velocities
+        if pilot.state != ARRIVED:
+            arrived_at = None
+        elif arrived_at is None:
+            arrived_at = now
+        elif now - arrived_at > STOPPED_FOR + 0.5:
+            # Latched until a new instruction comes: waiting for the time limit shows nothing.
+            sim.conclude()
+            break
         if told is not None:
             vx, vy, wz = planar_velocities(told, pilot.axes)
             command = (vx, wz)

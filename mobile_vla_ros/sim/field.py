@@ -163,6 +163,10 @@ class Field:
         """How the run stands."""
         return self._judge.outcome()
 
+    def conclude(self) -> None:
+        """Ends the run as it stands: whoever drove has let go for good."""
+        self._judge.conclude()
+
     def close(self) -> None:
         """Frees the graphics context."""
         if self._camera is not None:

@@ -115,15 +115,21 @@ class Judge:
         elif standing and self._at_goal():
             self._reason = REACHED
         elif time >= self._limit:
-            near = self.distance <= 2 * GOAL_DISTANCE and len(self._passed) == len(
-                self._layout.boxes
-            )
-            if not standing or not near:
-                self._reason = TIMED_OUT
-            elif self.distance > GOAL_DISTANCE:
-                self._reason = TOO_FAR
-            else:
-                self._reason = NOT_FACING
+            self._give_up(standing)
+
+    def conclude(self) -> None:
+        """Ends a run that will not go on: the driver has let go for good."""
+        if self._reason == RUNNING:
+            self._give_up(standing=self._still_since is not None)
+
+    def _give_up(self, standing: bool) -> None:
+        past = len(self._passed) == len(self._layout.boxes)
+        if not standing or not past or self.distance > 2 * GOAL_DISTANCE:
+            self._reason = TIMED_OUT
+        elif self.distance > GOAL_DISTANCE:
+            self._reason = TOO_FAR
+        else:
+            self._reason = NOT_FACING
 
     @property
     def distance(self) -> float:
