@@ -18,6 +18,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "convert": ("convert", "Write a checkpoint as a directory that loads fast and stands alone."),
     "doctor": ("doctor", "Check robot, camera, clocks, disk and checkpoint before going out."),
     "sim": ("sim", "The simulated field: collect episodes, evaluate a policy."),
+    "episodes": ("episodes", "List, check, mend, show, merge, import and export episodes."),
     "trials": ("trials", "Plan a field trial, and evaluate its log."),
     "replay-incident": (
         "replay_incident",

@@ -154,11 +154,7 @@ class Episode:
 
     def sha256(self) -> str:
         """Hash of the file's bytes, in hexadecimal."""
-        digest = hashlib.sha256()
-        with self.path.open("rb") as stream:
-            while block := stream.read(1 << 20):
-                digest.update(block)
-        return digest.hexdigest()
+        return file_sha256(self.path)
 
     def _row(self, row: int) -> int:
         if not -len(self) <= row < len(self):
@@ -182,6 +178,9 @@ class Episode:
     ) -> None:
         file = self._file
         self.attributes: dict[str, Any] = {name: _value(file.attrs[name]) for name in file.attrs}
+        more = file.get(schema.MORE)
+        if isinstance(more, h5py.Group):
+            self.attributes.update({name: _value(more[name][()]) for name in more})
         self.image_format = "jpeg" if schema.JPEG in file else "raw"
         frames = self._frame_dataset()
         self.actions = self._actions()
@@ -296,6 +295,15 @@ class Episode:
         except json.JSONDecodeError:
             return {}
         return camera if isinstance(camera, dict) else {}
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file's bytes, in hexadecimal, read a piece at a time."""
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while block := stream.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def _open(path: Path) -> h5py.File:

@@ -30,6 +30,7 @@ ACTION_STAMPS = "stamps/action"
 ODOM = "odom"
 COMMITTED = "committed_rows"
 COUNTS = "counts"
+MORE = "attributes"  # group of what is too large for an attribute
 
 EVENT_TYPES = ("episode_start", "start_action", "stop_action")
 ODOM_COLUMNS = ("x", "y", "yaw", "vx", "vy", "wz", "stamp")

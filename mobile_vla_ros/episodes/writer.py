@@ -42,6 +42,7 @@ _LARGEST_JPEG_CHUNK = 1 << 20
 _JPEG_CHUNKS_AT_ONCE = 64
 _RESERVE_BYTES = 1 << 20
 _SYNC_PERIOD = 1.0
+_LARGEST_ATTRIBUTE = 32_000  # bytes; the format's limit for all of one attribute is 64 KiB
 _NODE_BYTES = 4096  # an index node of up to 64 chunks is a little smaller
 _RENAME_NOREPLACE = 1
 _AT_FDCWD = -100
@@ -431,7 +432,10 @@ class EpisodeWriter:
             **self._attributes,
         }
         for name, value in attributes.items():
-            file.attrs[name] = value
+            if np.asarray(value).nbytes > _LARGEST_ATTRIBUTE and not isinstance(value, str):
+                file[f"{schema.MORE}/{name}"] = value
+            else:
+                file.attrs[name] = value
         text = schema.cut_utf8(str(attributes["instruction"]), schema.INSTRUCTION_BYTES)
         file[schema.INSTRUCTION] = np.array([text], schema.INSTRUCTION_TYPE)
         file.create_group(schema.STAMPS)

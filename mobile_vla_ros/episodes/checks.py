@@ -1,0 +1,235 @@
+"""Looks at an episode the way a careful person would before training on it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from mobile_vla_ros.episodes import schema
+from mobile_vla_ros.episodes.reader import Episode, open_episode
+from mobile_vla_ros.episodes.recovery import being_recorded
+from mobile_vla_ros.episodes.schema import PART_SUFFIX, EpisodeError
+
+
+@dataclass(frozen=True)
+class CheckLimits:
+    """What still passes.
+
+    Attributes:
+        speed: largest |command| on a linear axis, m/s (the lab's recordings reach 1.15).
+        turn_rate: the same on an angular axis, rad/s.
+        gap: a step between stamps counts as a gap beyond this many median steps.
+        frozen: this many equal frames in a row, while a command moves the robot, are a frozen
+            camera; fewer are duplicates.
+        black: a frame is black below this mean brightness, 0 to 255.
+        frames: also read and look at the pictures.
+    """
+
+    speed: float = 1.15
+    turn_rate: float = 1.15
+    gap: float = 2.5
+    frozen: int = 4
+    black: float = 6.0
+    frames: bool = True
+
+
+@dataclass(frozen=True)
+class EpisodeReport:
+    """What a check found.
+
+    Attributes:
+        path: the file.
+        ok: no problem was found.
+        complete: the recording was ended on purpose (old files say nothing and count as that).
+        frames: rows in it; 0 when it cannot be opened.
+        problems: one sentence each.
+    """
+
+    path: Path
+    ok: bool
+    complete: bool
+    frames: int
+    problems: tuple[str, ...]
+
+
+def check_folder(
+    files: Iterable[str | Path], limits: CheckLimits | None = None
+) -> Iterator[EpisodeReport]:
+    """Checks file after file; none that is unreadable keeps the others from being checked."""
+    for path in files:
+        yield check_episode(path, limits)
+
+
+def check_episode(path: str | Path, limits: CheckLimits | None = None) -> EpisodeReport:
+    """Checks one file.
+
+    Nothing is raised for a bad file: an unreadable one is a report with one problem. Equal frames
+    only count where the command in force should have moved the picture.
+    """
+    limits = limits or CheckLimits()
+    file = Path(path)
+    if file.name.endswith(PART_SUFFIX):
+        return _interrupted(file)
+    try:
+        with open_episode(file) as episode:
+            problems = [
+                *_counts(episode),
+                *_stamps(episode, limits),
+                *_commands(episode, limits),
+                *_words(episode),
+                *(_pictures(episode, limits) if limits.frames else ()),
+            ]
+            return EpisodeReport(
+                file, not problems, episode.complete, len(episode), tuple(problems)
+            )
+    except EpisodeError as error:
+        return EpisodeReport(file, False, False, 0, (str(error),))
+
+
+def _interrupted(file: Path) -> EpisodeReport:
+    said = "is being recorded now"
+    if not being_recorded(file):
+        said = "is an interrupted recording; `mobile_vla episodes repair` finishes it"
+    try:
+        with open_episode(file) as episode:
+            rows = len(episode)
+    except EpisodeError:
+        rows = 0
+    return EpisodeReport(file, False, False, rows, (f"{file} {said}",))
+
+
+def _counts(episode: Episode) -> Iterator[str]:
+    said = episode.attributes.get("num_frames")
+    if said is not None and int(said) != len(episode):
+        yield f"num_frames says {said}, but there are {len(episode)} frames"
+    numbers = {
+        name: int(episode.attributes.get(f"frames_{name}", 0))
+        for name in ("received", "written", "dropped", "lost")
+    }
+    if "frames_written" in episode.attributes:
+        if numbers["written"] != len(episode):
+            yield f"frames_written says {numbers['written']}, but there are {len(episode)} frames"
+        if numbers["received"] != numbers["written"] + numbers["dropped"]:
+            yield (
+                f"{numbers['received']} frames were received, but {numbers['written']} "
+                f"written and {numbers['dropped']} dropped"
+            )
+    if numbers["dropped"]:
+        yield f"{_frames(numbers['dropped'])} dropped: the disk could not keep up"
+    if numbers["lost"]:
+        yield f"{_frames(numbers['lost'])} lost between the camera and the recorder"
+
+
+def _stamps(episode: Episode, limits: CheckLimits) -> Iterator[str]:
+    if not episode.stamped or len(episode) < 2:
+        return
+    stamps = episode.image_stamps
+    if not np.isfinite(stamps).all():
+        yield "the image stamps are not all numbers"
+        return
+    steps = np.diff(stamps)
+    backward = np.flatnonzero(steps <= 0)
+    if len(backward):
+        yield (
+            f"the image stamps do not rise: {_times(len(backward))}, first after row {backward[0]}"
+        )
+        return
+    median = float(np.median(steps))
+    gaps = np.flatnonzero(steps > limits.gap * median)
+    if len(gaps):
+        widest = gaps[np.argmax(steps[gaps])]
+        yield (
+            f"{len(gaps)} gap{'s' if len(gaps) > 1 else ''} in the stamps, the widest "
+            f"{steps[widest]:.2f} s after row {widest} (rows are {median:.3f} s apart)"
+        )
+    period = episode.frame_period
+    # Up to half a period apart, some row is always near enough to the time that is asked for.
+    if median > 0.55 * period and abs(median - period) > 0.1 * period:
+        yield (
+            f"rows are {median:.3f} s apart, which does not fit the frame period of {period:.3f} s"
+        )
+
+
+def _commands(episode: Episode, limits: CheckLimits) -> Iterator[str]:
+    actions = episode.actions
+    bad = int((~np.isfinite(actions)).any(axis=1).sum())
+    if bad:
+        yield f"{bad} of {len(episode)} commands are not numbers"
+        return
+    for column, axis in enumerate(episode.action_axes):
+        limit, unit = (
+            (limits.speed, "m/s") if axis.startswith("linear") else (limits.turn_rate, "rad/s")
+        )
+        over = np.abs(actions[:, column]) > limit * 1.0001
+        if over.any():
+            yield (
+                f"{int(over.sum())} of {len(episode)} commands on {axis} are beyond {limit:g} "
+                f"{unit} (up to {np.abs(actions[:, column]).max():.3g}): they would be saturated"
+            )
+    unknown = sorted(set(episode.events) - set(schema.EVENT_TYPES))
+    if unknown:
+        yield f"unknown event {unknown[0]!r}"
+
+
+def _words(episode: Episode) -> Iterator[str]:
+    if not episode.instruction:
+        yield "no instruction, and none follows from the scenario; `relabel --instruction` adds it"
+
+
+def _pictures(episode: Episode, limits: CheckLimits) -> Iterator[str]:
+    black: list[int] = []
+    runs: list[tuple[int, int]] = []  # first row and length of each run of equal frames
+    moving = (episode.actions != 0).any(axis=1)
+    first, previous = 0, b""
+    try:
+        for row in range(len(episode)):
+            content, brightness = _look(episode, row)
+            if brightness < limits.black:
+                black.append(row)
+            if row and content == previous and moving[row - 1]:
+                if runs and runs[-1][0] == first:
+                    runs[-1] = (first, row - first + 1)
+                else:
+                    runs.append((first, row - first + 1))
+            else:
+                first = row
+            previous = content
+    except EpisodeError as error:
+        yield str(error)
+        return
+    if black:
+        yield f"{_frames(len(black))} black, first row {black[0]}"
+    frozen = [run for run in runs if run[1] >= limits.frozen]
+    for start, length in frozen[:1]:
+        yield (
+            f"the camera is frozen {_times(len(frozen))} while the robot moves, first in rows "
+            f"{start} to {start + length - 1}"
+        )
+    repeated = sum(length - 1 for start, length in runs if length < limits.frozen)
+    if repeated:
+        yield f"{_frames(repeated)} the same as the one before while the robot moves"
+
+
+def _look(episode: Episode, row: int) -> tuple[bytes, float]:
+    """What the frame is compared by, and its mean brightness."""
+    data = episode.jpeg(row)
+    if data is None:
+        image = episode.image(row)
+        return image.tobytes(), float(image[::8, ::8].mean())
+    import cv2
+
+    small = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_REDUCED_GRAYSCALE_8)
+    if small is None:
+        raise EpisodeError(f"the frame of row {row} cannot be decoded ({len(data)} bytes)")
+    return data, float(small.mean())
+
+
+def _frames(count: int) -> str:
+    return "1 frame is" if count == 1 else f"{count} frames are"
+
+
+def _times(count: int) -> str:
+    return "once" if count == 1 else f"{count} times"

@@ -1,0 +1,294 @@
+"""Changes to finished episodes: always a new file first, then one rename."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from mobile_vla_ros.episodes import schema
+from mobile_vla_ros.episodes.names import check_scenario, free_path, scenario_of
+from mobile_vla_ros.episodes.reader import Episode, file_sha256, open_episode
+from mobile_vla_ros.episodes.schema import EpisodeError
+from mobile_vla_ros.episodes.writer import EpisodeWriter, rename_new, sync_folder
+
+# What the writer sets by itself; the rest of an episode's attributes is carried over.
+_WRITTEN = {
+    "schema_version",
+    "episode_name",
+    "num_frames",
+    "total_duration",
+    "action_axes",
+    "frame_period",
+    "image_format",
+    "outcome",
+    "complete",
+    "frames_received",
+    "frames_written",
+    "frames_dropped",
+    "frames_lost",
+    "scenario",
+    "instruction",
+    "camera",
+}
+
+
+def relabel(
+    path: str | Path,
+    *,
+    instruction: str | None = None,
+    scenario: str | None = None,
+    outcome: str | None = None,
+) -> Path:
+    """Changes what an episode says about itself; the frames stay as they are.
+
+    A new scenario also changes the file's name, where the old one stands in it. Old files keep
+    their layout and get the attributes beside it.
+
+    Returns:
+        The episode's path, new if the scenario changed.
+
+    Raises:
+        EpisodeError: it is no episode, or nothing was given to change.
+    """
+    file = Path(path)
+    if instruction is None and scenario is None and outcome is None:
+        raise EpisodeError("give what is to change: instruction, scenario or outcome")
+    open_episode(file).close()  # says what is wrong with a file that is none
+    target = file
+    if scenario is not None and scenario_of(file.name) not in ("", check_scenario(scenario)):
+        name = file.name.replace(f"_{scenario_of(file.name)}", f"_{scenario}", 1)
+        target = free_path(file.with_name(name))
+    handle, temporary = tempfile.mkstemp(dir=file.parent, prefix=".relabel_")
+    os.close(handle)
+    try:
+        shutil.copyfile(file, temporary)
+        shutil.copymode(file, temporary)
+        with h5py.File(temporary, "r+", libver="earliest") as copy:
+            if instruction is not None:
+                _set_instruction(copy, instruction)
+            if scenario is not None:
+                copy.attrs["scenario"] = scenario
+            if outcome is not None:
+                copy.attrs["outcome"] = outcome
+            if target != file:
+                copy.attrs["episode_name"] = target.stem
+        _to_disk(Path(temporary))
+        if target == file:
+            os.replace(temporary, file)
+        else:
+            rename_new(Path(temporary), target)
+            file.unlink()
+        sync_folder(file.parent)
+    except OSError as error:
+        raise EpisodeError(f"cannot relabel {file}: {error.strerror or error}") from error
+    finally:
+        Path(temporary).unlink(missing_ok=True)
+    return target
+
+
+def trim(path: str | Path, out: str | Path, *, first: int = 0, last: int = 0) -> Path:
+    """Writes a copy without the first and last rows.
+
+    Args:
+        path: the episode.
+        out: the new file, which must not exist.
+        first: rows to leave out at the start.
+        last: rows to leave out at the end.
+
+    Raises:
+        EpisodeError: nothing would be left, or ``out`` is taken.
+    """
+    with open_episode(path) as episode:
+        if first < 0 or last < 0 or first + last >= len(episode):
+            raise EpisodeError(
+                f"{episode.path.name} has {len(episode)} frames; {first} at the start and "
+                f"{last} at the end cannot be cut off"
+            )
+        rows = range(first, len(episode) - last)
+        attributes = {
+            name: value[rows.start : rows.stop]
+            if isinstance(value, np.ndarray) and value.shape[:1] == (len(episode),)
+            else value
+            for name, value in _carried(episode).items()
+        }
+        note = {"trimmed_from": episode.path.name, "trimmed_first": first, "trimmed_last": last}
+        with _writer_like(episode, out, {**attributes, **note}) as writer:
+            _copy_rows(writer, episode, rows)
+            return writer.finish(outcome=episode.outcome, complete=episode.complete)
+
+
+def join(paths: Sequence[str | Path], out: str | Path) -> Path:
+    """Joins parts of one recording to one episode, in the order of their stamps.
+
+    Raises:
+        EpisodeError: the parts differ (see ``check_alike``), overlap in time, or ``out`` exists.
+    """
+    episodes = [open_episode(path) for path in paths]
+    try:
+        check_alike(episodes)
+        if not all(episode.stamped for episode in episodes):
+            raise EpisodeError("episodes without stamps cannot be joined in time")
+        episodes.sort(key=lambda episode: float(episode.image_stamps[0]))
+        for before, after in itertools.pairwise(episodes):
+            if after.image_stamps[0] <= before.image_stamps[-1]:
+                raise EpisodeError(
+                    f"{before.path.name} and {after.path.name} overlap in time; they are not "
+                    "parts of one recording"
+                )
+            for what in ("instruction", "scenario", "image_format"):
+                if getattr(before, what) != getattr(after, what):
+                    raise EpisodeError(
+                        f"{before.path.name} and {after.path.name} have different {what}: "
+                        f"{getattr(before, what)!r} and {getattr(after, what)!r}"
+                    )
+        newest = episodes[-1]
+        note = {"joined_from": ", ".join(episode.path.name for episode in episodes)}
+        with _writer_like(newest, out, {**_carried(newest, rows=False), **note}) as writer:
+            for episode in episodes:
+                _copy_rows(writer, episode, range(len(episode)))
+            return writer.finish(outcome=newest.outcome, complete=newest.complete)
+    finally:
+        for episode in episodes:
+            episode.close()
+
+
+def gather(paths: Sequence[str | Path], folder: str | Path) -> tuple[list[Path], list[Path]]:
+    """Copies episodes from several folders into one collection; nothing is overwritten.
+
+    A file that is there already, byte for byte, is not copied again; another one of the same name
+    gets a counter.
+
+    Returns:
+        The copies made, and the sources that were there already.
+
+    Raises:
+        EpisodeError: the episodes, with those that are there, differ (see ``check_alike``).
+    """
+    target = Path(folder)
+    there = sorted(target.glob("*.h5")) if target.is_dir() else []
+    references: list[Episode] = []
+    for path in [*there, *map(Path, paths)]:
+        with open_episode(path) as episode:
+            check_alike([*references[:1], episode])
+            references.append(episode)
+    target.mkdir(parents=True, exist_ok=True)
+    known = {file_sha256(path) for path in there}
+    copies: list[Path] = []
+    skipped: list[Path] = []
+    for path in map(Path, paths):
+        digest = file_sha256(path)
+        if digest in known:
+            skipped.append(path)
+            continue
+        known.add(digest)
+        handle, temporary = tempfile.mkstemp(dir=target, prefix=".gather_")
+        os.close(handle)
+        try:
+            shutil.copyfile(path, temporary)
+            shutil.copymode(path, temporary)
+            _to_disk(Path(temporary))
+            copy = free_path(target / path.name)
+            rename_new(Path(temporary), copy)
+        finally:
+            Path(temporary).unlink(missing_ok=True)
+        copies.append(copy)
+    sync_folder(target)
+    return copies, skipped
+
+
+def check_alike(episodes: Sequence[Episode]) -> None:
+    """Demands that episodes may stand in one data set.
+
+    Raises:
+        EpisodeError: axes, spacing, frame size or camera differ; says which, in which files.
+    """
+    for other in episodes[1:]:
+        first = episodes[0]
+        facts: list[tuple[str, Any, Any]] = [
+            ("action axes", first.action_axes, other.action_axes),
+            ("frame period", first.frame_period, other.frame_period),
+            ("frame size", first.image_shape[:2], other.image_shape[:2]),
+            ("camera", _camera(first.camera), _camera(other.camera)),
+        ]
+        for what, one, another in facts:
+            if one != another and one and another:
+                raise EpisodeError(
+                    f"{first.path.name} and {other.path.name} differ in {what}: {_say(one)} and "
+                    f"{_say(another)}"
+                )
+
+
+def _camera(camera: Mapping[str, Any]) -> dict[str, Any]:
+    """What tells cameras apart; a frame rate or an exposure may differ between days."""
+    return {key: camera[key] for key in ("topic", "calibration", "encoding") if camera.get(key)}
+
+
+def _say(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {item}" for key, item in value.items())
+    if isinstance(value, tuple):
+        return " x ".join(map(str, value)) if isinstance(value[0], int) else ", ".join(value)
+    return str(value)
+
+
+def _carried(episode: Episode, rows: bool = True) -> dict[str, Any]:
+    """Attributes to carry over; with ``rows`` False not those with a value per row."""
+    return {
+        name: value
+        for name, value in episode.attributes.items()
+        if name not in _WRITTEN
+        and (rows or not (isinstance(value, np.ndarray) and len(value) == len(episode)))
+    }
+
+
+def _writer_like(
+    episode: Episode, out: str | Path, attributes: Mapping[str, Any]
+) -> EpisodeWriter:
+    return EpisodeWriter(
+        out,
+        scenario=episode.scenario,
+        instruction=episode.instruction,
+        action_axes=episode.action_axes,
+        frame_period=episode.frame_period,
+        image_format=episode.image_format,
+        camera=episode.camera,
+        odom=episode.odom is not None,
+        attributes=attributes,
+        flush=False,
+    )
+
+
+def _copy_rows(writer: EpisodeWriter, episode: Episode, rows: range) -> None:
+    for row in rows:
+        jpeg, event = episode.jpeg(row), episode.events[row]
+        writer.append(
+            jpeg=jpeg,
+            image=episode.image(row) if jpeg is None else None,
+            action=episode.actions[row],
+            event=event if event in schema.EVENT_TYPES else "start_action",
+            image_stamp=episode.image_stamps[row],
+            received_stamp=episode.received_stamps[row],
+            action_stamp=episode.action_stamps[row],
+            odom=None if episode.odom is None else episode.odom[row],
+        )
+
+
+def _set_instruction(file: h5py.File, text: str) -> None:
+    field = schema.cut_utf8(text, schema.INSTRUCTION_BYTES)
+    if schema.INSTRUCTION in file:
+        del file[schema.INSTRUCTION]
+    file[schema.INSTRUCTION] = np.array([field], schema.INSTRUCTION_TYPE)
+    file.attrs["instruction"] = text
+
+
+def _to_disk(path: Path) -> None:
+    with path.open("rb") as stream:
+        os.fsync(stream.fileno())
