@@ -174,16 +174,17 @@ def gather(paths: Sequence[str | Path], folder: str | Path) -> tuple[list[Path],
     """
     target = Path(folder)
     there = sorted(target.glob("*.h5")) if target.is_dir() else []
-    references: list[Episode] = []
-    for path in [*there, *map(Path, paths)]:
-        with open_episode(path) as episode:
-            check_alike([*references[:1], episode])
-            references.append(episode)
+    sources = list(map(Path, paths))
+    first, *others = [*there, *sources]
+    with open_episode(first) as reference:
+        for path in others:
+            with open_episode(path) as episode:
+                check_alike([reference, episode])
     target.mkdir(parents=True, exist_ok=True)
     known = {file_sha256(path) for path in there}
     copies: list[Path] = []
     skipped: list[Path] = []
-    for path in map(Path, paths):
+    for path in sources:
         digest = file_sha256(path)
         if digest in known:
             skipped.append(path)

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 from mobile_vla_ros.episodes.reader import Episode
 
 _COLUMNS = 6
+_ASIAN_FONTS = ("Noto Sans CJK KR", "Noto Sans KR", "NanumGothic", "UnDotum")
+_LAST_COMMON_LETTER = 0x2FFF  # beyond it lie the Asian scripts, which the usual font lacks
 _LOOK_AHEAD = 1.0  # seconds of motion drawn on a frame
 
 
@@ -155,10 +157,14 @@ def _mark(event: str) -> str:
 
 
 def _title(figure: Figure, title: str) -> None:
+    """The title in a font that has its characters, or a word on why it is not there."""
     from matplotlib import font_manager
 
     known = {font.name for font in font_manager.fontManager.ttflist}
-    asian = [name for name in ("Noto Sans CJK KR", "Noto Sans KR", "NanumGothic") if name in known]
+    asian = [name for name in _ASIAN_FONTS if name in known]
+    if not asian and any(ord(letter) > _LAST_COMMON_LETTER for letter in title):
+        name, _, _ = title.partition("\n")
+        title = f"{name}\n(no font on this machine has the instruction's characters)"
     figure.suptitle(title, fontsize=9, fontfamily=[*asian, "DejaVu Sans"])
 
 
