@@ -1,0 +1,126 @@
+"""Field trials: the policy behind the guard, the recorder, and the trial manager.
+
+    ros2 launch mobile_vla_ros trial.launch.py checkpoint:=/path/to/checkpoint plan:=plan.json
+
+The policy starts disabled; ~/start of the trial manager lets it drive, trial by trial.
+"""
+
+import importlib.util
+from pathlib import Path
+
+from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription, OpaqueFunction
+from launch.launch_description_sources import PythonLaunchDescriptionSource
+from launch.substitutions import LaunchConfiguration
+from launch_ros.actions import Node
+from launch_ros.parameter_descriptions import ParameterValue
+
+from launch import LaunchContext, LaunchDescription
+
+HERE = Path(__file__).resolve().parent
+SHARE = HERE.parent
+
+# launch argument -> (type, default, description) of the trial manager's parameter
+TRIAL = {
+    "directory": (str, "~/trials", "trials.jsonl, episodes, incidents and starts go there"),
+    "plan": (str, "", "plan of 'mobile_vla trials plan'"),
+    "key": (str, "", "key file of a blind plan"),
+    "scenario": (str, "", "scenario of a trial without a plan"),
+    "trial_instruction": (str, "", "what the policy is told in a trial without a plan"),
+    "time_limit": (float, "60.0", "a trial longer than this has failed, s"),
+    "arrival": (str, "ask", "ask = the operator judges an arrival, success = it counts"),
+    "end_on_takeover": (bool, "false", "a takeover ends the trial as a failure"),
+    "shadow": (bool, "false", "a person drives, the policy only watches"),
+    "judge": (str, "", "topic of a judge, e.g. the simulated field's outcome"),
+    "keys": (bool, "false", "read verdicts from this terminal"),
+}
+
+
+def inference_launch():
+    """The inference launch file, whose arguments are passed through."""
+    path = HERE / "inference.launch.py"
+    spec = importlib.util.spec_from_file_location("inference_launch", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def nodes(context: LaunchContext) -> list:
+    def text(name: str) -> str:
+        return LaunchConfiguration(name).perform(context)
+
+    def value(name: str, kind: type) -> ParameterValue:
+        return ParameterValue(text(name), value_type=kind)
+
+    directory = Path(text("directory")).expanduser()
+    transport = text("image_transport")
+    transport = transport if transport in ("raw", "compressed") else "raw"
+    parameters = {
+        name.removeprefix("trial_"): value(name, kind) for name, (kind, _, _) in TRIAL.items()
+    }
+    remappings = [
+        ("image", LaunchConfiguration("image_topic")),
+        ("cmd_vel", LaunchConfiguration("cmd_vel_topic")),
+    ]
+    common = {
+        "namespace": LaunchConfiguration("namespace"),
+        "remappings": remappings,
+        "output": "screen",
+        "respawn": True,
+        "respawn_delay": 1.0,
+    }
+    return [
+        Node(
+            package="mobile_vla_ros",
+            executable="recorder_node",
+            name="episode_recorder",
+            parameters=[
+                LaunchConfiguration("params_file"),
+                {
+                    "directory": str(directory / "episodes"),
+                    "image_format": "jpeg",
+                    "image_transport": transport,
+                },
+            ],
+            **common,
+        ),
+        Node(
+            package="mobile_vla_ros",
+            executable="trial_node",
+            name="trial_manager",
+            parameters=[
+                LaunchConfiguration("params_file"),
+                {**parameters, "image_transport": transport},
+            ],
+            **common,
+        ),
+    ]
+
+
+def generate_launch_description() -> LaunchDescription:
+    inference = inference_launch()
+    changed = {
+        "guard": "true",
+        "enabled": "false",
+        "params_file": str(SHARE / "config" / "trial.yaml"),
+        "instruction": "",
+    }
+    arguments = [
+        DeclareLaunchArgument(name, default_value=changed.get(name, default), description=text)
+        for name, default, text in inference.ARGUMENTS
+    ]
+    arguments += [
+        DeclareLaunchArgument(name, default_value=default, description=text)
+        for name, (_, default, text) in TRIAL.items()
+    ]
+    return LaunchDescription(
+        [
+            *arguments,
+            IncludeLaunchDescription(
+                PythonLaunchDescriptionSource(str(HERE / "inference.launch.py")),
+                launch_arguments=[
+                    (name, LaunchConfiguration(name)) for name, _, _ in inference.ARGUMENTS
+                ],
+            ),
+            OpaqueFunction(function=nodes),
+        ]
+    )

@@ -1,0 +1,124 @@
+"""Keeps the incident ring from what is heard on topics; a thread encodes and writes."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mobile_vla_ros.episodes.incident import Incident, IncidentError, IncidentRing, write_incident
+from mobile_vla_ros.nodes.images import ImageError, image_format, to_rgb
+
+JPEG_QUALITY = 85
+
+
+class IncidentKeeper:
+    """One ring, one thread that encodes raw frames and writes files.
+
+    Raw frames are encoded to JPEG by that thread; a compressed frame is kept as it came. Frames
+    that come faster than the thread encodes are dropped, never queued without end.
+
+    Args:
+        directory: where capsules go; made when the first one is written.
+        said: called (from the thread) with a sentence about each capsule, and whether it is bad.
+        before, after: seconds around a trigger.
+        wall: wall-clock time, for file names.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        said: Callable[[str, bool], None],
+        before: float,
+        after: float,
+        wall: Callable[[], datetime] = datetime.now,
+    ) -> None:
+        self._directory = directory
+        self._said = said
+        self._wall = wall
+        self.ring = IncidentRing(before, after)
+        self.lock = threading.Lock()
+        self._frames: queue.Queue[tuple[float, float, Any]] = queue.Queue(maxsize=2)
+        self._capsules: queue.SimpleQueue[Incident] = queue.SimpleQueue()
+        self._ending = threading.Event()
+        self._work = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="incidents", daemon=True)
+        self._thread.start()
+
+    def frame(self, stamp: float, now: float, message: Any) -> None:
+        """A sensor_msgs Image or CompressedImage; returns at once."""
+        if hasattr(message, "format"):
+            with self.lock:
+                self.ring.add_frame(stamp, now, bytes(message.data))
+            return
+        try:
+            self._frames.put_nowait((stamp, now, message))
+        except queue.Full:
+            return
+        self._work.set()
+
+    def trigger(self, reason: str, now: float) -> None:
+        """Something happened that is worth keeping."""
+        with self.lock:
+            self.ring.trigger(reason, now)
+
+    def poll(self, now: float, *, finish: bool = False) -> None:
+        """Hands a complete capsule to the thread."""
+        with self.lock:
+            incident = self.ring.poll(now, finish=finish)
+        if incident is not None:
+            self._capsules.put(incident)
+            self._work.set()
+
+    def close(self, now: float) -> None:
+        """Writes what is being collected, and ends the thread."""
+        self.poll(now, finish=True)
+        self._ending.set()
+        self._work.set()
+        self._thread.join(10.0)
+
+    def _run(self) -> None:
+        while True:
+            self._work.wait()
+            self._work.clear()
+            while not self._frames.empty():
+                self._encode(*self._frames.get())
+            while not self._capsules.empty():
+                self._write(self._capsules.get())
+            if self._ending.is_set():
+                return
+
+    def _encode(self, stamp: float, now: float, message: Any) -> None:
+        import cv2
+
+        try:
+            pixels = to_rgb(image_format(message), message.data)
+        except ImageError:
+            return  # the inference node says so
+        bgr = cv2.cvtColor(np.ascontiguousarray(pixels), cv2.COLOR_RGB2BGR)
+        done, encoded = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+        if done:
+            with self.lock:
+                self.ring.add_frame(stamp, now, encoded.tobytes())
+
+    def _write(self, incident: Incident) -> None:
+        name = f"incident_{self._wall():%Y%m%d_%H%M%S}"
+        try:
+            self._directory.mkdir(parents=True, exist_ok=True)
+            path = self._directory / f"{name}.h5"
+            count = 2
+            while path.exists():
+                path = self._directory / f"{name}_{count}.h5"
+                count += 1
+            write_incident(path, incident)
+        except IncidentError as error:
+            self._said(str(error), True)
+        except OSError as error:
+            self._said(f"cannot keep incidents in {self._directory}: {error.strerror}", True)
+        else:
+            self._said(f"incident '{incident.reason}' kept as {path}", False)

@@ -1,0 +1,65 @@
+"""Where did the robot stand? Lays the first picture of a start over what the camera sees now."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mobile_vla_ros.nodes.images import ImageError, decode_compressed, rgb_image
+
+
+class StartViews:
+    """Keeps one picture per start in a folder, and mixes it with the live one.
+
+    Args:
+        directory: folder of the pictures; made when the first is kept. A picture put there by
+            hand, ``<start>.jpg``, serves as well.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self.newest: Any = None
+
+    def keep(self, start: str) -> None:
+        """Keeps the newest camera picture for this start, unless there is one."""
+        import cv2
+
+        path = self._path(start)
+        pixels = _pixels(self.newest)
+        if path.exists() or pixels is None:
+            return
+        self._directory.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(path), cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR))
+
+    def compare(self, start: str, message: Any) -> bytes | None:
+        """Half the kept picture, half the live one, as JPEG; None when there is none."""
+        import cv2
+
+        path = self._path(start)
+        pixels = _pixels(message)
+        if pixels is None or not path.exists():
+            return None
+        kept = cv2.imread(str(path), cv2.IMREAD_COLOR)
+        if kept is None:
+            return None
+        live = cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR)
+        kept = cv2.resize(kept, (live.shape[1], live.shape[0]))
+        mixed = cv2.addWeighted(live, 0.5, kept, 0.5, 0.0)
+        return cv2.imencode(".jpg", mixed)[1].tobytes()
+
+    def _path(self, start: str) -> Path:
+        return self._directory / f"{re.sub(r'[^A-Za-z0-9_#-]', '_', start)}.jpg"
+
+
+def _pixels(message: Any) -> np.ndarray | None:
+    if message is None:
+        return None
+    try:
+        if hasattr(message, "format"):
+            return decode_compressed(message.data)
+        return np.ascontiguousarray(rgb_image(message))
+    except ImageError:
+        return None
