@@ -13,6 +13,7 @@ nodes = [
     "teleop_node",
     "replay_node",
     "pattern_node",
+    "trial_node",
 ]
 
 # Ranges that are known to work; requirements.txt and requirements-humble.txt pin one of each.

@@ -1,0 +1,46 @@
+import math
+
+import pytest
+
+from mobile_vla_ros.trials.agreement import Agreement, direction
+
+AXES = ("linear.x", "angular.z")
+
+
+@pytest.mark.parametrize(
+    ("velocity", "word"),
+    [
+        ((0.3, 0.0, 0.0), "forward"),
+        ((-0.3, 0.0, 0.0), "backward"),
+        ((0.1, 0.0, 0.5), "left"),
+        ((0.1, 0.0, -0.5), "right"),
+        ((0.1, 0.3, 0.0), "left"),
+        ((0.01, 0.0, -0.02), "stop"),
+    ],
+)
+def test_a_velocity_has_a_direction(velocity, word) -> None:
+    assert direction(*velocity) == word
+
+
+def test_agreement_is_counted_by_the_persons_direction() -> None:
+    agreement = Agreement()
+    agreement.predicted(AXES, (0.3, 0.0))  # nobody drives yet
+    for person, policy in (
+        ((0.3, 0.0, 0.0), (0.2, 0.0)),
+        ((0.3, 0.0, 0.0), (0.1, 0.6)),
+        ((0.0, 0.0, 0.5), (0.0, 0.4)),
+    ):
+        agreement.driven(*person)
+        agreement.predicted(AXES, policy)
+    summary = agreement.summary()
+    assert summary["frames"] == 3
+    assert summary["agree"] == pytest.approx(2 / 3, abs=1e-3)
+    assert (summary["agree forward"], summary["agree left"]) == (0.5, 1.0)
+    assert summary["rmse linear.x"] == pytest.approx(math.sqrt((0.01 + 0.04) / 3), abs=1e-3)
+
+
+def test_nothing_compared_is_said_as_zero_frames() -> None:
+    agreement = Agreement()
+    agreement.driven(float("nan"), 0.0, 0.0)
+    agreement.predicted(AXES, (0.1, 0.1))
+    assert agreement.summary() == {"frames": 0}
