@@ -416,7 +416,7 @@ class Pilot:
             self.worker_fault(BAD_OUTPUT, now, "a blended velocity is NaN or infinite")
             state, wanted, hard = STOPPED + BAD_OUTPUT, None, True
         if self._halt:
-            state = self._halt if state == DRIVING else state
+            state = self._halt if state in (DRIVING, WARMING_UP) else state
             wanted, hard, self._halt = None, True, ""
         if wanted is not None and self._note_arrival(wanted, now):
             state, wanted = ARRIVED, None

@@ -34,16 +34,23 @@ class ChunkSchedule:
         self.chunk_timeout = chunk_timeout
         self.future_tolerance = future_tolerance
         self.blend_time = blend_time
-        self.disagreement = 0.0
         self._chunk: ActionChunk | None = None
         self._since = 0.0
         self._previous: ActionChunk | None = None
         self._previous_since = 0.0
+        self._before: ActionChunk | None = None
 
     @property
     def chunk(self) -> ActionChunk | None:
         """The newest chunk, valid or not."""
         return self._chunk
+
+    @property
+    def disagreement(self) -> float:
+        """How much the newest chunk differs from the one before; 0 without one before."""
+        if self._chunk is None or self._before is None:
+            return 0.0
+        return disagreement(self._before, self._chunk)
 
     def validity(self, chunk: ActionChunk) -> float:
         """Capture age, in seconds, at which a chunk stops being valid."""
@@ -56,14 +63,13 @@ class ChunkSchedule:
             chunk: one without a ``problem`` and newer than the one before.
             now: steady clock, seconds.
         """
-        self.disagreement = 0.0 if self._chunk is None else disagreement(self._chunk, chunk)
+        self._before = self._chunk
         self._previous, self._previous_since = self._chunk, self._since
         self._chunk, self._since = chunk, now
 
     def clear(self) -> None:
         """Forgets both chunks; what comes next is not blended with them."""
-        self._chunk = self._previous = None
-        self.disagreement = 0.0
+        self._chunk = self._previous = self._before = None
 
     def remaining(self, now: float, clock: float) -> float:
         """Seconds for which the newest chunk stays valid; 0 when it is not or there is none."""

@@ -198,8 +198,7 @@ class ModelWatch:
         if self.phase != "ready":
             return
         self.answered = True
-        newer = self._offered != -math.inf and abs(self._offered - stamp) > _SAME_STAMP
-        self.waiting_since = now if newer else None
+        self.waiting_since = now if self._offered > stamp + _SAME_STAMP else None
 
     def hung(self, now: float) -> bool:
         """Whether the worker owes an answer for longer than it may take."""
