@@ -9,6 +9,8 @@ from dataclasses import dataclass, fields
 from mobile_vla_ros.control.chunk import AXES
 from mobile_vla_ros.errors import InputError
 
+# A change smaller than this (m/s, rad/s) is none: its square would vanish in float64.
+_NOTHING = 1e-12
 # Below this share of a step a reversal counts as reached; rounding must not hold the base still.
 _REACHED = 1e-6
 
@@ -181,7 +183,7 @@ def _share_of(
 ) -> float:
     """Which part, in [0, 1], of a change may happen in this step on this group of axes."""
     length = _norm(change, indices)
-    if length == 0:
+    if length < _NOTHING:
         return 1.0
     along = sum(last[i] * change[i] for i in indices)
     # Speed first shrinks up to this part of the change and grows after it.

@@ -254,7 +254,7 @@ class Pilot:
         self._camera.forget()
         self._losses = 0
         self._muted_since = None
-        self._begin(now, DISABLED)
+        self._begin(now, self._halt or WARMING_UP)
 
     def deactivate(self, now: float) -> None:
         """The node becomes inactive: a hard stop."""

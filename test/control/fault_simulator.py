@@ -83,7 +83,6 @@ class Oracle:
     trouble_at: float = 0.0
     muted_at: float | None = None
     limits: Limits = field(default_factory=Limits)
-    speed_bound: float = 0.0
     last: list[float] | None = None
     last_now: float | None = None
 
@@ -242,7 +241,8 @@ class Oracle:
             if blind and now - self.soft_at > s.chunk_timeout + EPS:
                 self._must(zero, "blind for too long:", command)
             if not blind:
-                until = 0.6 / min(self.limits.max_linear_decel, 1.0) + 1.5
+                lim = self.limits
+                until = 1.5 / min(lim.max_linear_decel, lim.max_angular_decel) + 1.5
                 long_ago = now - self.trouble_at > until
                 self._must(zero or not long_ago, "it should have stood by now:", command)
         else:
@@ -307,7 +307,7 @@ class Oracle:
                 self.arrived = True
                 self.trouble_at = now
             else:
-                self._must(held <= self.settings.arrival_hold + 0.3, "not arrived in", held)
+                self._must(held <= self.settings.arrival_hold + 0.45, "not arrived in", held)
         else:
             if driving:
                 self.small_since = None
@@ -358,14 +358,18 @@ def run_schedule(seed: int, trace: list | None = None) -> dict[str, int]:
 
     slow_camera = draw() < 0.1
     rate = 2.5 if slow_camera else choose((30.0, 15.0, 10.0))
+    limits = Limits()
+    if draw() < 0.5:
+        limits = Limits(*(draw(0.05, 1.0) for _ in range(6)))
     settings = PilotSettings(
+        limits=limits,
         image_timeout=1.0 if slow_camera else 0.25,
         first_result_timeout=1.5,
         frozen_timeout=choose((0.0, 0.5, 1.0)),
         arrival_hold=0.8,
     )
     pilot = Pilot(settings, AXES)
-    oracle = Oracle(settings)
+    oracle = Oracle(settings, limits=limits)
     length = draw(3.0, 5.0)
 
     spans: list[tuple[float, float, str]] = []
@@ -466,12 +470,12 @@ def run_schedule(seed: int, trace: list | None = None) -> dict[str, int]:
             if not flag:
                 o.stop_shown = o.stopped
         elif kind == "limits":
-            lim = Limits(*(draw(0.2, 1.5) for _ in range(6)))
+            lim = Limits(*(draw(0.1, 1.5) for _ in range(6)))
             pilot.update_limits(lim)
             o.limits = lim
         elif kind in ("deactivate", "activate"):
             o.muted_at = None
-            o.void(now, "disabled")
+            o.void(now, "warming_up" if kind == "activate" else "disabled")
             if kind == "activate":
                 pilot.activate(now)
                 o.active, o.seen, o.good_run, o.camera_reasons = True, False, 0, set()
