@@ -13,6 +13,7 @@ nodes = [
     "teleop_node",
     "replay_node",
     "pattern_node",
+    "sim_node",
     "trial_node",
 ]
 

@@ -79,7 +79,8 @@ def _overlay(axes: Axes, name: str, runs: Sequence[Run]) -> None:
     successes = sum(run.outcome.success for run in chosen)
     low, high = wilson_interval(successes, len(chosen))
     axes.set_title(f"{name}: {successes} of {len(chosen)} ({100 * low:.0f} to {100 * high:.0f} %)")
-    _frame(axes, np.concatenate([run.path for run in chosen]))
+    bottles = [(*sample_layout(run.scenario, run.seed).bottle, 0.0) for run in chosen]
+    _frame(axes, np.concatenate([*(run.path for run in chosen), bottles]))
 
 
 def _single(axes: Axes, run: Run) -> None:
@@ -98,7 +99,7 @@ def _single(axes: Axes, run: Run) -> None:
 
 def _frame(axes: Axes, points: np.ndarray) -> None:
     axes.set_aspect("equal")
-    axes.set_xlim(points[:, 0].min() - 0.4, max(points[:, 0].max(), 2.6) + 0.4)
+    axes.set_xlim(points[:, 0].min() - 0.4, points[:, 0].max() + GOAL_DISTANCE + 0.1)
     reach = max(np.abs(points[:, 1]).max() + 0.3, 0.9)
     axes.set_ylim(-reach, reach)
     axes.set_xlabel("x (m)")

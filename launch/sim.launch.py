@@ -1,0 +1,90 @@
+"""A robot in the simulated field, driven by a policy.
+
+    ros2 launch mobile_vla_ros sim.launch.py checkpoint:=/path/to/checkpoint scenario:=2box_left
+
+With episodes:=30 it evaluates the policy on thirty fields, through the same nodes and topics as a
+robot's, writes report:=result.json and plot:=paths.png, and ends. Arguments of
+inference.launch.py (device, dtype, guard, ...) may be given too.
+"""
+
+from pathlib import Path
+
+from launch.actions import (
+    DeclareLaunchArgument,
+    IncludeLaunchDescription,
+    OpaqueFunction,
+    RegisterEventHandler,
+    Shutdown,
+)
+from launch.event_handlers import OnProcessExit
+from launch.launch_description_sources import PythonLaunchDescriptionSource
+from launch.substitutions import LaunchConfiguration
+from launch_ros.actions import Node
+from launch_ros.parameter_descriptions import ParameterValue
+
+from launch import LaunchContext, LaunchDescription
+
+SHARE = Path(__file__).resolve().parents[1]
+NOT_GIVEN = "(as in params_file)"
+
+# launch argument -> type, default, meaning; each is a parameter of sim_node of the same name
+PARAMETERS = {
+    "scenario": (str, "1box_left", "1box_left, 1box_right, 2box_left, 2box_right, several with ,"),
+    "seed": (int, "0", "decides where things stand and how they look"),
+    "camera_rate": (float, "10.0", "frames/s"),
+    "width": (int, "640", "pixels"),
+    "height": (int, "360", "pixels"),
+    "shadows": (bool, "false", "shadow maps: slow without a graphics card"),
+    "latency": (float, "0.0", "seconds by which frames come late, as a slow model's answers"),
+    "real_time_factor": (float, "1.0", "simulated seconds per second"),
+    "episodes": (int, "0", "evaluate on so many fields, then end; 0 = drive one field"),
+    "report": (str, "", "JSON file for the evaluation's result"),
+    "plot": (str, "", "figure of the evaluation's paths from above"),
+}
+
+
+def field(context: LaunchContext) -> list:
+    """The simulated field; it tells whoever drives the scenario's own instruction."""
+    parameters = {
+        name: ParameterValue(LaunchConfiguration(name), value_type=kind)
+        for name, (kind, _, _) in PARAMETERS.items()
+    }
+    sim_time = context.launch_configurations.get("use_sim_time", NOT_GIVEN).lower()
+    parameters["publish_clock"] = sim_time in ("true", "1")
+    instruction = context.launch_configurations.get("instruction", NOT_GIVEN)
+    parameters["announce"] = instruction == NOT_GIVEN
+    node = Node(
+        package="mobile_vla_ros",
+        executable="sim_node",
+        name="sim",
+        namespace=LaunchConfiguration("namespace"),
+        parameters=[parameters],
+        remappings=[
+            ("image", LaunchConfiguration("image_topic")),
+            ("cmd_vel", LaunchConfiguration("cmd_vel_topic")),
+            ("state", "mobile_vla/state"),
+            ("instruction", "mobile_vla/instruction"),
+        ],
+        output="screen",
+    )
+
+    def ended(event, context: LaunchContext) -> list:
+        if context.is_shutdown:
+            return []
+        return [Shutdown(reason=f"the field has ended with status {event.returncode}")]
+
+    return [node, RegisterEventHandler(OnProcessExit(target_action=node, on_exit=ended))]
+
+
+def generate_launch_description() -> LaunchDescription:
+    inference = str(SHARE / "launch" / "inference.launch.py")
+    return LaunchDescription(
+        [
+            *(
+                DeclareLaunchArgument(name, default_value=default, description=meaning)
+                for name, (_, default, meaning) in PARAMETERS.items()
+            ),
+            IncludeLaunchDescription(PythonLaunchDescriptionSource(inference)),
+            OpaqueFunction(function=field),
+        ]
+    )
