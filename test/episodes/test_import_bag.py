@@ -1,0 +1,208 @@
+"""Bags are written here by rosbags, brought in, and compared frame by frame."""
+
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from rosbags.rosbag2 import StoragePlugin, Writer
+from rosbags.typesys import Stores, get_typestore
+
+from mobile_vla_ros.episodes import EpisodeError, open_episode
+from mobile_vla_ros.episodes.import_bag import BagTopics, import_bag
+
+STORE = get_typestore(Stores.ROS2_JAZZY)
+TYPES = STORE.types
+PERIOD = 1 / 30
+START = 1_700_000_000.0
+IMAGES = np.random.default_rng(4).integers(0, 256, (60, 24, 32, 3), dtype=np.uint8)
+
+
+def stamp(seconds: float) -> Any:
+    whole = int(seconds)
+    return TYPES["builtin_interfaces/msg/Time"](whole, round((seconds - whole) * 1e9))
+
+
+def header(seconds: float) -> Any:
+    return TYPES["std_msgs/msg/Header"](stamp(seconds), "camera")
+
+
+def twist(vx: float, wz: float) -> Any:
+    vector = TYPES["geometry_msgs/msg/Vector3"]
+    return TYPES["geometry_msgs/msg/Twist"](vector(vx, 0.0, 0.0), vector(0.0, 0.0, wz))
+
+
+def odometry(seconds: float, x: float, yaw: float) -> Any:
+    t = {name.rsplit("/", 1)[-1]: kind for name, kind in TYPES.items() if "geometry" in name}
+    pose = t["Pose"](
+        t["Point"](x, 2.0, 0.0), t["Quaternion"](0.0, 0.0, np.sin(yaw / 2), np.cos(yaw / 2))
+    )
+    zeros = np.zeros(36)
+    return TYPES["nav_msgs/msg/Odometry"](
+        header(seconds),
+        "base_link",
+        t["PoseWithCovariance"](pose, zeros),
+        t["TwistWithCovariance"](twist(0.3, 0.1), zeros),
+    )
+
+
+def raw_image(seconds: float, pixels: np.ndarray, encoding: str) -> Any:
+    height, width = pixels.shape[:2]
+    if encoding == "bgr8":
+        pixels = pixels[..., ::-1]
+    padded = np.zeros((height, width * 3 + 5), np.uint8)  # rows may be longer than their pixels
+    padded[:, : width * 3] = pixels.reshape(height, -1)
+    return TYPES["sensor_msgs/msg/Image"](
+        header(seconds), height, width, encoding, 0, padded.shape[1], padded.ravel()
+    )
+
+
+def write_bag(
+    path: Path,
+    plugin: StoragePlugin = StoragePlugin.MCAP,
+    encoding: str = "rgb8",
+    clock: float = 0.0,
+    stamped: bool = False,
+    second_camera: bool = False,
+) -> list[bytes]:
+    """60 frames at 30 per second, commands at 5 per second between them, odometry at 10."""
+    compressed = encoding == "jpeg"
+    kind = "sensor_msgs/msg/CompressedImage" if compressed else "sensor_msgs/msg/Image"
+    command = "geometry_msgs/msg/TwistStamped" if stamped else "geometry_msgs/msg/Twist"
+    messages: list[tuple[float, str, str, Any]] = []
+    blobs = []
+    for row, pixels in enumerate(IMAGES):
+        time = START + row * PERIOD
+        if compressed:
+            blobs.append(cv2.imencode(".jpg", pixels[..., ::-1])[1].tobytes())
+            picture = TYPES[kind](header(time), "jpeg", np.frombuffer(blobs[-1], np.uint8))
+        else:
+            picture = raw_image(time + clock, pixels, encoding)
+        messages.append((time + 0.02, "/camera/image", kind, picture))
+        if second_camera:
+            messages.append((time + 0.02, "/rear/image", kind, picture))
+    for number in range(10):
+        time = START + number * 0.2 + 0.101
+        content = twist(number / 10, -number / 20)
+        if stamped:
+            content = TYPES[command](header(time), content)
+        messages.append((time, "/cmd_vel", command, content))
+    for number in range(20):
+        time = START - 0.01 + number * 0.1
+        content = odometry(time, number / 10, 0.5)
+        messages.append((time, "/odom", "nav_msgs/msg/Odometry", content))
+    with Writer(path, version=9, storage_plugin=plugin) as writer:
+        connections = {
+            topic: writer.add_connection(topic, name, typestore=STORE)
+            for topic, name in {(topic, name) for _, topic, name, _ in messages}
+        }
+        for time, topic, name, content in sorted(messages, key=lambda item: item[0]):
+            writer.write(connections[topic], round(time * 1e9), STORE.serialize_cdr(content, name))
+    return blobs
+
+
+def bring_in(bag: Path, out: Path, **options: Any) -> Any:
+    return import_bag(bag, out, **{"scenario": "1box_left", "instruction": "왼쪽", **options})
+
+
+@pytest.mark.parametrize("plugin", [StoragePlugin.MCAP, StoragePlugin.SQLITE3])
+@pytest.mark.parametrize("encoding", ["rgb8", "bgr8"])
+def test_every_frame_of_a_bag_comes_in_with_the_command_in_force(
+    tmp_path: Path, plugin: StoragePlugin, encoding: str
+) -> None:
+    write_bag(tmp_path / "bag", plugin, encoding)
+    result = bring_in(tmp_path / "bag", tmp_path, rate=0)
+    assert (result.frames, result.messages) == (60, 60)
+    assert result.path.name.startswith("episode_2023111")
+    with open_episode(result.path) as episode:
+        assert np.array_equal(episode.images(slice(None)), IMAGES)
+        stamps = START + np.arange(60) * PERIOD
+        assert np.abs(episode.image_stamps - stamps).max() < 1e-6
+        assert np.abs(episode.received_stamps - stamps - 0.02).max() < 1e-6
+        commands = START + np.arange(10) * 0.2 + 0.101
+        held = np.searchsorted(commands, stamps, side="right") - 1
+        expected = np.where(held < 0, 0, held) / 10
+        assert np.allclose(episode.velocities(["linear.x"])[:, 0], expected)
+        assert np.allclose(episode.velocities(["angular.z"])[:, 0], -expected / 2)
+        after = held >= 0
+        assert np.allclose(episode.action_stamps[after], commands[held[after]])
+        poses = np.searchsorted(START - 0.01 + np.arange(20) * 0.1, stamps, side="right") - 1
+        assert np.allclose(episode.odom[:, 0], poses / 10)
+        assert np.allclose(episode.odom[:, 1:6], [2.0, 0.5, 0.3, 0.0, 0.1])
+        assert episode.instruction == "왼쪽"
+        assert episode.camera == {"topic": "/camera/image", "encoding": encoding}
+    assert "4 frames before the first command" in result.note
+
+
+def test_compressed_frames_come_in_byte_for_byte(tmp_path: Path) -> None:
+    blobs = write_bag(tmp_path / "bag", encoding="jpeg")
+    with open_episode(bring_in(tmp_path / "bag", tmp_path, rate=0).path) as episode:
+        assert [episode.jpeg(row) for row in range(60)] == blobs
+
+
+def test_a_rate_takes_the_nearest_frames(tmp_path: Path) -> None:
+    write_bag(tmp_path / "bag")
+    with open_episode(bring_in(tmp_path / "bag", tmp_path, rate=10).path) as episode:
+        assert np.array_equal(episode.images(slice(None)), IMAGES[::3])
+
+
+def test_stamped_commands_count_from_their_own_stamp(tmp_path: Path) -> None:
+    write_bag(tmp_path / "bag", stamped=True)
+    with open_episode(bring_in(tmp_path / "bag", tmp_path, rate=0).path) as episode:
+        assert episode.velocities(["linear.x"])[-1, 0] == pytest.approx(0.9)
+
+
+def test_a_camera_of_another_clock_is_placed_by_its_arrival(tmp_path: Path) -> None:
+    write_bag(tmp_path / "bag", clock=-START + 5)
+    result = bring_in(tmp_path / "bag", tmp_path, rate=0)
+    assert "another clock" in result.note
+    with open_episode(result.path) as episode:
+        assert np.array_equal(episode.image_stamps, episode.received_stamps)
+        assert episode.velocities(["linear.x"])[-1, 0] == pytest.approx(0.9)
+
+
+def test_a_single_mcap_file_comes_in(tmp_path: Path) -> None:
+    write_bag(tmp_path / "bag")
+    assert bring_in(next((tmp_path / "bag").glob("*.mcap")), tmp_path, rate=0).frames == 60
+
+
+def test_of_two_cameras_one_must_be_named(tmp_path: Path) -> None:
+    write_bag(tmp_path / "bag", second_camera=True)
+    with pytest.raises(EpisodeError, match=r"several image topics .*--image-topic"):
+        bring_in(tmp_path / "bag", tmp_path)
+    topics = BagTopics(image="/rear/image")
+    assert bring_in(tmp_path / "bag", tmp_path, topics=topics).topics.image == "/rear/image"
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"topics": BagTopics(image="/none")}, "has no image topic /none; it has /camera/image"),
+        ({"topics": BagTopics(cmd_vel="/none")}, "no command topic /none; it has /cmd_vel"),
+        ({"scenario": "a b"}, "letters, digits"),
+        ({"rate": -1.0}, "rate must be"),
+    ],
+)
+def test_a_wrong_wish_is_said_and_leaves_nothing(
+    tmp_path: Path, options: dict, sentence: str
+) -> None:
+    write_bag(tmp_path / "bag")
+    with pytest.raises(EpisodeError, match=sentence):
+        bring_in(tmp_path / "bag", tmp_path, **options)
+    assert [path.name for path in tmp_path.iterdir()] == ["bag"]
+
+
+def test_an_encoding_that_is_not_read_is_said_and_leaves_nothing(tmp_path: Path) -> None:
+    write_bag(tmp_path / "bag", encoding="bayer_rggb8")
+    with pytest.raises(EpisodeError, match="bayer_rggb8"):
+        bring_in(tmp_path / "bag", tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["bag"]
+
+
+def test_what_is_no_bag_is_said(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "x.mcap").write_bytes(b"no bag at all")
+    for path in (tmp_path / "empty", tmp_path / "x.mcap", tmp_path / "none"):
+        with pytest.raises(EpisodeError, match=r"not a bag|does not exist"):
+            bring_in(path, tmp_path)
