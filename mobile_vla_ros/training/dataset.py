@@ -24,7 +24,7 @@ from mobile_vla_ros.training.augmentation import (
     one_sided,
     transform_images,
 )
-from mobile_vla_ros.training.labels import EpisodeLabels, read_labels
+from mobile_vla_ros.training.labels import EXPERT_AXES, EpisodeLabels, read_labels
 from mobile_vla_ros.training.run import AugmentationSettings, RunConfig, RunError
 from mobile_vla_ros.training.samples import (
     EpisodeSamples,
@@ -152,6 +152,9 @@ def load_episode(run: RunConfig, path: Path) -> TrainingEpisode:
         side = episode.side
         source = str(episode.attributes.get("augmentation_source") or path.stem)
         sha256 = episode.sha256()
+        labels = None
+        if run.data.labels == "expert" or run.auxiliary.on:
+            labels = read_labels(path.name, episode.attributes, len(stamps))
     bad = np.flatnonzero(~np.isfinite(velocities).all(axis=1) | ~np.isfinite(stamps))
     if bad.size:
         raise RunError(
@@ -167,9 +170,6 @@ def load_episode(run: RunConfig, path: Path) -> TrainingEpisode:
         action_period=run.action_period,
         every_row=run.data.every_row,
     )
-    labels = None
-    if run.data.labels == "expert" or run.auxiliary.on:
-        labels = read_labels(path, len(stamps))
     if run.data.labels == "expert" and labels is not None:
         samples = _with_expert_chunks(run, path, samples, labels)
     return TrainingEpisode(
@@ -389,7 +389,7 @@ def objects_of(episode: TrainingEpisode, transform: Transform) -> np.ndarray:
 def _with_expert_chunks(
     run: RunConfig, path: Path, samples: EpisodeSamples, labels: EpisodeLabels
 ) -> EpisodeSamples:
-    if run.action_axes != ("linear.x", "angular.z"):
+    if run.action_axes != EXPERT_AXES:
         raise RunError("expert labels name linear.x and angular.z; set action_axes to those.")
     chunks = labels.chunks[samples.rows]
     if chunks.shape[1] < run.chunk_size:

@@ -1,18 +1,21 @@
-"""Labels that a simulation knows beyond the recording, in a `.labels.npz` file beside an episode.
+"""Labels that a simulated episode carries beyond its recording; they serve training only.
 
-They serve training only. `chunks` are the commands an expert would give from each frame's true
-state, so that frames of a wandering robot carry the way back. `objects` say where things stand.
+`expert_chunks` are the commands an expert would give from each row's true state, so that frames
+of a wandering robot carry the way back. `bottle_places` and `box_places` say where things stand.
 """
 
 from __future__ import annotations
 
-import os
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from mobile_vla_ros.training.run import RunError
+
+MOST_OBJECTS = 3  # the bottle and two boxes
+EXPERT_AXES = ("linear.x", "angular.z")
 
 
 @dataclass(frozen=True)
@@ -21,48 +24,45 @@ class EpisodeLabels:
 
     Attributes:
         chunks: float32 [T, chunk, 2], linear.x in m/s and angular.z in rad/s.
-        objects: float32 [T, N, 5] for N kinds of object: column and row in the picture (0 to 1
-            from its left and upper edge), visible (0 or 1), bearing in rad (left positive),
-            distance in m. NaN where there is none.
+        objects: float32 [T, 3, 5] for the bottle and up to two boxes, the nearer one first:
+            column and row in the picture (0 to 1 from its left and upper edge), visible (0 or
+            1), bearing in rad (left positive), distance in m. NaN where there is none.
     """
 
     chunks: np.ndarray
     objects: np.ndarray
 
 
-def labels_path(episode: str | Path) -> Path:
-    """Where an episode's extra labels lie."""
-    return Path(episode).with_suffix(".labels.npz")
+def read_labels(name: str, attributes: Mapping[str, Any], rows: int) -> EpisodeLabels:
+    """Reads the extra labels out of an episode's attributes.
 
-
-def write_labels(episode: str | Path, labels: EpisodeLabels) -> Path:
-    """Writes the labels beside the episode, whole or not at all."""
-    target = labels_path(episode)
-    temporary = target.with_suffix(".part")
-    with open(temporary, "wb") as file:
-        np.savez(
-            file,
-            chunks=labels.chunks.astype(np.float32),
-            objects=labels.objects.astype(np.float32),
-        )
-    os.replace(temporary, target)
-    return target
-
-
-def read_labels(episode: str | Path, rows: int) -> EpisodeLabels:
-    """Reads an episode's extra labels.
+    Args:
+        name: how errors name the episode.
+        attributes: the episode's attributes.
+        rows: number of its rows.
 
     Raises:
         RunError: there are none, or they belong to another number of rows.
     """
-    path = labels_path(episode)
-    if not path.exists():
+    missing = [
+        key for key in ("expert_chunks", "bottle_places", "box_places") if key not in attributes
+    ]
+    if missing:
         raise RunError(
-            f"{path} is missing: this run needs expert or object labels, which only simulated "
-            f"episodes have."
+            f"{name} has no {missing[0]}: expert labels and auxiliary losses need episodes of the "
+            f"simulated field."
         )
-    with np.load(path) as file:
-        labels = EpisodeLabels(chunks=file["chunks"], objects=file["objects"])
-    if len(labels.chunks) != rows or len(labels.objects) != rows:
-        raise RunError(f"{path} has {len(labels.chunks)} rows but the episode has {rows}.")
-    return labels
+    chunks = np.asarray(attributes["expert_chunks"], dtype=np.float32)
+    bottle = np.asarray(attributes["bottle_places"], dtype=np.float32)[:, None]
+    boxes = np.asarray(attributes["box_places"], dtype=np.float32)
+    if not len(chunks) == len(bottle) == len(boxes) == rows:
+        raise RunError(f"{name} has labels for {len(chunks)} rows but {rows} rows.")
+    nearer = np.argsort(boxes[..., 3], axis=1)
+    boxes = np.take_along_axis(boxes, nearer[..., None], axis=1)
+    places = np.concatenate([bottle, boxes], axis=1)[:, :MOST_OBJECTS]
+    visible = ((places[..., :2] >= 0) & (places[..., :2] <= 1)).all(-1)
+    objects = np.full((rows, MOST_OBJECTS, 5), np.nan, dtype=np.float32)
+    objects[:, : places.shape[1]] = np.concatenate(
+        [places[..., :2], visible[..., None], places[..., 2:]], axis=-1
+    )
+    return EpisodeLabels(chunks=chunks, objects=objects)

@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from mobile_vla_ros.policy.model import PolicyModel
 from mobile_vla_ros.policy.preprocess import normalise
@@ -155,8 +154,7 @@ class PolicyTraining(pl.LightningModule):
         return self
 
     def training_step(self, batch: Mapping[str, Any], _index: int) -> Tensor:
-        with sdpa_kernel(SDPBackend.MATH) if self.device.type == "cpu" else _nothing():
-            parts = self.losses(batch)
+        parts = self.losses(batch)
         size = len(batch["labels"])
         self.log("train_loss", parts["action"], on_epoch=True, prog_bar=True, batch_size=size)
         for name in set(parts) - {"loss", "action", "count"}:

@@ -118,7 +118,7 @@ class AugmentationSettings:
 class AuxiliarySettings:
     """Extra losses used in training only (`auxiliary` of the run file); weight 0 is off.
 
-    They need a `.labels.npz` file beside every training episode, see `labels.py`.
+    They need simulated episodes, which know where things stand (see `labels.py`).
     """
 
     heat_map: float = 0.0

@@ -18,8 +18,9 @@ from mobile_vla_ros.policy.config import (
     read_run_file,
 )
 from mobile_vla_ros.policy.heads import head_shape
+from mobile_vla_ros.policy.loading import reader_for
 from mobile_vla_ros.policy.model import PolicyModel, kosmos_config
-from mobile_vla_ros.policy.prompt import PromptReader
+from mobile_vla_ros.policy.prompt import PromptReader, read_tokenizer
 from mobile_vla_ros.training.run import RunConfig, RunError
 
 
@@ -73,16 +74,7 @@ def starting_network(
         source = open_checkpoint(directory)
         _fill(model.backbone, source, "backbone.", None, run)
         say(f"backbone from {directory}; action token zero and head random (seed {run.seed})")
-    reader = PromptReader(
-        directory,
-        begin=kosmos.text_config.bos_token_id,
-        end=kosmos.text_config.eos_token_id,
-        vocabulary=kosmos.text_config.vocab_size,
-        longest=min(
-            config.max_text_len,
-            kosmos.text_config.max_position_embeddings - kosmos.latent_query_num - run.head.latent,
-        ),
-    )
+    reader = reader_for(read_tokenizer(directory), str(directory), kosmos, config)
     return model, config, reader
 
 

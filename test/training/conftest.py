@@ -15,7 +15,7 @@ from mobile_vla_ros.training.run import RunConfig, check_run, merge
 LEFT = "Navigate around obstacles and reach the front of the beverage bottle on the left"
 
 
-def write_episode(
+def write_tiny_episode(
     path: Path,
     *,
     rows: int = 18,
@@ -54,13 +54,19 @@ def write_episode(
 
 
 @pytest.fixture(scope="session")
+def write_episode() -> Callable[..., Path]:
+    """Writes one tiny episode, see `write_tiny_episode`."""
+    return write_tiny_episode
+
+
+@pytest.fixture(scope="session")
 def episodes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of six short episodes, three per side."""
     folder = tmp_path_factory.mktemp("episodes")
     for number in range(6):
         side = "left" if number % 2 == 0 else "right"
         name = f"episode_20260101_00000{number}_1box_{side}.h5"
-        write_episode(folder / name, rows=10, seed=number, side=side)
+        write_tiny_episode(folder / name, rows=10, seed=number, side=side)
     return folder
 
 
@@ -104,21 +110,3 @@ def make_run(golden: Path) -> Callable[..., RunConfig]:
         return check_run(merge(base, overrides))
 
     return make
-
-
-MODES: dict[str, dict[str, Any]] = {
-    "frozen with cache": {},
-    "frozen without cache": {"feature_cache": False},
-    "frozen, token trained": {"train_setup": {"train_action_token": True}},
-    "lora": {
-        "train_setup": {"lora_enable": True, "lora_r": 4, "train_action_token": True},
-    },
-    "full": {
-        "train_setup": {
-            "freeze_backbone": False,
-            "train_vision": True,
-            "train_text_embedding": True,
-            "train_action_token": True,
-        },
-    },
-}

@@ -1,0 +1,164 @@
+"""What cannot be trained on is refused in one sentence, before or at the first step."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+import pytest
+import torch
+
+from mobile_vla_ros.errors import InputError
+from mobile_vla_ros.training import checkpoints
+from mobile_vla_ros.training.run import RunConfig
+from mobile_vla_ros.training.train import train
+
+MakeRun = Callable[..., RunConfig]
+
+
+def refusal(run: RunConfig, data: Path | None, out: Path, **options: Any) -> str:
+    with pytest.raises(InputError) as caught:
+        train(run, data, out, **options)
+    sentence = str(caught.value)
+    assert "\n" not in sentence
+    assert not list(out.glob("*.ckpt"))
+    return sentence
+
+
+def test_no_folder(make_run: MakeRun, tmp_path: Path) -> None:
+    assert "is no folder" in refusal(make_run(), tmp_path / "nowhere", tmp_path / "out")
+    assert "--data" in refusal(make_run(), None, tmp_path / "out")
+
+
+def test_no_episode_matches(make_run: MakeRun, episodes: Path, tmp_path: Path) -> None:
+    run = make_run(train_dataset={"episode_pattern": "*2box*"})
+    sentence = refusal(run, episodes, tmp_path / "out")
+    assert "matches '*2box*'" in sentence
+    assert "6 episodes there" in sentence
+
+
+def test_axes_that_the_data_do_not_have(
+    make_run: MakeRun, tmp_path: Path, write_episode: Callable[..., Path]
+) -> None:
+    write_episode(tmp_path / "episode_a_1box_left.h5", axes=("linear.x", "angular.z"))
+    run = make_run(action_axes=["linear.x", "linear.y"])
+    sentence = refusal(run, tmp_path, tmp_path / "out")
+    assert "linear.y" in sentence
+    assert "episode_a_1box_left.h5" in sentence
+
+
+def test_labels_that_are_not_finite(
+    make_run: MakeRun, tmp_path: Path, write_episode: Callable[..., Path]
+) -> None:
+    write_episode(tmp_path / "episode_a_1box_left.h5")
+    write_episode(tmp_path / "episode_b_1box_left.h5", nan_row=5)
+    sentence = refusal(make_run(), tmp_path, tmp_path / "out")
+    assert "episode_b_1box_left.h5: row 5" in sentence
+
+
+def test_episodes_shorter_than_a_window(
+    make_run: MakeRun, tmp_path: Path, write_episode: Callable[..., Path]
+) -> None:
+    write_episode(tmp_path / "episode_a_1box_left.h5", rows=7)
+    sentence = refusal(make_run(), tmp_path, tmp_path / "out")
+    assert "has 8 frames" in sentence
+    assert "7 rows" in sentence
+
+
+def test_a_starting_checkpoint_of_another_size(
+    make_run: MakeRun, episodes: Path, tmp_path: Path
+) -> None:
+    state = {
+        "backbone.text_model.model.embed_tokens.weight": torch.zeros(10, 8),
+        "act_head.rnn.weight_ih_l0": torch.zeros(4, 8),
+    }
+    path = tmp_path / "other.pt"
+    torch.save({"state_dict": state}, path)
+    sentence = refusal(make_run(model_load_path=str(path)), episodes, tmp_path / "out")
+    assert "other.pt" in sentence
+    assert "size" in sentence or "lacks" in sentence
+
+
+def test_a_missing_backbone(make_run: MakeRun, episodes: Path, tmp_path: Path) -> None:
+    run = make_run(model_path=str(tmp_path))
+    assert "no Kosmos-2 directory" in refusal(run, episodes, tmp_path / "out")
+
+
+def test_expert_labels_need_simulated_episodes(
+    make_run: MakeRun, episodes: Path, tmp_path: Path
+) -> None:
+    run = make_run(train_dataset={"labels": "expert"})
+    assert "simulated field" in refusal(run, episodes, tmp_path / "out")
+
+
+def test_resuming_from_weights_without_training_state(
+    make_run: MakeRun, episodes: Path, tmp_path: Path, golden: Path
+) -> None:
+    checkpoint = next((golden / "mobile_vla_frozen").glob("*.ckpt"))
+    sentence = refusal(make_run(), episodes, tmp_path / "out", resume=checkpoint)
+    assert "model_load_path" in sentence
+
+
+def test_a_learning_rate_that_explodes_is_named(
+    make_run: MakeRun, episodes: Path, tmp_path: Path
+) -> None:
+    class Break(pl.Callback):
+        def on_train_start(self, trainer: pl.Trainer, module: Any) -> None:
+            with torch.no_grad():
+                module.model.act_head.velocities.mlp[6].bias.fill_(float("nan"))
+
+    with pytest.raises(InputError, match="lower learning_rate"):
+        train(make_run(), episodes, tmp_path, callbacks=[Break()])
+
+
+@pytest.mark.parametrize("how", ["write", "sync"])
+def test_a_disk_that_fills_while_saving_leaves_the_earlier_checkpoint(
+    make_run: MakeRun,
+    episodes: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    how: str,
+) -> None:
+    train(make_run(trainer={"max_epochs": 1}), episodes, tmp_path)
+    before = {path.name: path.read_bytes() for path in tmp_path.glob("*.ckpt")}
+    full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    class Full:
+        def __init__(self, file: Any) -> None:
+            self._file = file
+
+        def __enter__(self) -> Full:
+            return self
+
+        def __exit__(self, *_: object) -> None:
+            self._file.close()
+
+        def write(self, _block: bytes) -> int:
+            raise full
+
+        def flush(self) -> None:
+            raise full
+
+    if how == "write":
+        open_file = os.fdopen
+        monkeypatch.setattr(
+            checkpoints.os, "fdopen", lambda *arguments: Full(open_file(*arguments))
+        )
+    else:
+
+        def sync(_descriptor: int) -> None:
+            raise full
+
+        monkeypatch.setattr(checkpoints.os, "fsync", sync)
+    with pytest.raises(InputError) as caught:
+        train(make_run(), episodes, tmp_path, resume=tmp_path / "last.ckpt")
+    assert "cannot save" in str(caught.value)
+    assert "No space left on device" in str(caught.value)
+    assert "\n" not in str(caught.value)
+    monkeypatch.undo()
+    assert {path.name: path.read_bytes() for path in tmp_path.glob("*.ckpt")} == before
+    assert not list(tmp_path.glob("*.part"))
