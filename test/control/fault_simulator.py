@@ -391,6 +391,11 @@ def run_schedule(seed: int, trace: list | None = None) -> dict[str, int]:
     if not calm:
         for _ in range(int(draw(0, 5))):
             at(draw(0.3, length), choose(ORDERS))
+    if draw() < 0.1:
+        # A new order while the model sleeps: the longest a base may slow down without a chunk.
+        start = draw(1.0, length - 1.2)
+        spans.append((start - 0.1, start + 1.2, "slow"))
+        at(start, choose(("reset", "instruct")))
     arrives_at = draw(0.5, length) if draw() < 0.2 else math.inf
 
     clock_offset, clock_held = 0.0, None

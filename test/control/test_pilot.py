@@ -352,6 +352,16 @@ def test_three_worker_faults_in_ten_seconds_latch_until_enable_true(robot: Robot
     assert robot.command.state == "driving"
 
 
+def test_enable_true_starts_the_count_of_worker_faults_anew(robot: Robot) -> None:
+    for _ in range(3):
+        robot.pilot.worker_fault("bad output", robot.now)
+    robot.pilot.enable(True, robot.now)
+    robot.pilot.worker_fault("bad output", robot.now)
+    assert not robot.pilot.latched
+    robot.run(0.3)
+    assert robot.command.state == "driving"
+
+
 def test_three_worker_faults_in_more_than_ten_seconds_do_not_latch(robot: Robot) -> None:
     for _ in range(4):
         robot.run(6.0)
@@ -429,6 +439,17 @@ def test_a_changed_instruction_slows_down_until_its_own_first_chunk(robot: Robot
     assert first.velocities[0] == pytest.approx(0.15)
     assert first.state == "driving"
     assert second.wanted == pytest.approx([0.2, -0.4])
+
+
+def test_slowing_down_without_a_chunk_is_not_for_ever() -> None:
+    robot = Robot(limits=Limits(max_linear_decel=0.1))
+    robot.run(1.5)
+    robot.pilot.set_instruction("turn right", robot.now)
+    robot.model = False
+    commands = robot.run(0.9)
+    assert all(c.velocities.any() for c in commands[:15])
+    assert commands[-1].hard_stop
+    assert not commands[-1].velocities.any()
 
 
 def test_the_same_instruction_again_changes_nothing(robot: Robot) -> None:
