@@ -1,0 +1,417 @@
+"""``mobile_vla context extract|compare|probe|ablate|attention``: what the policy sees and uses."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from mobile_vla_ros.cli.output import write_json
+
+app = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    help="Extract context vectors, compare two models' vectors, and see what they tell.",
+)
+
+CHECKPOINT = typer.Option(..., "--checkpoint", "-c", help="Any checkpoint, or a Kosmos-2 folder.")
+DATA = typer.Option(
+    ..., "--data", "-d", help="Episode files or folders; may be given more than once."
+)
+BACKBONE = typer.Option(None, help="The Kosmos-2 directory.")
+CONFIG = typer.Option(None, help="A run JSON.")
+DEVICE = typer.Option("auto", help="auto, cpu or cuda.")
+DTYPE = typer.Option("auto", help="auto, float32, bfloat16, float16 or int8.")
+INSTRUCTION = typer.Option(None, help="Prompt of the action token; else each episode's own.")
+WINDOWS = typer.Option(1, min=0, help="Windows per episode, evenly spaced; 1: the first, 0: all.")
+LIMIT = typer.Option(None, min=1, help="At most this many episodes.")
+SEED = typer.Option(0, help="Seed of shuffles, resampling and maps.")
+JSON = typer.Option(None, "--json", help="Write the result as JSON.")
+PLOT = typer.Option(None, help="Write a figure (.png or .pdf).")
+
+
+@app.command()
+def extract(
+    checkpoint: Path = CHECKPOINT,
+    data: list[Path] = DATA,
+    out: Path = typer.Option(..., "--out", "-o", help="Folder of the extraction."),
+    backbone: Path | None = BACKBONE,
+    config: Path | None = CONFIG,
+    device: str = DEVICE,
+    dtype: str = DTYPE,
+    instruction: str | None = INSTRUCTION,
+    windows: int = WINDOWS,
+    window_size: int | None = typer.Option(
+        None, min=1, help="Frames per window; else the policy's."
+    ),
+    batch: int | None = typer.Option(
+        None, min=1, help="Frames at a time; else as the memory allows."
+    ),
+    limit: int | None = LIMIT,
+    json_file: Path | None = JSON,
+) -> None:
+    """Writes the image context (windows, frames, tokens, D) and the action token's features.
+
+    OUT gets context.npy and action.npy (float16, memory-mapped) and context.json with shape, mean,
+    std, min, max, norm, per token and per frame, and where it all came from. An interrupted
+    extraction goes on where it stopped when the same command is given again.
+
+    Example: mobile_vla context extract -c best.ckpt -d episodes -o context/best
+    """
+    from mobile_vla_ros.analysis.context import extract as run
+    from mobile_vla_ros.cli.progress import bar
+    from mobile_vla_ros.policy import load_policy
+
+    policy = load_policy(checkpoint, backbone, config, device, dtype)
+    found = run(
+        policy,
+        data,
+        out,
+        window_size=window_size,
+        per_episode=windows,
+        instruction=instruction,
+        batch=batch,
+        limit=limit,
+        progress=bar,
+    )
+    summary = found.summary
+    write_json(json_file, summary)
+    typer.echo(f"shape {summary['shape']} in {out}")
+    for name in ("mean", "std", "min", "max", "norm"):
+        typer.echo(f"{name:>5} {summary[name]:.4f}")
+    _skipped(summary["skipped"])
+
+
+@app.command()
+def compare(
+    a: Path = typer.Argument(..., help="A checkpoint, or the folder of an extraction."),
+    b: Path = typer.Argument(..., help="Another one; extractions must show the same frames."),
+    data: list[Path] = typer.Option(
+        [], "--data", "-d", help="Episodes, when A and B are checkpoints."
+    ),
+    backbone: Path | None = BACKBONE,
+    config: Path | None = CONFIG,
+    backbone_b: Path | None = typer.Option(None, help="B's Kosmos-2 directory, when another."),
+    config_b: Path | None = typer.Option(None, help="B's run JSON, when another."),
+    device: str = DEVICE,
+    dtype: str = DTYPE,
+    instruction: str | None = INSTRUCTION,
+    windows: int = WINDOWS,
+    limit: int | None = LIMIT,
+    seed: int = SEED,
+    json_file: Path | None = JSON,
+    plot: Path | None = typer.Option(
+        None, help="Write the metrics as a figure; maps and distributions go beside it."
+    ),
+) -> None:
+    """Compares the context vectors of two models on the same frames.
+
+    The lab's four measures are printed as it defines them, and beside each the form that can tell
+    models apart, all against two references: the same model on neighbouring frames and on frames
+    shuffled between episodes. 'Not discriminating' marks a threshold that shuffled frames pass too.
+
+    Example: mobile_vla context compare frozen.ckpt lora.ckpt -d episodes --json compare.json
+    """
+    from mobile_vla_ros.analysis.compare import compare as run
+    from mobile_vla_ros.analysis.maps import maps
+    from mobile_vla_ros.cli.progress import bar
+
+    with tempfile.TemporaryDirectory() as scratch:
+        pair = _both(
+            (a, backbone, config),
+            (b, backbone_b or backbone, config_b or config),
+            data,
+            Path(scratch),
+            device=device,
+            dtype=dtype,
+            instruction=instruction,
+            windows=windows,
+            limit=limit,
+        )
+        result = run(*pair, seed=seed, progress=bar)
+        result["skipped"] = pair[0].summary["skipped"]
+        result["files"] = pair[0].summary["files"]
+        result["maps"] = maps(*pair, seed=seed)
+    write_json(json_file, result)
+    if plot is not None:
+        from mobile_vla_ros.plots.similarity import context_figures
+        from mobile_vla_ros.plots.style import save_figure
+
+        for name, figure in context_figures(result).items():
+            suffix = "" if name == "metrics" else f"-{name}"
+            save_figure(figure, plot.with_name(f"{plot.stem}{suffix}{plot.suffix}"))
+    show_comparison(result, "image context")
+    if "action" in result:
+        show_comparison(result["action"], "action token")
+    _skipped(result["skipped"])
+    typer.echo(result["conclusion"])
+
+
+@app.command()
+def probe(
+    checkpoint: Path = CHECKPOINT,
+    data: list[Path] = DATA,
+    backbone: Path | None = BACKBONE,
+    config: Path | None = CONFIG,
+    device: str = DEVICE,
+    dtype: str = DTYPE,
+    neutral: str | None = typer.Option(
+        None,
+        help="Prompt that names no side, for probing the side at the action token; else the "
+        "first episode's instruction without left and right.",
+    ),
+    windows: int = WINDOWS,
+    limit: int | None = LIMIT,
+    seed: int = SEED,
+    json_file: Path | None = JSON,
+    plot: Path | None = PLOT,
+) -> None:
+    """Asks linear probes whether the features tell velocity, side and distance travelled.
+
+    Probes are trained and tested on different episodes, beside a control whose labels are
+    exchanged between episodes. The last line says in one sentence what was shown, and what not.
+
+    Example: mobile_vla context probe -c best.ckpt -d episodes --windows 2 --plot probes.png
+    """
+    from mobile_vla_ros.analysis.context import extract as run
+    from mobile_vla_ros.analysis.probes import probe as ask
+    from mobile_vla_ros.analysis.recordings import AnalysisError, side_of_name, without_sides
+    from mobile_vla_ros.cli.progress import bar
+    from mobile_vla_ros.policy import load_policy
+
+    policy = load_policy(checkpoint, backbone, config, device, dtype)
+    with tempfile.TemporaryDirectory() as scratch:
+        found = run(
+            policy,
+            data,
+            Path(scratch) / "own",
+            per_episode=windows,
+            limit=limit,
+            progress=bar,
+        )
+        plain = None
+        if found.action is not None:
+            told = neutral or without_sides(found.windows[0].instruction) or "go to the goal"
+            if side_of_name(told):
+                raise AnalysisError(f"--neutral {told!r} names a side; give one without")
+            plain = run(
+                policy,
+                (),
+                Path(scratch) / "neutral",
+                windows=found.windows,
+                instruction=told,
+                progress=bar,
+            )
+        result = ask(found, neutral=plain, seed=seed, progress=bar)
+        result["files"] = found.summary["files"]
+        result["skipped"] = found.summary["skipped"]
+    write_json(json_file, result)
+    if plot is not None:
+        from mobile_vla_ros.plots.similarity import probes
+        from mobile_vla_ros.plots.style import save_figure
+
+        save_figure(probes(result), plot)
+    _show_probes(result)
+    _skipped(result["skipped"])
+    typer.echo(result["conclusion"])
+
+
+@app.command()
+def ablate(
+    checkpoint: Path = CHECKPOINT,
+    data: list[Path] = DATA,
+    backbone: Path | None = BACKBONE,
+    config: Path | None = CONFIG,
+    device: str = DEVICE,
+    dtype: str = DTYPE,
+    instruction: str | None = INSTRUCTION,
+    windows: int = WINDOWS,
+    limit: int | None = typer.Option(10, min=1, help="At most this many episodes."),
+    seed: int = SEED,
+    json_file: Path | None = JSON,
+    plot: Path | None = PLOT,
+) -> None:
+    """Takes away tokens, groups of tokens, frames and the instruction; measures the velocities.
+
+    What is taken away is replaced by its average over all frames. The figure shows the change for
+    each, and the tokens' importance over the image by where each latent query looks.
+
+    Example: mobile_vla context ablate -c best.ckpt -d episodes --plot ablation.png
+    """
+    from mobile_vla_ros.analysis.ablation import ablate as run
+
+    policy, chosen, skipped = _windows(
+        checkpoint, backbone, config, device, dtype, data, windows, limit
+    )
+    from mobile_vla_ros.cli.progress import bar
+
+    result = run(policy, chosen, instruction=instruction, seed=seed, progress=bar)
+    result["skipped"] = skipped
+    write_json(json_file, result)
+    if plot is not None:
+        from mobile_vla_ros.analysis.pictures import frame
+        from mobile_vla_ros.plots.inside import ablation
+        from mobile_vla_ros.plots.style import save_figure
+
+        save_figure(ablation(result, frame(result["example"])), plot)
+    for entry in (*result["groups"], *result["frames"], result["instruction"]):
+        typer.echo(
+            f"{entry['name']:<24} {entry['rms_change']:.4f} "
+            f"({_number(entry['low'])} to {_number(entry['high'])})"
+        )
+    _skipped(skipped)
+    typer.echo(result["conclusion"])
+
+
+@app.command()
+def attention(
+    checkpoint: Path = CHECKPOINT,
+    data: list[Path] = DATA,
+    backbone: Path | None = BACKBONE,
+    config: Path | None = CONFIG,
+    device: str = DEVICE,
+    dtype: str = DTYPE,
+    instruction: str | None = INSTRUCTION,
+    windows: int = WINDOWS,
+    limit: int | None = typer.Option(4, min=1, help="At most this many episodes."),
+    json_file: Path | None = JSON,
+    plot: Path | None = PLOT,
+) -> None:
+    """Draws where the action token and the image projection look, over the frames.
+
+    Example: mobile_vla context attention -c best.ckpt -d episodes --plot attention.png
+    """
+    from mobile_vla_ros.analysis.attention import look
+
+    policy, chosen, skipped = _windows(
+        checkpoint, backbone, config, device, dtype, data, windows, limit
+    )
+    from mobile_vla_ros.cli.progress import bar
+
+    result = look(policy, chosen, instruction=instruction, progress=bar)
+    result["skipped"] = skipped
+    write_json(json_file, result)
+    if plot is not None:
+        from mobile_vla_ros.analysis.pictures import frame
+        from mobile_vla_ros.plots.inside import attention as draw
+        from mobile_vla_ros.plots.style import save_figure
+
+        images = [frame(item) for item in result["frames"][:4]]
+        save_figure(draw(result, images), plot)
+    typer.echo(
+        f"the action token gives {result['share_on_image']:.0%} of its attention to the image"
+    )
+    for layer, share in enumerate(result["share_on_image_by_layer"]):
+        typer.echo(f"  text layer {layer}: {share:.0%}")
+    _skipped(skipped)
+    typer.echo(result["note"])
+
+
+def _windows(checkpoint, backbone, config, device, dtype, data, windows, limit):
+    from mobile_vla_ros.analysis.recordings import find_recordings
+    from mobile_vla_ros.analysis.windows import choose_windows
+    from mobile_vla_ros.cli.progress import bar
+    from mobile_vla_ros.policy import load_policy
+
+    recordings = find_recordings(data, limit)
+    policy = load_policy(checkpoint, backbone, config, device, dtype)
+    chosen = choose_windows(
+        recordings, policy.config.frame_period, policy.config.window_size, windows, bar
+    )
+    return policy, chosen, recordings.skipped
+
+
+def _both(first, second, data, scratch: Path, *, device, dtype, instruction, windows, limit):
+    """Both extractions: opened where A and B are such, else made from the same windows."""
+    from mobile_vla_ros.analysis.context import extract as run
+    from mobile_vla_ros.analysis.context import open_extraction
+    from mobile_vla_ros.analysis.recordings import AnalysisError, find_recordings
+    from mobile_vla_ros.analysis.windows import choose_windows
+    from mobile_vla_ros.cli.progress import bar
+    from mobile_vla_ros.policy import load_policy
+
+    made = [path.is_dir() and (path / "plan.json").exists() for path, _, _ in (first, second)]
+    if all(made):
+        return open_extraction(first[0]), open_extraction(second[0])
+    if any(made):
+        opened = open_extraction((first if made[0] else second)[0])
+        other = load_policy(*(second if made[0] else first), device, dtype)
+        told = opened.summary["prompt"]
+        if told.startswith("each episode"):
+            told = None
+        new = run(
+            other,
+            (),
+            scratch / "other",
+            windows=opened.windows,
+            instruction=instruction or told,
+            progress=bar,
+        )
+        return (opened, new) if made[0] else (new, opened)
+    if not data:
+        raise AnalysisError("give --data with the episodes that both checkpoints shall see")
+    recordings = find_recordings(data, limit)
+    policy = load_policy(*first, device, dtype)
+    other = load_policy(*second, device, dtype)
+    size = min(policy.config.window_size, other.config.window_size)
+    chosen = choose_windows(recordings, policy.config.frame_period, size, windows, bar)
+    pair = []
+    for name, one in (("a", policy), ("b", other)):
+        pair.append(
+            run(one, (), scratch / name, windows=chosen, instruction=instruction, progress=bar)
+        )
+    pair[0].summary["skipped"] = recordings.skipped
+    return tuple(pair)
+
+
+def show_comparison(result: dict[str, Any], title: str) -> None:
+    """Prints metrics, references and threshold lines."""
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(soft_wrap=True)
+    table = Table("metric", "A against B (95 %)", "neighbouring", "shuffled", title=title)
+    for name, value in result["metrics"].items():
+        interval = f"{value['value']:.4f} ({_number(value['low'])} to {_number(value['high'])})"
+        references = (
+            _number(result["references"][kind][name]["value"])
+            for kind in ("neighbour", "shuffled")
+        )
+        table.add_row(name, interval, *references)
+    console.print(table)
+    for line in result["thresholds"]:
+        console.print(f"{line['metric']} {line['rule']}: {line['verdict']} ({line['value']:.4f})")
+
+
+def _show_probes(result: dict[str, Any]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("features", "target", "score", "value (95 %)", "control 95 %", "informative")
+    for entry in result["probes"]:
+        if entry["measured"]:
+            table.add_row(
+                entry["features"],
+                entry["target"],
+                entry["score"],
+                f"{entry['value']:.2f} ({_number(entry['low'])} to {_number(entry['high'])})",
+                _number(entry["control_high"]),
+                "yes" if entry["informative"] else "not shown",
+            )
+        else:
+            table.add_row(
+                entry["features"], entry["target"], entry["score"], "not measured", "",
+                entry["reason"],
+            )  # fmt: skip
+    Console(soft_wrap=True).print(table)
+
+
+def _skipped(skipped: list[dict[str, str]]) -> None:
+    for item in skipped:
+        typer.echo(f"left out {item['path']}: {item['reason']}")
+
+
+def _number(value: float) -> str:
+    return "unknown" if value != value else f"{value:.4f}"
