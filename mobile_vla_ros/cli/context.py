@@ -110,7 +110,7 @@ def compare(
 
     The lab's four measures are printed as it defines them, and beside each the form that can tell
     models apart, all against two references: the same model on neighbouring frames and on frames
-    shuffled between episodes. 'Not discriminating' marks a threshold that shuffled frames pass too.
+    shuffled between episodes. 'Not discriminating' marks a threshold that shuffled ones pass too.
 
     Example: mobile_vla context compare frozen.ckpt lora.ckpt -d episodes --json compare.json
     """

@@ -44,7 +44,7 @@ def compare(
 ) -> None:
     """Compares LSTM outputs and cell states by debiased CKA and Procrustes.
 
-    Units of separately trained heads do not correspond, so nothing is compared unit by unit. Beside
+    Units of separately trained heads do not correspond, so none is compared unit by unit. Beside
     it: how active each layer is, and how the state drifts over the window.
 
     Example: mobile_vla latent compare frozen.ckpt lora.ckpt -d episodes --plot latents.png

@@ -19,6 +19,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "doctor": ("doctor", "Check robot, camera, clocks, disk and checkpoint before going out."),
     "sim": ("sim", "The simulated field: collect episodes, evaluate a policy."),
     "episodes": ("episodes", "List, check, mend, show, merge, import and export episodes."),
+    "verify": ("verify", "Measure predicted against recorded velocities on held-out episodes."),
+    "context": ("context", "Extract, compare, probe, ablate and draw what the policy sees."),
+    "latent": ("latent", "Compare what two policies' LSTMs hold."),
+    "report": ("report", "Put the results of runs side by side in one HTML file."),
     "trials": ("trials", "Plan a field trial, and evaluate its log."),
     "replay-incident": (
         "replay_incident",

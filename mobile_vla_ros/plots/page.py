@@ -58,7 +58,8 @@ th, td { border-bottom: 1px solid #ddd; padding: .3rem .7rem; text-align: left;
          font-variant-numeric: tabular-nums; }
 th { background: #f5f5f5; }
 /* Narrow figures stand side by side. */
-figure { margin: .8rem .8rem .8rem 0; display: inline-block; vertical-align: top; max-width: 100%; }
+figure { margin: .8rem .8rem .8rem 0; display: inline-block; vertical-align: top;
+         max-width: 100%; }
 figure img { max-width: 100%; height: auto; }
 figcaption { color: #555; font-size: .9rem; max-width: 33rem; }
 footer { margin-top: 3rem; color: #777; font-size: .8rem; }
