@@ -42,8 +42,8 @@ def ablate(
 
     Returns:
         A JSON-ready dictionary: ``tokens``, ``groups``, ``frames`` and ``instruction`` with the
-        RMS change in normalised units, and ``map``, the tokens' importance laid over the image by
-        where each latent query looks (16 x 16).
+        RMS change in normalised units, and ``map``, the tokens' importance laid over the frame
+        ``example`` by where each latent query looks in it (16 x 16).
 
     Raises:
         AnalysisError: no action head, or a window without instruction.
@@ -58,13 +58,14 @@ def ablate(
     names = [f"token {token}" for token in range(tokens)]
     rows: list[dict[str, float]] = []
     signed: list[dict[str, np.ndarray]] = []
-    looks = np.zeros((tokens, GRID, GRID))
+    looks: np.ndarray | None = None
     for window in progress(windows, "ablating"):
         told = instruction or window.instruction
         if not told:
             raise AnalysisError(f"{window.path} has no instruction; give one with --instruction")
         context, where = _context(policy, window, told)
-        looks += where.mean(axis=0)
+        # Where a query looks moves with the image, so the map belongs to one frame.
+        looks = where[-1] if looks is None else looks
         features = policy.encode_frames(None, told, context=context)
         base = _act(policy, features)
         quadrant = _quadrants(where.mean(axis=0))
@@ -116,7 +117,6 @@ def ablate(
 
     single = [effect(name) for name in names]
     importance = np.array([entry["rms_change"] for entry in single])
-    looks /= len(windows)
     drawn = np.tensordot(importance, looks, axes=1)
     groups = [f"group {name}" for name in (*QUADRANTS, "all image tokens")]
     result = {

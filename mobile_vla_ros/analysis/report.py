@@ -142,9 +142,16 @@ def write_report(
     ]
     for title, command, draw in _DRAWN:
         section = Section(title)
+        drawn = [
+            gallery.draw(run.name, draw, run.results[command])
+            for run in runs
+            if command in run.results
+        ]
+        # The same figure of every run stands side by side.
+        for kind in dict.fromkeys(name for pictures in drawn for name in pictures):
+            section.content += [pictures[kind] for pictures in drawn if kind in pictures]
         for run in runs:
             if command in run.results:
-                section.content += gallery.draw(run.name, draw, run.results[command])
                 section.content += _remarks(command, run)
         if section.content:
             sections.append(section)
@@ -403,6 +410,10 @@ CAPTIONS = {
 }
 
 
+# Two figures narrower than this (inches) share a row of the page.
+WIDE, HALF = 6.0, "28.5rem"
+
+
 class _Gallery:
     """Saves figures as PNG and PDF and hands them to the page."""
 
@@ -410,17 +421,18 @@ class _Gallery:
         self.directory = directory
         self.made: list[Path] = []
 
-    def draw(self, name: str, draw: Callable, result: dict[str, Any]) -> list[Picture]:
-        """All figures of one result."""
-        pictures = []
+    def draw(self, name: str, draw: Callable, result: dict[str, Any]) -> dict[str, Picture]:
+        """All figures of one result, by kind."""
+        pictures = {}
         for kind, figure in draw(result).items():
             self.directory.mkdir(parents=True, exist_ok=True)
             safe = "".join(c if c.isalnum() or c in "-_." else "_" for c in name)
             png = self.directory / f"{safe}-{kind}.png"
+            width = HALF if figure.get_figwidth() < WIDE else ""
             figure.savefig(png.with_suffix(".pdf"))
             save_figure(figure, png)
             self.made += [png, png.with_suffix(".pdf")]
-            pictures.append(Picture(png, f"{name}: {CAPTIONS[kind]}"))
+            pictures[kind] = Picture(png, f"{name}: {CAPTIONS[kind]}", width)
         return pictures
 
 
@@ -491,11 +503,11 @@ def _pair_section(
             )
         )
     if command == "context compare":
-        section.content += gallery.draw(name, similarity.context_figures, result)
+        section.content += gallery.draw(name, similarity.context_figures, result).values()
     else:
         section.content += gallery.draw(
             name, lambda shown: {"latents": inside.latents(shown)}, result
-        )
+        ).values()
     return section
 
 

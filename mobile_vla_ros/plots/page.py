@@ -24,10 +24,14 @@ class Table:
 
 @dataclass(frozen=True)
 class Picture:
-    """A PNG file to be embedded, with a caption that also serves as its alternative text."""
+    """A PNG file to be embedded, with a caption that also serves as its alternative text.
+
+    ``width`` is a CSS length; empty shows the picture at its own size.
+    """
 
     path: Path
     caption: str
+    width: str = ""
 
 
 @dataclass
@@ -81,7 +85,7 @@ footer { margin-top: 3rem; color: #777; font-size: .8rem; }
 <tbody>{% for row in item.rows %}
 <tr>{% for cell in row %}<td>{{ '' if cell is none else cell }}</td>{% endfor %}</tr>{% endfor %}
 </tbody></table></div>
-{% else %}<figure>
+{% else %}<figure{% if item.width %} style="width: {{ item.width }}"{% endif %}>
 <img alt="{{ item.caption }}" src="data:image/png;base64,{{ encode(item.path) }}">
 <figcaption>{{ item.caption }}</figcaption></figure>
 {% endif %}{% endfor %}{% endfor %}
