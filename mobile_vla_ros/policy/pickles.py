@@ -25,8 +25,15 @@ from mobile_vla_ros.policy.errors import CheckpointError
 SAFE_TORCH = (2, 10)
 
 
-class Attributes(dict):
-    """Stands in for Lightning's ``AttributeDict``: a dictionary, whatever made it."""
+class Attributes:
+    """Stands in for dictionaries of other classes (Lightning's ``AttributeDict``).
+
+    Torch's careful unpickler fills none but the standard library's own dictionaries, so that is
+    what making one of these gives.
+    """
+
+    def __new__(cls, *_arguments: Any) -> Any:
+        return collections.OrderedDict()
 
 
 class NamedValues(types.SimpleNamespace):
@@ -40,7 +47,7 @@ def _plain_path(*parts: str) -> str:
 def _harmless() -> list[Any]:
     """Classes seen in ``hyper_parameters`` of real checkpoints, each known to run nothing."""
     allowed: list[Any] = [
-        (collections.defaultdict, "collections.defaultdict"),
+        (Attributes, "collections.defaultdict"),
         (NamedValues, "argparse.Namespace"),
         (NamedValues, "types.SimpleNamespace"),
         (_plain_path, "pathlib.PosixPath"),
@@ -52,6 +59,9 @@ def _harmless() -> list[Any]:
         (np.dtype, "numpy.dtype"),
         (np.ndarray, "numpy.ndarray"),
     ]
+    # What a defaultdict makes its values with.
+    for kind in (int, float, str, list, dict):
+        allowed += [(kind, f"builtins.{kind.__name__}"), (kind, f"__builtin__.{kind.__name__}")]
     for owner in (
         "lightning.fabric",
         "lightning_fabric",
@@ -69,8 +79,8 @@ def _harmless() -> list[Any]:
     for core in ("numpy.core", "numpy._core"):
         allowed.append((arrays.scalar, f"{core}.multiarray.scalar"))
         allowed.append((arrays._reconstruct, f"{core}.multiarray._reconstruct"))
-    for kind in (np.float64, np.float32, np.int64, np.int32, np.bool_, np.str_):
-        allowed.append(type(np.dtype(kind)))
+    for scalar in (np.float64, np.float32, np.int64, np.int32, np.bool_, np.str_):
+        allowed.append(type(np.dtype(scalar)))
     return allowed
 
 
@@ -152,10 +162,9 @@ def _check_container(path: Path) -> None:
 
 
 def _unpickling(error: Exception) -> str:
-    found = re.search(r"GLOBAL\s+([\w.]+)", str(error))
-    if found:
-        return f"it carries {found.group(1)}, which could run code"
-    return _first_line(error)
+    """The reason behind torch's long advice, which ends in what its unpickler met."""
+    reason = str(error).rpartition("WeightsUnpickler error:")[2]
+    return _first_line(ValueError(reason))
 
 
 def _first_line(error: Exception) -> str:
