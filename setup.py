@@ -15,6 +15,7 @@ nodes = [
     "pattern_node",
     "sim_node",
     "trial_node",
+    "session_node",
 ]
 
 # Ranges that are known to work; requirements.txt and requirements-humble.txt pin one of each.

@@ -23,6 +23,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "context": ("context", "Extract, compare, probe, ablate and draw what the policy sees."),
     "latent": ("latent", "Compare what two policies' LSTMs hold."),
     "report": ("report", "Put the results of runs side by side in one HTML file."),
+    "benchmark": ("benchmark", "Measure how fast things are on this machine."),
     "trials": ("trials", "Plan a field trial, and evaluate its log."),
     "replay-incident": (
         "replay_incident",

@@ -157,11 +157,16 @@ class HeldValues:
 
 
 class CameraClock:
-    """The camera's usual interval, and how many frames are missing in a gap between two stamps."""
+    """The camera's usual interval, and how many frames are missing between stamps.
+
+    A frame that is merely late is followed by intervals that are too short; one that is missing is
+    not. So a long gap is judged together with the short intervals after it.
+    """
 
     def __init__(self) -> None:
         self._intervals: deque[float] = deque(maxlen=31)
         self._last: float | None = None
+        self._open = (0.0, 0)  # seconds and intervals since a long gap began
 
     @property
     def interval(self) -> float:
@@ -169,7 +174,7 @@ class CameraClock:
         return median(self._intervals) if self._intervals else 0.0
 
     def add(self, stamp: float) -> int:
-        """Takes the next stamp; returns how many frames are missing before it."""
+        """Takes the next stamp; returns how many frames are found missing with it."""
         last, self._last = self._last, stamp
         if last is None or stamp <= last:
             return 0
@@ -177,9 +182,20 @@ class CameraClock:
         usual = self.interval
         self._intervals.append(gap)
         # Fewer than five intervals are no habit yet; 1.5 leaves room for jitter of half a frame.
-        if len(self._intervals) <= 5 or gap <= 1.5 * usual:
+        if len(self._intervals) <= 5:
             return 0
-        return max(0, round(gap / usual) - 1)
+        seconds, intervals = self._open
+        if not intervals:
+            if gap > 1.5 * usual:
+                self._open = (gap, 1)
+            return 0
+        self._open = (seconds + gap, intervals + 1)
+        return self.close_gap() if gap >= 0.67 * usual else 0
+
+    def close_gap(self) -> int:
+        """Judges a long gap that is still open, with what has followed so far."""
+        (seconds, intervals), self._open = self._open, (0.0, 0)
+        return max(0, round(seconds / self.interval) - intervals) if intervals else 0
 
 
 class RatePicker:
@@ -269,6 +285,7 @@ class Recording:
         if self.state != IDLE:
             raise RecordingError(f"an episode is {self.state} already: save or discard it first")
         self._clear()
+        self._camera.close_gap()  # it was before this episode
         self.episode += 1
         self.label = label
         self._started = now
@@ -282,6 +299,7 @@ class Recording:
             raise RecordingError("no episode is being recorded: start one first")
         self.state = SAVING
         self._newest = None
+        self._lost_in_gaps += self._camera.close_gap()
         self.sink.finish(self.episode, self.counts, complete, outcome)
         return self.episode
 

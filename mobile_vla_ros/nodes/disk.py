@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import os
+import queue
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from multiprocessing.connection import Connection
@@ -29,8 +31,10 @@ from mobile_vla_ros.nodes.images import ImageFormat
 class Disk:
     """Starts the writer process and is the sink of a `Recording`.
 
-    Images are handed to `offer` as (ImageFormat or None for a JPEG, bytes). Small orders cannot
-    fill the socket: there are at most as many rows under way as the ring has slots.
+    Images are handed to `offer` as (ImageFormat or None for a JPEG, bytes). A thread copies them
+    to the shared memory, with the interpreter's lock released, and sends all orders in turn; so
+    the caller neither copies nor waits. Small orders cannot fill the socket: there are at most as
+    many rows under way as the ring has slots.
 
     Args:
         order: makes the `EpisodeOrder` of an episode; called at its start.
@@ -59,6 +63,9 @@ class Disk:
             env={**os.environ, "OMP_NUM_THREADS": "1", "OPENCV_FOR_THREADS_NUM": "1"},
         )
         os.close(theirs)
+        self._orders: queue.SimpleQueue[tuple[Any, Any]] = queue.SimpleQueue()
+        self._sender = threading.Thread(target=self._send_orders, name="disk", daemon=True)
+        self._sender.start()
 
     @property
     def process_id(self) -> int:
@@ -92,7 +99,9 @@ class Disk:
 
     def offer(self, row: Row, image: tuple[ImageFormat | None, Any], counts: Counts) -> bool:
         form, data = image
-        slot = self._ring.put(data)
+        if len(data) > self._ring.slot_bytes:
+            return False
+        slot = self._ring.reserve()
         if slot is None:
             return False
         self.longest_queue = max(self.longest_queue, self.queued)
@@ -104,7 +113,7 @@ class Disk:
             "action_stamp": row.action_stamp,
             "odom": row.odom,
         }
-        self._send(RowOrder(row.episode, slot, len(data), form, values, counts))
+        self._send(RowOrder(row.episode, slot, len(data), form, values, counts), data)
         return True
 
     def finish(self, episode: int, counts: Counts, complete: bool, outcome: str) -> None:
@@ -113,10 +122,20 @@ class Disk:
     def discard(self, episode: int) -> None:
         self._send(DiscardOrder(episode))
 
-    def _send(self, order: Any) -> None:
-        # A process that has ended is noticed in `answers`, whoever was talking to it.
-        with contextlib.suppress(OSError):
-            self._connection.send(order)
+    def _send(self, order: Any, data: Any = None) -> None:
+        self._orders.put((order, data))
+
+    def _send_orders(self) -> None:
+        """The thread: until None is ordered."""
+        while True:
+            order, data = self._orders.get()
+            if order is None:
+                return
+            if data is not None:
+                self._ring.fill(order.slot, data)
+            # A process that has ended is noticed in `answers`, whoever was talking to it.
+            with contextlib.suppress(OSError):
+                self._connection.send(order)
 
     # Answers
 
@@ -139,6 +158,8 @@ class Disk:
 
     def close(self, seconds: float = 10.0) -> bool:
         """Lets the process finish what it has and end; False when it had to be left running."""
+        self._send(None)
+        self._sender.join(seconds)
         self._connection.close()
         try:
             self._process.wait(seconds)

@@ -14,7 +14,7 @@ class FrameRing:
 
     The memory is an anonymous file: it has no name that could stay behind, and goes when both
     processes have ended, however they end. A slot is the sender's while it is free and the
-    reader's from `put` to `release`, so no byte is ever touched from both sides at once.
+    reader's from `fill` to `release`, so no byte is ever touched from both sides at once.
     """
 
     def __init__(self) -> None:
@@ -38,16 +38,15 @@ class FrameRing:
         """Slots that can be filled now."""
         return len(self._free)
 
-    def put(self, data: object) -> int | None:
-        """Copies a buffer into a free slot; returns the slot, or None when there is none."""
-        if not self._free or self._memory is None:
-            return None
+    def reserve(self) -> int | None:
+        """Takes a free slot to fill; None when there is none."""
+        return self._free.popleft() if self._free else None
+
+    def fill(self, slot: int, data: object) -> None:
+        """Copies a buffer of at most `slot_bytes` into a reserved slot."""
+        assert self._memory is not None
         source = np.frombuffer(data, np.uint8)  # type: ignore[call-overload]
-        if source.size > self.slot_bytes:
-            raise ValueError(f"{source.size} bytes do not fit a slot of {self.slot_bytes}")
-        slot = self._free.popleft()
         self._memory[slot, : source.size] = source
-        return slot
 
     def release(self, slot: int) -> None:
         """The reader is done with the slot."""

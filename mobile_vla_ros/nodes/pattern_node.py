@@ -13,7 +13,9 @@ import time
 import numpy as np
 import rclpy
 from geometry_msgs.msg import Twist
+from rclpy.duration import Duration
 from rclpy.node import Node
+from rclpy.time import Time
 from sensor_msgs.msg import Image
 
 from mobile_vla_ros.errors import InputError
@@ -81,7 +83,7 @@ class PatternNode(Node):
     def run(self, stop: StopSignal) -> None:
         """Publishes on an exact grid in time until told to stop or `count` is reached."""
         settings = self._settings
-        start = time.monotonic()
+        start, clock = time.monotonic(), self.get_clock().now()
         frames = commands = 0
         while not stop.is_set():
             frame_due = start + frames / settings["rate"]
@@ -94,7 +96,8 @@ class PatternNode(Node):
                 self._publish_command(commands / command_rate)
                 commands += 1
                 continue
-            self._publish_frame(frames)
+            # As a camera does: the stamp says when the shutter opened, not when we were woken.
+            self._publish_frame(frames, clock + Duration(seconds=frames / settings["rate"]))
             frames += 1
             if frames == settings["count"]:
                 break
@@ -102,10 +105,10 @@ class PatternNode(Node):
             f"{frames} frames published, longest publish {self._longest_publish * 1e3:.1f} ms"
         )
 
-    def _publish_frame(self, number: int) -> None:
+    def _publish_frame(self, number: int, captured: Time) -> None:
         message = self._messages[number % len(self._messages)]
         message.data[:8] = array.array("B", np.int64(number).tobytes())
-        message.header.stamp = self.get_clock().now().to_msg()
+        message.header.stamp = captured.to_msg()
         begin = time.monotonic()
         self._images.publish(message)
         self._longest_publish = max(self._longest_publish, time.monotonic() - begin)

@@ -268,10 +268,26 @@ def test_frames_that_never_came_are_counted_from_the_gap_in_the_stamps() -> None
     assert recording.counts.lost == 3
 
 
+def test_a_late_frame_is_not_a_lost_one() -> None:
+    clock = CameraClock()
+    late = [k / 30 for k in range(20)] + [20.7 / 30, 21 / 30, 22 / 30]
+    stalled = [s + 23 / 30 for s in (0.0, 3.0 / 30, 3.1 / 30, 3.2 / 30, 4 / 30, 5 / 30)]
+    assert sum(clock.add(stamp) for stamp in late + stalled) == 0
+
+
+def test_a_gap_at_the_end_of_an_episode_is_counted() -> None:
+    recording, sink = every_frame()
+    recording.start(LEFT, 0.0)
+    for k in [*range(20), 22]:
+        recording.frame(1.0 + k / 30, 2.0, None)
+    recording.save()
+    assert sink.finished[0][1].lost == 2
+
+
 def test_an_event_and_a_gap_about_the_same_frames_are_counted_once() -> None:
     recording, _ = every_frame()
     recording.start(LEFT, 0.0)
-    for k in [*range(20), 23]:
+    for k in [*range(20), 23, 24]:
         recording.frame(1.0 + k / 30, 2.0, None)
     recording.message_lost(3)
     assert recording.counts.lost == 3

@@ -190,8 +190,13 @@ def test_a_session_of_keys_names_drives_saves_and_throws_away_episodes(
         robot.publish_frames(3, 0.05)
         robot.wait(lambda: "1box_left" in person.screen, "the proposal on the screen")
 
+        def recording() -> bool:
+            robot.publish_frames(1)  # a camera that stands still is refused
+            return robot.status["state"] == "recording"
+
+        robot.publish_frames(2)
         person.press("n")
-        robot.wait(lambda: robot.status["state"] == "recording", "the start")
+        robot.wait(recording, "the start")
         driven = ("w", "q", "r", " ")
         for count, key in enumerate(driven, 1):
             robot.publish_frames(2)
@@ -223,7 +228,7 @@ def test_a_session_of_keys_names_drives_saves_and_throws_away_episodes(
         robot.wait(lambda: robot.status["instruction"] == "컵으로 가세요", "the instruction")
         robot.publish_frames(2)
         person.press("n")
-        robot.wait(lambda: robot.status["state"] == "recording", "the second start")
+        robot.wait(recording, "the second start")
         person.press("\x7f")
         robot.spin(0.3)
         assert robot.status["state"] == "recording"
