@@ -346,15 +346,16 @@ def import_bag(
 def export_lerobot(
     sources: list[Path] = typer.Argument(..., help="Episode files or folders of them."),
     out: Path = typer.Option(..., "--out", "-o", help="The new data set's folder."),
-    fps: int = typer.Option(0, help="Frames per second, whole; 0 takes 1 / frame period.", min=0),
+    fps: int = typer.Option(0, help="Frames per second, whole; 0 takes the recorded rate.", min=0),
     height: int = typer.Option(0, help="Frame height to resize to; 0 keeps the size.", min=0),
     width: int = typer.Option(0, help="Frame width to resize to; 0 keeps the size.", min=0),
     json_file: Path | None = JSON,
 ) -> None:
     """Writes a LeRobotDataset (v3.0) with the frames as images in parquet.
 
-    Frames are taken at a whole number per second, the nearest one to each tick; their true stamps
-    are kept as the feature `observation.stamp`.
+    Frames are taken at a whole number per second, the nearest one to each tick; when each was
+    really captured, in seconds from the episode's start, is the feature `observation.stamp`. An
+    episode with a gap becomes two.
 
     Example: mobile_vla episodes export-lerobot ~/episodes --out lab_lerobot --fps 5
     """
