@@ -37,6 +37,8 @@ policy = [
     "transformers>=4.45,<6",
     "peft>=0.13",
     "safetensors>=0.4.5",
+    "tokenizers>=0.20",
+    "Pillow>=9.1",
 ]
 extras = {
     "train": ["lightning>=2.4", "tensorboard>=2.15"],

@@ -77,10 +77,7 @@ class PolicyStream:
         """
         if not math.isfinite(stamp):
             raise PolicyError(f"a frame's stamp must be a number of seconds, not {stamp}")
-        pixels = self._policy.preprocess(image)
-        if len(pixels) != 1:
-            raise PolicyError(f"a step takes one image, not {len(pixels)}")
-        feature = self._policy.encode_frames(pixels, self.instruction)[0]
+        feature = self._policy.encode_camera_frame(image, self.instruction)
         self._window.add(stamp, feature)
         return self._chunk(stamp, generation)
 
