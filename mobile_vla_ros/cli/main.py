@@ -24,6 +24,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "latent": ("latent", "Compare what two policies' LSTMs hold."),
     "report": ("report", "Put the results of runs side by side in one HTML file."),
     "benchmark": ("benchmark", "Measure how fast things are on this machine."),
+    "train": ("train", "Train a policy on episodes: frozen, LoRA or full."),
+    "augment": ("augment", "Write changed and mirrored copies of episodes."),
     "trials": ("trials", "Plan a field trial, and evaluate its log."),
     "replay-incident": (
         "replay_incident",

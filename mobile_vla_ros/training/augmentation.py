@@ -142,6 +142,17 @@ def transform_images(images: np.ndarray, transform: Transform) -> np.ndarray:
     return np.ascontiguousarray(result)
 
 
+def transform_places(places: np.ndarray, transform: Transform) -> np.ndarray:
+    """Where points of a picture are after a transform: [..., 2], column and row as shares."""
+    moved = np.array(places, copy=True)
+    if transform.mirror:
+        moved[..., 0] = 1 - moved[..., 0]
+    for axis in (0, 1):
+        edge = (1 - transform.scale) / 2 + transform.offset[axis]
+        moved[..., axis] = (moved[..., axis] - edge) / transform.scale
+    return moved
+
+
 def mirror_velocities(velocities: np.ndarray, axes: Sequence[str]) -> np.ndarray:
     """Velocities [..., len(axes)] in m/s and rad/s as the mirrored robot would drive them.
 

@@ -23,6 +23,7 @@ from mobile_vla_ros.training.augmentation import (
     mirror_velocities,
     one_sided,
     transform_images,
+    transform_places,
 )
 from mobile_vla_ros.training.labels import EXPERT_AXES, EpisodeLabels, read_labels
 from mobile_vla_ros.training.run import AugmentationSettings, RunConfig, RunError
@@ -33,10 +34,12 @@ from mobile_vla_ros.training.samples import (
     split_episodes,
 )
 
+SOURCE = "augmentation_source"  # the attribute by which a changed copy names its recording
+
 
 @dataclass(frozen=True)
 class TrainingEpisode:
-    """One episode as training sees it; no file stays open."""
+    """One episode as training sees it; no file stays open. A copy is one made by `augment`."""
 
     path: Path
     sha256: str
@@ -46,6 +49,7 @@ class TrainingEpisode:
     rows: int
     samples: EpisodeSamples
     labels: EpisodeLabels | None = None
+    copy: bool = False
 
 
 @dataclass(frozen=True)
@@ -119,7 +123,7 @@ def load_split(
         train = [episodes[index] for index in first]
         validation = [episodes[index] for index in second]
     # A copy made by augmentation is no new evidence: validation keeps the recordings alone.
-    validation = [episode for episode in validation if not is_copy(episode.path)]
+    validation = [episode for episode in validation if not episode.copy]
     if not any(len(episode.samples) for episode in train):
         raise RunError(
             f"no training episode in {folder} has {run.window_size} frames "
@@ -150,7 +154,8 @@ def load_episode(run: RunConfig, path: Path) -> TrainingEpisode:
         stamps = np.asarray(episode.image_stamps, dtype=np.float64)
         instruction = episode.instruction
         side = episode.side
-        source = str(episode.attributes.get("augmentation_source") or path.stem)
+        copy = SOURCE in episode.attributes
+        source = str(episode.attributes[SOURCE]) if copy else path.stem
         sha256 = episode.sha256()
         labels = None
         if run.data.labels == "expert" or run.auxiliary.on:
@@ -181,12 +186,8 @@ def load_episode(run: RunConfig, path: Path) -> TrainingEpisode:
         rows=len(stamps),
         samples=samples,
         labels=labels,
+        copy=copy,
     )
-
-
-def is_copy(path: str | Path) -> bool:
-    """Whether the file is a changed copy written by `mobile_vla augment`."""
-    return "_aug" in Path(path).stem
 
 
 def episode_windows(episodes: Sequence[TrainingEpisode], start_weight: float) -> np.ndarray:
@@ -377,12 +378,9 @@ def objects_of(episode: TrainingEpisode, transform: Transform) -> np.ndarray:
     if episode.labels is None:
         raise RunError(f"{episode.path.name} has no object labels.")
     objects = episode.labels.objects[episode.samples.rows].copy()
+    objects[..., :2] = transform_places(objects[..., :2], transform)
     if transform.mirror:
-        objects[..., 0] = 1 - objects[..., 0]
         objects[..., 3] = -objects[..., 3]
-    for axis in (0, 1):
-        edge = (1 - transform.scale) / 2 + transform.offset[axis]
-        objects[..., axis] = (objects[..., axis] - edge) / transform.scale
     return objects
 
 

@@ -1,0 +1,251 @@
+"""Makes the bundled policy from nothing: field, episodes, training, corrections, evaluation.
+
+    python scripts/make_demo_policy.py --work build/demo_policy
+
+Every stage leaves its result in the work folder and is skipped when that is there, so an
+interrupted run goes on where it stopped. Seeds of the fields: training from 1,000,000, the
+policy's own drives from 2,000,000, the table from 100,000 (which no training touches).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import shutil
+import sys
+import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+TRAINING_SEED = 1_000_000
+OWN_DRIVE_SEED = 2_000_000
+EVALUATION_SEED = 100_000
+NOISES = (0.4, 0.8, 1.2, 1.5)
+EPISODES_PER_NOISE = 100
+ROUNDS = 2
+DRIVES_PER_ROUND = 80
+SCENARIOS = ("1box_left", "1box_right", "2box_left", "2box_right")
+
+
+def main() -> None:
+    arguments = _arguments()
+    work = arguments.work
+    work.mkdir(parents=True, exist_ok=True)
+    data, cache = work / "episodes", work / "cache"
+    stage = _Stages(work)
+
+    small = stage("small network", work / "small", lambda: _small(work / "small"))
+    for number, noise in enumerate(NOISES):
+        done = work / f"collected_{number}"
+        stage(
+            f"{EPISODES_PER_NOISE} episodes, pushes {noise}",
+            done,
+            lambda n=number, p=noise, d=done: _collect(data, n, p, d, arguments.workers),
+        )
+    vision = stage(
+        "vision: the whole network on single frames",
+        work / "vision" / "done.ckpt",
+        lambda: _train("vision", {"model_path": str(small)}, data, cache, work / "vision"),
+    )
+    head = {"model_path": str(small), "model_load_path": str(vision)}
+    checkpoint = stage(
+        "head: the LSTM on windows of features",
+        work / "head_0" / "done.ckpt",
+        lambda: _train("head", head, data, cache, work / "head_0"),
+    )
+    for number in range(1, ROUNDS + 1):
+        done = work / f"drives_{number}"
+        stage(
+            f"round {number}: {DRIVES_PER_ROUND} drives of the policy, labelled by the expert",
+            done,
+            lambda c=checkpoint, n=number, d=done: _own_drives(c, data, n, d, arguments.workers),
+        )
+        checkpoint = stage(
+            f"round {number}: head again on all episodes",
+            work / f"head_{number}" / "done.ckpt",
+            lambda n=number: _train("head", head, data, cache, work / f"head_{n}"),
+        )
+    policy = stage(
+        "converted directory",
+        work / "demo_policy",
+        lambda c=checkpoint: _convert(c, work / "demo_policy"),
+    )
+    result = stage(
+        "evaluation",
+        work / "evaluation.json",
+        lambda: _evaluate(policy, arguments.evaluate, work / "evaluation.json", arguments.workers),
+    )
+    table = json.loads(Path(result).read_text(encoding="utf-8"))
+    print(json.dumps(table["table"], indent=1))
+    print(f"stages took {stage.minutes():.0f} minutes")
+    if arguments.install:
+        target = ROOT / "mobile_vla_ros" / "data" / "demo_policy"
+        shutil.rmtree(target, ignore_errors=True)
+        shutil.copytree(policy, target)
+        size = sum(file.stat().st_size for file in target.rglob("*"))
+        print(f"installed {target} ({size / 1e6:.1f} MB)")
+
+
+class _Stages:
+    """Runs what is not there yet, and keeps the time."""
+
+    def __init__(self, work: Path) -> None:
+        self._log = work / "stages.json"
+
+    def __call__(self, name: str, result: Path, make: Callable[[], None]) -> Path:
+        if result.exists():
+            print(f"[there] {name}", flush=True)
+            return result
+        print(f"[start] {name}", flush=True)
+        start = time.monotonic()
+        make()
+        took = time.monotonic() - start
+        times = json.loads(self._log.read_text()) if self._log.exists() else {}
+        times[name] = round(took, 1)
+        self._log.write_text(json.dumps(times, indent=1))
+        print(f"[done]  {name}: {took / 60:.1f} minutes", flush=True)
+        return result
+
+    def minutes(self) -> float:
+        return sum(json.loads(self._log.read_text()).values()) / 60 if self._log.exists() else 0.0
+
+
+def _small(directory: Path) -> None:
+    from mobile_vla_ros.training.small import write_small_kosmos2
+
+    write_small_kosmos2(directory, seed=0)
+
+
+def _collect(data: Path, number: int, noise: float, done: Path, workers: int) -> None:
+    from mobile_vla_ros.sim.collect import CollectSettings, collect
+    from mobile_vla_ros.sim.driver import DriverSettings
+
+    settings = CollectSettings(
+        scenarios=SCENARIOS,
+        episodes=EPISODES_PER_NOISE,
+        seed=TRAINING_SEED + 1000 * number,
+        driver=DriverSettings(noise=noise),
+    )
+    collected = collect(data, settings, workers=workers)
+    done.write_text(f"{sum(item.success for item in collected)} reached the bottle\n")
+
+
+def _train(stage: str, overrides: dict[str, Any], data: Path, cache: Path, out: Path) -> None:
+    import torch
+
+    from mobile_vla_ros.training.run import load_run
+    from mobile_vla_ros.training.train import train
+
+    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", os.cpu_count() or 1)))
+    run = load_run(ROOT / "config" / "demo" / f"{stage}.json", overrides)
+    last = out / "last.ckpt"
+    result = train(
+        run,
+        data,
+        out,
+        cache=cache,
+        resume=last if last.exists() else None,
+        progress=sys.stdout.isatty(),
+        say=print,
+    )
+    if result.interrupted:
+        raise SystemExit(130)
+    print(f"validation loss {result.val_loss:.4f} after {result.epochs} epochs", flush=True)
+    # The last checkpoint, not the best: closed-loop driving is what counts, and the cosine
+    # schedule ends at rest.
+    shutil.copyfile(result.last_checkpoint, out / "done.ckpt")
+
+
+def _own_drives(checkpoint: Path, data: Path, number: int, done: Path, workers: int) -> None:
+    seed = OWN_DRIVE_SEED + 1000 * number
+    plan = [(SCENARIOS[i % len(SCENARIOS)], seed + i) for i in range(DRIVES_PER_ROUND)]
+    shares = [(str(checkpoint), str(data), plan[at::workers]) for at in range(workers)]
+    with ProcessPoolExecutor(workers, get_context("spawn"), _one_thread) as pool:
+        reached = sum(pool.map(_drive_share, shares))
+    done.write_text(f"{reached} of {len(plan)} reached the bottle\n")
+    print(done.read_text().strip(), flush=True)
+
+
+def _drive_share(share: tuple[str, str, list[tuple[str, int]]]) -> int:
+    from mobile_vla_ros.control.pilot import PilotSettings
+    from mobile_vla_ros.policy import load_policy
+    from mobile_vla_ros.sim.closed_loop import LoopSettings
+    from mobile_vla_ros.sim.relabel import collect_driven
+
+    checkpoint, data, plan = share
+    policy = load_policy(checkpoint, device="cpu", dtype="float32")
+    # Frames at 5 Hz halve the rendering; the policy's own frames are 0.4 s apart anyway.
+    loop = LoopSettings(camera_period=0.2, pilot=PilotSettings(image_timeout=0.5))
+    return sum(d.success for d in collect_driven(policy, data, plan, loop=loop, push=0.6))
+
+
+def _convert(checkpoint: Path, directory: Path) -> None:
+    from mobile_vla_ros.policy.convert import convert
+
+    convert(checkpoint, directory, dtype="float32")
+
+
+def _evaluate(policy: Path, episodes: int, result: Path, workers: int) -> None:
+    from mobile_vla_ros.stats.intervals import wilson_interval
+
+    plan = [(SCENARIOS[i % len(SCENARIOS)], EVALUATION_SEED + i) for i in range(episodes)]
+    runs: list[dict[str, Any]] = []
+    table: dict[str, Any] = {}
+    with ProcessPoolExecutor(workers, get_context("spawn"), _one_thread) as pool:
+        for name, swap, latency, share in (
+            ("instruction as asked", False, 0.0, plan),
+            ("instruction swapped", True, 0.0, plan[: max(4, episodes // 4)]),
+            ("0.2 s later", False, 0.2, plan[: max(4, episodes // 4)]),
+        ):
+            jobs = [(str(policy), share[at::workers], swap, latency) for at in range(workers)]
+            found = [run for part in pool.map(_evaluate_share, jobs) for run in part]
+            runs += [{**run, "part": name} for run in found]
+            for side in ("left", "right"):
+                asked = [run for run in found if side in run["scenario"].split("_")]
+                reached = sum(run["success"] for run in asked)
+                low, high = wilson_interval(reached, len(asked))
+                table[f"{name}, {side}"] = {
+                    "reached": reached,
+                    "of": len(asked),
+                    "wilson": [round(low, 3), round(high, 3)],
+                }
+    result.write_text(json.dumps({"table": table, "runs": runs}, indent=1))
+
+
+def _evaluate_share(job: tuple[str, list[tuple[str, int]], bool, float]) -> list[dict[str, Any]]:
+    from mobile_vla_ros.policy import load_policy
+    from mobile_vla_ros.sim.evaluate import evaluate, run_record
+
+    policy, plan, swap, latency = job
+    loaded = load_policy(policy, device="cpu", dtype="float32")
+    done = evaluate(loaded, plan=plan, swap_instruction=swap, latency=latency)
+    return [run_record(run) for run in done.runs]
+
+
+def _one_thread() -> None:
+    import torch
+
+    torch.set_num_threads(1)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--work", type=Path, default=Path("build/demo_policy"))
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--evaluate", type=int, default=200, help="fields in the success table")
+    parser.add_argument("--install", action="store_true", help="copy it into the package")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
