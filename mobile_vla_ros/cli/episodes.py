@@ -265,7 +265,7 @@ def replay(
         "-p",
         f'episode:="{path}"',
         "-p",
-        f"speed:={rate}",
+        f"rate:={rate}",
         "-p",
         f"loop:={str(loop).lower()}",
     ]

@@ -229,7 +229,9 @@ def check_alike(episodes: Sequence[Episode]) -> None:
 
 def _camera(camera: Mapping[str, Any]) -> dict[str, Any]:
     """What tells cameras apart; a frame rate or an exposure may differ between days."""
-    return {key: camera[key] for key in ("topic", "calibration", "encoding") if camera.get(key)}
+    return {
+        key: camera[key] for key in ("topic", "id", "calibration", "encoding") if camera.get(key)
+    }
 
 
 def _say(value: Any) -> str:

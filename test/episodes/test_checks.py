@@ -69,6 +69,12 @@ def test_wrong_stamps_are_found(tmp_path: Path, stamps: np.ndarray, sentence: st
     assert sentence in problems(episode(tmp_path / "a.h5", stamps=stamps))
 
 
+def test_rows_of_key_presses_may_be_any_time_apart(tmp_path: Path) -> None:
+    stamps = moved(7, 9.0)
+    mode = {"recording_mode": "key_press"}
+    assert problems(episode(tmp_path / "a.h5", stamps=stamps, attributes=mode)) == ""
+
+
 @pytest.mark.parametrize("step", [0.033, 0.1, 0.2, 0.4, 0.42])
 def test_a_spacing_that_fits_the_frame_period_passes(tmp_path: Path, step: float) -> None:
     assert problems(episode(tmp_path / "a.h5", stamps=np.arange(20) * step)) == ""
