@@ -1,0 +1,1 @@
+"""Measuring speed: single frames through the policy, and whole nodes from outside."""

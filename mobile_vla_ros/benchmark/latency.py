@@ -1,0 +1,295 @@
+"""Offline latency: the plain window and the stream, stage by stage, in one alternating run."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from mobile_vla_ros.benchmark.floor import measure_floor
+from mobile_vla_ros.benchmark.frames import BenchmarkError, decode, endless
+from mobile_vla_ros.benchmark.machine import describe_machine
+
+if TYPE_CHECKING:
+    from mobile_vla_ros.policy import Policy
+
+MODES = ("stream", "window", "both")
+DEADLINE = 0.2
+INSTRUCTION = "Navigate around obstacles and reach the front of the beverage bottle on the left"
+
+
+class Samples:
+    """Seconds by mode and stage, with the device synchronised around each measurement."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self.seconds: dict[str, dict[str, list[float]]] = {}
+        self.recording = True
+
+    @contextmanager
+    def stage(self, mode: str, name: str) -> Iterator[None]:
+        """Times the ``with`` block."""
+        begin = self.now()
+        yield
+        seconds = self.now() - begin
+        if self.recording:
+            self.seconds.setdefault(mode, {}).setdefault(name, []).append(seconds)
+
+    def now(self) -> float:
+        """The clock, after everything that was asked of the device is done."""
+        if self._device.type == "cuda":
+            torch.cuda.synchronize(self._device)
+        return time.perf_counter()
+
+
+@dataclass
+class LatencyResult:
+    """What ``measure_latency`` found; times in seconds.
+
+    Attributes:
+        machine: see ``describe_machine``.
+        model: kind, parameters, bytes, device, dtype, window and chunk.
+        modes: mode -> {"stages": {name: summary}, "throughput", "missed_deadlines"}.
+        stream_over_window: median over the pairs of window time / stream time.
+        lean_over_plain: median over the pairs of the lean frame's time / the same frame's through
+            transformers' own forward with its logits.
+        max_action_difference: largest difference of the two modes' normalised actions.
+        floor: see ``Floor``.
+        memory: peak bytes: anonymous while loading and while running, and on the device.
+        samples: raw seconds, mode -> stage -> list.
+    """
+
+    machine: dict[str, Any]
+    model: dict[str, Any]
+    modes: dict[str, Any]
+    stream_over_window: float | None
+    lean_over_plain: float | None
+    lean_pairs: int
+    max_action_difference: float | None
+    floor: Any
+    memory: dict[str, Any]
+    samples: dict[str, dict[str, list[float]]] = field(repr=False, default_factory=dict)
+
+
+def summary(seconds: Sequence[float]) -> dict[str, float]:
+    """p50, p90, p99, max, mean, jitter (standard deviation) and count of durations."""
+    values = np.asarray(seconds, np.float64)
+    p50, p90, p99 = np.percentile(values, [50, 90, 99])
+    return {
+        "p50": float(p50),
+        "p90": float(p90),
+        "p99": float(p99),
+        "max": float(values.max()),
+        "mean": float(values.mean()),
+        "jitter": float(values.std()),
+        "count": len(values),
+    }
+
+
+def measure_latency(
+    policy: Policy,
+    frames: Sequence[bytes],
+    *,
+    mode: str = "both",
+    runs: int = 30,
+    warm_up: int = 3,
+    lean_pairs: int = 15,
+    instruction: str = INSTRUCTION,
+    tick: Callable[[str, int, int], None] = lambda what, done, total: None,
+) -> LatencyResult:
+    """Times frames through a policy that drives.
+
+    In each run the stream takes one new frame (decode, preprocess, vision, text, head), and the
+    window mode computes all its frames anew, as the original code does: transformers' own
+    forward passes over the whole window, language-model head included. Both see the same frames,
+    in turns, so that a machine that slows down slows both.
+
+    Args:
+        policy: loaded; it must be able to drive.
+        frames: JPEG frames.
+        mode: ``stream``, ``window`` or ``both``.
+        runs: measured runs.
+        warm_up: runs before them, not counted; the very first is reported as ``first_call``.
+        lean_pairs: pairs of single frames for ``lean_over_plain``; 0 leaves it out.
+        instruction: what the policy is told.
+        tick: progress: called with what is measured, how many are done, and of how many.
+
+    Raises:
+        BenchmarkError: an unknown mode, or too few runs.
+        PolicyError: the policy cannot drive.
+    """
+    if mode not in MODES:
+        raise BenchmarkError(f"--mode is {mode!r}: use {', '.join(MODES)}")
+    if runs < 1:
+        raise BenchmarkError(f"--runs is {runs}: at least one is needed")
+    policy.require_driving()
+    config = policy.config
+    machine = describe_machine()
+    samples = Samples(policy.device)
+    stream = policy.stream(instruction)
+    window: deque[np.ndarray] = deque(maxlen=config.window_size)
+    source = endless(frames)
+    if policy.device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(policy.device)
+
+    begin = samples.now()
+    first = decode(next(source))
+    stream.step(first, 0.0)
+    first_call = samples.now() - begin
+    window.append(first)
+    stamp = 0.0
+    # The window is filled before anything counts, so that every run has all its frames.
+    while len(window) < config.window_size:
+        stamp += config.frame_period
+        window.append(decode(next(source)))
+        stream.step(window[-1], stamp)
+
+    differences = []
+    for run in range(-warm_up, runs):
+        samples.recording = run >= 0
+        tick("warm-up" if run < 0 else "frames", max(run, 0), runs)
+        stamp += config.frame_period
+        jpeg = next(source)
+        actions: dict[str, np.ndarray] = {}
+        # Who goes first changes from run to run.
+        order = ("stream", "window") if run % 2 else ("window", "stream")
+        image = decode(jpeg)
+        window.append(image)
+        for name in order:
+            if mode not in (name, "both"):
+                continue
+            if name == "stream":
+                with samples.stage(name, "decode"):
+                    decode(jpeg)
+                with samples.stage(name, "total"):
+                    chunk = stream.step(image, stamp)
+                actions[name] = chunk.normalised
+            else:
+                with samples.stage(name, "total"):
+                    actions[name] = _plain_window(policy, samples, list(window), instruction)
+        if mode in ("stream", "both"):
+            _stream_stages(policy, samples, image, instruction)
+        if len(actions) == 2:
+            differences.append(float(np.abs(actions["stream"] - actions["window"]).max()))
+
+    lean = _lean_pairs(policy, samples, window[-1], instruction, lean_pairs, tick)
+    seconds = samples.seconds
+    modes: dict[str, Any] = {}
+    for name in ("stream", "window"):
+        if name not in seconds:
+            continue
+        totals = np.array(seconds[name]["total"])
+        modes[name] = {
+            "stages": {stage: summary(values) for stage, values in seconds[name].items()},
+            "throughput": float(1 / totals.mean()),
+            "missed_deadlines": int((totals > DEADLINE).sum()),
+            "deadline": DEADLINE,
+        }
+    if "stream" in modes:
+        once = {"p50": first_call, "p90": first_call, "p99": first_call, "max": first_call}
+        modes["stream"]["stages"]["first_call"] = {**once, "count": 1}
+    ratio = None
+    if mode == "both":
+        ratio = float(
+            np.median(np.array(seconds["window"]["total"]) / np.array(seconds["stream"]["total"]))
+        )
+    device_bytes = None
+    if policy.device.type == "cuda":
+        device_bytes = torch.cuda.max_memory_allocated(policy.device)
+    step = float(np.median(seconds.get("stream", seconds.get("window"))["total"]))
+    return LatencyResult(
+        machine=machine,
+        model=describe_model(policy),
+        modes=modes,
+        stream_over_window=ratio,
+        lean_over_plain=lean,
+        lean_pairs=lean_pairs,
+        max_action_difference=max(differences) if differences else None,
+        floor=measure_floor(policy, instruction, step),
+        memory={"device_peak": device_bytes},
+        samples=seconds,
+    )
+
+
+def describe_model(policy: Policy) -> dict[str, Any]:
+    """Which model was measured, in which number format, on what."""
+    config = policy.config
+    parameters = list(policy.model.parameters())
+    return {
+        "source": str(policy.provenance.source),
+        "kind": policy.provenance.kind,
+        "parameters": sum(p.numel() for p in parameters),
+        "bytes": sum(p.numel() * p.element_size() for p in parameters),
+        "device": str(policy.device),
+        "dtype": policy.precision.name,
+        "window_size": config.window_size,
+        "chunk_size": config.chunk_size,
+        "image_size": config.image_size,
+    }
+
+
+@torch.inference_mode()
+def _plain_window(
+    policy: Policy, samples: Samples, images: list[np.ndarray], instruction: str
+) -> np.ndarray:
+    ids = policy.token_ids(instruction)
+    with samples.stage("window", "preprocess"):
+        pixels = torch.cat([policy.preprocess(image) for image in images])
+    with samples.stage("window", "vision"):
+        context = policy.model.plain_context(pixels.to(policy.dtype))
+    with samples.stage("window", "text"):
+        features = policy.model.plain_features(context, ids, logits=True).float()
+    with samples.stage("window", "head"):
+        return policy.decode(features[None])[0, -1].cpu().numpy()
+
+
+@torch.inference_mode()
+def _stream_stages(policy: Policy, samples: Samples, image: np.ndarray, instruction: str) -> None:
+    """The stream's stages one by one; their sum is a little more than the step in one go."""
+    with samples.stage("stream", "preprocess"):
+        pixels = policy.preprocess(image)
+    with samples.stage("stream", "vision"):
+        context = policy.encode_images(pixels)
+    context = context.to(policy.dtype)
+    with samples.stage("stream", "text"):
+        features = policy.encode_frames(None, instruction, context=context)
+    features = features[None].expand(1, policy.config.window_size, -1, -1).contiguous()
+    with samples.stage("stream", "head"):
+        policy.decode(features)
+
+
+@torch.inference_mode()
+def _lean_pairs(
+    policy: Policy,
+    samples: Samples,
+    image: np.ndarray,
+    instruction: str,
+    pairs: int,
+    tick: Callable[[str, int, int], None],
+) -> float | None:
+    if not pairs:
+        return None
+    pixels = policy.preprocess(image)
+    samples.recording = True
+
+    def lean() -> None:
+        with samples.stage("frame", "lean"):
+            policy.encode_frames(pixels, instruction)
+
+    def plain() -> None:
+        with samples.stage("frame", "plain"):
+            policy.encode_frames_plainly(pixels, instruction, logits=True)
+
+    for pair in range(-1, pairs):
+        tick("lean against plain", max(pair, 0), pairs)
+        samples.recording = pair >= 0
+        for work in (lean, plain) if pair % 2 else (plain, lean):
+            work()
+    times = samples.seconds["frame"]
+    return float(np.median(np.array(times["lean"]) / np.array(times["plain"])))
