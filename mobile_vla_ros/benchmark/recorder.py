@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from mobile_vla_ros.benchmark.machine import cpu_name
 from mobile_vla_ros.episodes import open_episode
 from mobile_vla_ros.errors import InputError
 
@@ -165,7 +166,7 @@ def measure_recorder(
     status = json.loads(output.splitlines()[-1])
     result = _result(status, load, memory)
     result.machine = {
-        "cpu": _cpu_name(),
+        "cpu": cpu_name(),
         "cores": len(used),
         "python": platform.python_version(),
         "load_average_before": load_before,
@@ -279,13 +280,6 @@ def _children(process: int) -> list[int]:
 def _resident_bytes(process: int) -> int:
     pages = Path(f"/proc/{process}/statm").read_text(encoding="ascii").split()[1]
     return int(pages) * os.sysconf("SC_PAGE_SIZE")
-
-
-def _cpu_name() -> str:
-    for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-        if line.startswith("model name"):
-            return line.split(":", 1)[1].strip()
-    return platform.machine()
 
 
 def _end(process: subprocess.Popen) -> None:

@@ -4,16 +4,10 @@ from __future__ import annotations
 
 import typer
 
+from mobile_vla_ros.cli.benchmark_latency import compare, latency
 from mobile_vla_ros.cli.benchmark_recorder import recorder
 
-app = typer.Typer(
-    rich_markup_mode=None,
-    no_args_is_help=True,
-    help="Measure on this machine, with the processes that a robot runs.",
-)
+app = typer.Typer(rich_markup_mode=None, invoke_without_command=True)
+app.callback()(latency)
+app.command("compare")(compare)
 app.command("recorder")(recorder)
-
-
-@app.callback()
-def benchmark() -> None:
-    """Measure on this machine, with the processes that a robot runs."""

@@ -1,4 +1,4 @@
-"""``mobile_vla benchmark``: offline latency of a policy; ``compare`` sets two runs side by side."""
+"""``mobile_vla benchmark`` without a subcommand, and ``compare``: offline latency of a policy."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "context": ("context", "Extract, compare, probe, ablate and draw what the policy sees."),
     "latent": ("latent", "Compare what two policies' LSTMs hold."),
     "report": ("report", "Put the results of runs side by side in one HTML file."),
-    "benchmark": ("benchmark", "Measure how fast things are on this machine."),
+    "benchmark": ("benchmark", "Measure latency of a policy, of the nodes, of the recorder."),
     "train": ("train", "Train a policy on episodes: frozen, LoRA or full."),
     "augment": ("augment", "Write changed and mirrored copies of episodes."),
     "trials": ("trials", "Plan a field trial, and evaluate its log."),
@@ -71,7 +71,7 @@ def main(arguments: list[str] | None = None) -> None:
 def _run(name: str, arguments: list[str]) -> int:
     app = importlib.import_module(f"mobile_vla_ros.cli.{COMMANDS[name][0]}").app
     command = typer.main.get_command(app)
-    if not arguments and hasattr(command, "commands"):
+    if not arguments and hasattr(command, "commands") and not command.invoke_without_command:
         arguments = ["--help"]
     try:
         status = command.main(arguments, prog_name=f"mobile_vla {name}", standalone_mode=False)
