@@ -45,6 +45,7 @@ from mobile_vla_ros.nodes.images import to_rgb
 # Below this much free space recording stops: a disk without a byte left harms more than us.
 RESERVE = 32 * 1024 * 1024
 REPORT_PERIOD = 1.0
+NICENESS = 5
 
 
 class EpisodeDisk:
@@ -202,6 +203,8 @@ def main() -> None:
     """`python -m mobile_vla_ros.nodes.disk_process SOCKET RING`: two inherited descriptors."""
     for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(name, signal.SIG_IGN)
+    # Frames can wait here, in the queue; in the node and the camera they cannot.
+    os.nice(NICENESS)
     connection = Connection(int(sys.argv[1]))
     ring = int(sys.argv[2])
     memory: list[np.ndarray] = []
