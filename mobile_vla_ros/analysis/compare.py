@@ -53,7 +53,8 @@ def compare(
     Returns:
         A JSON-ready dictionary: ``metrics`` of the image context, ``references`` and
         ``references_b`` (the first and the second model against themselves; ``shuffled_pairs``
-        is the first against the second on shuffled frames), ``thresholds``, and
+        is the first against the second on shuffled frames, ``shuffled_episodes`` the same with
+        whole episodes exchanged), ``thresholds``, and
         the same under ``action`` where both models have an action token.
 
     Raises:
@@ -134,12 +135,12 @@ def compare_arrays(
         for name, pair in pairs.items()
     }
     metrics = {name: found["metrics"][name] for name in METRICS}
+    exchanged = {"cka_debiased": grams.cka("shuffled_episodes")}
     references = {
         "references": {name: found[name] for name in ("neighbour", "shuffled", "shuffled_pairs")},
         "references_b": {name: found[f"{name}_b"] for name in ("neighbour", "shuffled")},
     }
-    return {
-        "metrics": {name: _plain(value) for name, value in metrics.items()},
+    plain = {
         **{
             key: {
                 name: {metric: _plain(values[metric]) for metric in METRICS}
@@ -147,8 +148,15 @@ def compare_arrays(
             }
             for key, group in references.items()
         },
+    }
+    plain["references"]["shuffled_episodes"] = {
+        name: _plain(value) for name, value in exchanged.items()
+    }
+    return {
+        "metrics": {name: _plain(value) for name, value in metrics.items()},
+        **plain,
         "thresholds": thresholds(metrics, found["shuffled"], found["shuffled_b"]),
-        "tells_apart": _tells_apart(metrics, found["shuffled_pairs"]),
+        "tells_apart": _tells_apart(metrics, found["shuffled_pairs"], exchanged),
         "shuffled_within": "one episode" if alone else "between episodes",
         "cka_frames": grams.frames,
         "histogram": bins.histogram_json(pairs["metrics"]),
@@ -200,9 +208,15 @@ def thresholds(
 
 
 def _tells_apart(
-    metrics: dict[str, Interval], shuffled_pairs: dict[str, Interval]
+    metrics: dict[str, Interval],
+    shuffled_pairs: dict[str, Interval],
+    exchanged: dict[str, Interval],
 ) -> dict[str, bool | None]:
-    """Whether A and B are closer on the same frame than on unrelated ones; None: unknown."""
+    """Whether A and B are closer on the same frame than on unrelated ones; None: unknown.
+
+    CKA must also beat exchanging whole episodes: frames of an episode resemble each other in any
+    model, and that alone makes two models arrange them alike.
+    """
     result: dict[str, bool | None] = {}
     for name in METRICS:
         mine, other = metrics[name], shuffled_pairs[name]
@@ -211,7 +225,8 @@ def _tells_apart(
         elif name in ("euclidean", "distance_over_std"):
             result[name] = bool(mine.high < other.low)
         else:
-            result[name] = bool(mine.low > other.high)
+            other = max(other.high, exchanged[name].high) if name in exchanged else other.high
+            result[name] = bool(mine.low > other)
     return result
 
 
@@ -230,7 +245,10 @@ def conclude(result: dict[str, Any]) -> str:
     elif not np.isfinite(cka["low"]):
         text += "; one episode gives no interval, so how far this holds is not known"
     elif result["tells_apart"]["cka_debiased"] is False:
-        text += ": no more alike than on unrelated frames, as far as these data show"
+        text += (
+            ": no more alike than with frames or whole episodes exchanged, as far as these data "
+            "show"
+        )
     elif cka["low"] > 0.9:
         aligned = centred["low"] > 0.9
         text += ": they arrange the frames alike"
@@ -450,9 +468,10 @@ class _Grams:
         labels: np.ndarray,
         length: int,
         shuffled: np.ndarray,
+        exchanged: np.ndarray,
     ) -> None:
         self.a, self.b, self.labels, self.length = a, b, labels, length
-        self.shuffled = shuffled
+        self.shuffled, self.exchanged = shuffled, exchanged
         self.frames = len(a)
 
     @classmethod
@@ -470,17 +489,21 @@ class _Grams:
             order = np.repeat(np.arange(len(rows))[:, None], length, axis=1)
             frames = (frames + length // 2) % length
         shuffled = (order * length + frames).ravel()
-        return cls(_gram(a, rows), _gram(b, rows), kept, length, shuffled)
+        exchanged = (_exchanged(labels[rows])[:, None] * length + np.arange(length)).ravel()
+        return cls(_gram(a, rows), _gram(b, rows), kept, length, shuffled, exchanged)
 
     def cka(self, name: str) -> Interval:
         """Debiased CKA of one kind of pair, with an interval over episodes."""
         everything = np.arange(self.frames)
         gram = self.b if name.endswith("_b") else self.a
-        other = self.b if name in ("metrics", "shuffled_pairs") else gram
+        paired = ("metrics", "shuffled_pairs", "shuffled_episodes")
+        other = self.b if name in paired else gram
         left = right = everything
         if name.startswith("neighbour"):
             left = everything[everything % self.length < self.length - 1]
             right = left + 1
+        elif name == "shuffled_episodes":
+            right = self.exchanged
         elif name.startswith("shuffled"):
             right = self.shuffled
         if len(left) < 4:
@@ -491,6 +514,14 @@ class _Grams:
             return gram_debiased_cka(gram[np.ix_(x, x)], other[np.ix_(y, y)])
 
         return jackknife(statistic, self.labels[left])
+
+
+def _exchanged(labels: np.ndarray) -> np.ndarray:
+    """For each window one of the next episode, so that whole episodes change places."""
+    by_episode = np.argsort(labels, kind="stable")
+    order = np.empty(len(labels), dtype=np.int64)
+    order[by_episode] = np.roll(by_episode, -np.bincount(labels).max())
+    return order
 
 
 def _gram(values: np.ndarray, rows: np.ndarray) -> np.ndarray:

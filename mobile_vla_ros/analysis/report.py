@@ -430,6 +430,8 @@ class _Gallery:
             png = self.directory / f"{safe}-{kind}.png"
             width = HALF if figure.get_figwidth() < WIDE else ""
             figure.savefig(png.with_suffix(".pdf"))
+            # The layout is found; finding it again for the PNG would take as long.
+            figure.set_layout_engine("none")
             save_figure(figure, png)
             self.made += [png, png.with_suffix(".pdf")]
             pictures[kind] = Picture(png, f"{name}: {CAPTIONS[kind]}", width)

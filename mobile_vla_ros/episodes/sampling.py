@@ -41,21 +41,38 @@ def window_rows(
 
 
 def full_windows(stamps: np.ndarray, frame_period: float, window_size: int) -> list[list[int]]:
-    """All full windows of an episode as lists of rows, in order of their newest row."""
+    """All full windows of an episode as lists of rows, in order of their newest row.
+
+    A window counts as full when its frames span the whole time, to half a row's spacing. In
+    driving a window may also be full a little early, with its oldest frame within half a period.
+    """
+    spacing = float(np.median(np.diff(stamps))) if len(stamps) > 1 else frame_period
+    slack = min(spacing, frame_period) / 2 + _ROUNDING
+    span = (window_size - 1) * frame_period
     windows = (
         window_rows(stamps, newest, frame_period, window_size) for newest in range(len(stamps))
     )
-    return [rows for rows in windows if len(rows) == window_size]
+    return [
+        rows
+        for rows in windows
+        if len(rows) == window_size and abs(stamps[rows[-1]] - stamps[rows[0]] - span) <= slack
+    ]
 
 
 def command_rows(stamps: np.ndarray, row: int, action_period: float, steps: int) -> np.ndarray:
     """Rows whose commands are in force 0, 1, ... action periods after row ``row``.
 
+    A row's command is in force from its stamp until the next row's, the last one for one row's
+    time; a stamp up to a quarter of the row spacing late still counts as on time.
+
     Returns:
-        int64 [steps]; -1 for steps past the end of the episode, which have no command. A row
-        counts as reached from half a row's spacing before its stamp, since stamps jitter.
+        int64 [steps]; -1 where no command is known: past the end, or inside a gap of the
+        recording.
     """
     spacing = float(np.median(np.diff(stamps))) if len(stamps) > 1 else action_period
+    slack = 0.25 * spacing
     times = stamps[row] + np.arange(steps) * action_period
-    rows = np.searchsorted(stamps, times + spacing / 2, side="right") - 1
-    return np.where(times > stamps[-1] + spacing / 2, -1, rows).astype(np.int64)
+    rows = np.searchsorted(stamps, times + slack, side="right") - 1
+    age = times - stamps[rows]
+    longest = np.where(rows == len(stamps) - 1, spacing, max(spacing, action_period))
+    return np.where(age < longest - slack, rows, -1).astype(np.int64)

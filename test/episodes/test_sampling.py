@@ -32,7 +32,7 @@ def test_steps_past_the_end_have_no_command() -> None:
 
 
 def test_jitter_does_not_shift_the_commands() -> None:
-    stamps = np.arange(18) * 0.4 + np.random.default_rng(0).uniform(-0.05, 0.05, 18)
+    stamps = np.arange(18) * 0.4 + np.random.default_rng(0).uniform(-0.04, 0.04, 18)
     for row in range(8):
         assert command_rows(stamps, row, 0.4, 10).tolist() == list(range(row, row + 10))
 
