@@ -84,11 +84,10 @@ FINISH_SECONDS = "20"
 
 def parameters(context: LaunchContext, kinds: dict) -> dict:
     """Those that were given; value_type keeps 'off' and '1' the texts that they are."""
-    values = {name: LaunchConfiguration(name).perform(context) for name in kinds}
     return {
-        name: ParameterValue(value, value_type=kinds[name])
-        for name, value in values.items()
-        if value != NOT_GIVEN
+        name: ParameterValue(LaunchConfiguration(name), value_type=kind)
+        for name, kind in kinds.items()
+        if LaunchConfiguration(name).perform(context) != NOT_GIVEN
     }
 
 
