@@ -26,6 +26,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "benchmark": ("benchmark", "Measure latency of a policy, of the nodes, of the recorder."),
     "train": ("train", "Train a policy on episodes: frozen, LoRA or full."),
     "augment": ("augment", "Write changed and mirrored copies of episodes."),
+    "experiment": ("experiment", "List, run and tabulate the lab's experiments."),
     "trials": ("trials", "Plan a field trial, and evaluate its log."),
     "replay-incident": (
         "replay_incident",
