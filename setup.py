@@ -60,6 +60,7 @@ setup(
         (f"share/{package_name}/launch", glob("launch/*.launch.py")),
         (f"share/{package_name}/config", [f for f in glob("config/*") if "." in f]),
         (f"share/{package_name}/config/experiments", glob("config/experiments/*.json")),
+        (f"share/{package_name}/config/demo", glob("config/demo/*.json")),
     ],
     install_requires=[*base, *policy],
     python_requires=">=3.10",
