@@ -61,6 +61,8 @@ def relabel(
     file = Path(path)
     if instruction is None and scenario is None and outcome is None:
         raise EpisodeError("give what is to change: instruction, scenario or outcome")
+    if file.name.endswith(schema.PART_SUFFIX):
+        raise EpisodeError(f"{file} is not finished; `mobile_vla episodes repair` does that")
     open_episode(file).close()  # says what is wrong with a file that is none
     target = file
     if scenario is not None and scenario_of(file.name) not in ("", check_scenario(scenario)):

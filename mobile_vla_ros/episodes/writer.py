@@ -240,6 +240,8 @@ class EpisodeWriter:
             raise EpisodeError(
                 f"{self._final.name}: no frame was recorded, so there is no episode"
             )
+        if self._sync is not None:
+            self._sync.check(self._final)
         self._stop_sync()
         received = self._rows + frames_dropped if frames_received is None else frames_received
         attributes = {
@@ -570,6 +572,7 @@ def finish_part(
         OSError: the disk failed.
         EpisodeError: the file read back is not what was written.
     """
+    target = free_path(final) if final.exists() else final
     with edit_structure(descriptor) as file:
         jpeg_bytes = int(file[schema.JPEG_END][rows - 1]) if schema.JPEG in file else 0
         for name in chunked(file):
@@ -580,6 +583,7 @@ def finish_part(
         for name, value in {
             "num_frames": rows,
             "total_duration": duration,
+            "episode_name": target.stem,
             **attributes,
         }.items():
             if name in file.attrs and not isinstance(value, str):
@@ -589,10 +593,10 @@ def finish_part(
     os.fsync(descriptor)
     _verify(part, rows, jpeg_bytes)
     while True:
-        target = free_path(final) if final.exists() else final
         try:
             rename_new(part, target)
         except FileExistsError:
+            target = free_path(final)
             continue
         break
     sync_folder(final.parent)

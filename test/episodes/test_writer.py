@@ -145,7 +145,9 @@ def test_finishing_never_overwrites_but_counts(tmp_path: Path) -> None:
     writer = EpisodeWriter(tmp_path / "a.h5", scenario="x", instruction="go")
     record(writer, frames(2))
     (tmp_path / "a.h5").write_text("somebody else's")
-    assert writer.finish().name == "a-2.h5"
+    path = writer.finish()
+    assert path.name == "a-2.h5"
+    assert open_episode(path).attributes["episode_name"] == "a-2"
     assert (tmp_path / "a.h5").read_text() == "somebody else's"
 
 
