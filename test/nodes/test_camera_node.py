@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import signal
+import time
+
+import cv2
+import numpy as np
+import pytest
+from rig import Rig
+
+from mobile_vla_ros.nodes.camera_subscription import CameraSubscription
+from mobile_vla_ros.nodes.images import rgb_image
+
+MODULE = "mobile_vla_ros.nodes.camera_node"
+
+
+@pytest.fixture
+def video(tmp_path):
+    path = tmp_path / "film.avi"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 20, (64, 48))
+    for number in range(10):
+        writer.write(np.full((48, 64, 3), number * 25, np.uint8))
+    writer.release()
+    return path
+
+
+@pytest.mark.ros
+def test_a_file_is_shown_at_its_rate_over_and_over_reliably(ros_domain, tmp_path, video) -> None:
+    with Rig(tmp_path) as rig:
+        got = []
+
+        def hear(message) -> None:
+            stamp = message.header.stamp.sec + message.header.stamp.nanosec / 1e9
+            got.append((time.time() - stamp, rgb_image(message)[0, 0, 0], message.header.frame_id))
+
+        camera = CameraSubscription(rig.node, hear, depth=10)
+        node = rig.start("-m", MODULE, "--ros-args", "-p", f"source:={video}", name="camera")
+        rig.wait(lambda: len(got) >= 30, "frames of three rounds")
+        assert camera.reliability == "reliable"
+        assert max(age for age, *_ in got) < 5.0
+        levels = [round(int(level) / 25) for _, level, _ in got]
+        steps = np.diff(levels) % 10
+        assert (steps == 1).all(), levels
+        assert got[0][2] == "camera"
+        node.send_signal(signal.SIGTERM)
+        assert rig.wait_for_exit(node, 10.0) == 0
+
+
+@pytest.mark.ros
+def test_a_file_without_loop_ends_the_node(ros_domain, tmp_path, video) -> None:
+    with Rig(tmp_path) as rig:
+        options = ["-p", f"source:={video}", "-p", "loop:=false", "-p", "rate:=100.0"]
+        node = rig.start("-m", MODULE, "--ros-args", *options, name="camera")
+        assert rig.wait_for_exit(node) == 0
+
+
+@pytest.mark.ros
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        ("'97'", "source '97' cannot be opened: look at 'ls -l /dev/v4l/by-id'"),
+        ("/nowhere/film.avi", "source '/nowhere/film.avi' cannot be opened: no such file"),
+    ],
+)
+def test_a_source_that_is_not_there_is_named(ros_domain, tmp_path, source, words) -> None:
+    with Rig(tmp_path) as rig:
+        node = rig.start("-m", MODULE, "--ros-args", "-p", f"source:={source}", name="camera")
+        assert rig.wait_for_exit(node) != 0
+        assert words in rig.log("camera")
+        assert "Traceback" not in rig.log("camera")
