@@ -80,7 +80,7 @@ def test_it_stands_without_an_instruction_and_drives_by_topic_parameter_and_serv
     assert mark.success
     rig.wait(lambda: "mark" in rig.events, "the mark")
     rig.wait(lambda: float(rig.diagnosis("frame_age") or 1) < 0.5, "diagnostics")
-    assert rig.diagnosis("state") == "driving"
+    rig.wait(lambda: rig.diagnosis("state") == "driving", "the diagnosis of driving")
     assert int(rig.diagnosis("clamps")) > 0
     for key in (
         "command_age_worst",

@@ -1,0 +1,60 @@
+"""A camera with room for its images in Fast DDS.
+
+ros2 launch mobile_vla_ros camera.launch.py source:=/dev/v4l/by-id/usb-...-video-index0
+"""
+
+import os
+from pathlib import Path
+
+from launch import LaunchDescription
+from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironmentVariable
+from launch.substitutions import LaunchConfiguration
+from launch_ros.actions import Node
+from launch_ros.parameter_descriptions import ParameterValue
+
+SHARE = Path(__file__).resolve().parents[1]
+NOT_GIVEN = "(as in params_file)"
+
+
+def camera(context) -> list:
+    parameters = [LaunchConfiguration("params_file")]
+    source = LaunchConfiguration("source").perform(context)
+    if source != NOT_GIVEN:
+        parameters.append({"source": ParameterValue(source, value_type=str)})
+    actions = []
+    names = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")
+    if not any(os.environ.get(name) for name in names):
+        profiles = str(SHARE / "config" / "fastdds.xml")
+        actions += [SetEnvironmentVariable(name, profiles) for name in names]
+    actions.append(
+        Node(
+            package="mobile_vla_ros",
+            executable="camera_node",
+            name="camera",
+            namespace=LaunchConfiguration("namespace"),
+            parameters=parameters,
+            remappings=[("image", LaunchConfiguration("image_topic"))],
+            output="screen",
+            respawn=True,
+            respawn_delay=2.0,
+        )
+    )
+    return actions
+
+
+def generate_launch_description() -> LaunchDescription:
+    arguments = (
+        ("source", NOT_GIVEN, "device, file or GStreamer pipeline; see config/camera.yaml"),
+        ("params_file", str(SHARE / "config" / "camera.yaml"), "parameters of the node"),
+        ("image_topic", "camera/image_raw", "where the images go"),
+        ("namespace", "", "keeps two robots on one network apart"),
+    )
+    return LaunchDescription(
+        [
+            *(
+                DeclareLaunchArgument(name, default_value=default, description=description)
+                for name, default, description in arguments
+            ),
+            OpaqueFunction(function=camera),
+        ]
+    )

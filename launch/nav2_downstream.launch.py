@@ -1,0 +1,51 @@
+"""The policy with nav2's velocity smoother and collision monitor between it and the base.
+
+    ros2 launch mobile_vla_ros nav2_downstream.launch.py checkpoint:=/path/to/checkpoint \
+        instruction:='go to the gray basket'
+
+Needs nav2_velocity_smoother, nav2_collision_monitor and a laser scanner on `scan`. Takes the
+arguments of inference.launch.py, but for cmd_vel_topic, guard and namespace.
+"""
+
+from pathlib import Path
+
+from launch import LaunchDescription
+from launch.actions import IncludeLaunchDescription
+from launch.launch_description_sources import PythonLaunchDescriptionSource
+from launch_ros.actions import LifecycleNode, Node
+
+SHARE = Path(__file__).resolve().parents[1]
+PARAMETERS = str(SHARE / "config" / "nav2_downstream.yaml")
+
+
+def generate_launch_description() -> LaunchDescription:
+    smoother = LifecycleNode(
+        package="nav2_velocity_smoother",
+        executable="velocity_smoother",
+        name="velocity_smoother",
+        namespace="",
+        parameters=[PARAMETERS],
+        remappings=[("cmd_vel", "policy_cmd_vel")],
+        output="screen",
+    )
+    monitor = LifecycleNode(
+        package="nav2_collision_monitor",
+        executable="collision_monitor",
+        name="collision_monitor",
+        namespace="",
+        parameters=[PARAMETERS],
+        output="screen",
+    )
+    # nav2's manager brings both up, and takes both down when one stops answering.
+    manager = Node(
+        package="nav2_lifecycle_manager",
+        executable="lifecycle_manager",
+        name="lifecycle_manager_base",
+        parameters=[{"autostart": True, "node_names": ["velocity_smoother", "collision_monitor"]}],
+        output="screen",
+    )
+    policy = IncludeLaunchDescription(
+        PythonLaunchDescriptionSource(str(SHARE / "launch" / "inference.launch.py")),
+        launch_arguments={"cmd_vel_topic": "policy_cmd_vel"}.items(),
+    )
+    return LaunchDescription([smoother, monitor, manager, policy])
