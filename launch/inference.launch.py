@@ -74,11 +74,14 @@ def inference(context: LaunchContext, **changed) -> list:
     parameters = {}
     for name, kind in PARAMETERS.items():
         value = given(context, name)
-        if value is not None:
-            # value_type keeps 'off', '1' and 'go: left' the texts that they are.
-            parameters[name] = ParameterValue(value, value_type=kind)
+        if value is None:
+            continue
+        # value_type keeps 'off', '1' and 'go: left' the texts that they are.
+        parameters[name] = (
+            is_true(name, value) if kind is bool else ParameterValue(value, value_type=str)
+        )
     parameters.update(changed)
-    guarded = is_true(context, "guard")
+    guarded = is_true("guard", LaunchConfiguration("guard").perform(context))
     node = Node(
         package="mobile_vla_ros",
         executable="inference_node",
@@ -114,13 +117,13 @@ def inference(context: LaunchContext, **changed) -> list:
 
 
 def guard(context: LaunchContext) -> list:
-    if not is_true(context, "guard"):
+    if not is_true("guard", LaunchConfiguration("guard").perform(context)):
         return []
     parameters = {}
     for name in ("stamped", "use_sim_time"):
         value = given(context, name)
         if value is not None:
-            parameters[name] = ParameterValue(value, value_type=bool)
+            parameters[name] = is_true(name, value)
     return [
         Node(
             package="mobile_vla_ros",
@@ -136,7 +139,7 @@ def guard(context: LaunchContext) -> list:
     ]
 
 
-def room_for_images(context: LaunchContext) -> list:
+def room_for_images() -> list:
     """Fast DDS profiles with a segment that holds camera images, unless the user has their own."""
     names = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")
     if any(os.environ.get(name) for name in names):
@@ -145,11 +148,10 @@ def room_for_images(context: LaunchContext) -> list:
     return [SetEnvironmentVariable(name, profiles) for name in names]
 
 
-def is_true(context: LaunchContext, name: str) -> bool:
-    value = LaunchConfiguration(name).perform(context).strip().lower()
-    if value not in ("true", "false", "1", "0"):
+def is_true(name: str, value: str) -> bool:
+    if value.strip().lower() not in ("true", "false"):
         raise ValueError(f"launch argument {name} is '{value}': use true or false")
-    return value in ("true", "1")
+    return value.strip().lower() == "true"
 
 
 def generate_launch_description() -> LaunchDescription:
@@ -159,8 +161,13 @@ def generate_launch_description() -> LaunchDescription:
                 DeclareLaunchArgument(name, default_value=default, description=description)
                 for name, default, description in ARGUMENTS
             ),
-            OpaqueFunction(function=room_for_images),
-            OpaqueFunction(function=guard),
-            OpaqueFunction(function=inference),
+            # One function, so that a bad argument is found before any process is started.
+            OpaqueFunction(
+                function=lambda context: [
+                    *room_for_images(),
+                    *guard(context),
+                    *inference(context),
+                ]
+            ),
         ]
     )

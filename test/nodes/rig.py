@@ -81,7 +81,8 @@ class Rig:
     def start(self, *command: str, name: str = "process") -> subprocess.Popen:
         """Starts a python program of ours; its output goes to a file that `log` reads."""
         output = open(self.tmp_path / f"{name}.log", "a")  # noqa: SIM115
-        environment = dict(os.environ, PYTHONPATH=str(REPOSITORY), PYTHONUNBUFFERED="1")
+        path = os.pathsep.join(filter(None, [str(REPOSITORY), os.environ.get("PYTHONPATH")]))
+        environment = dict(os.environ, PYTHONPATH=path, PYTHONUNBUFFERED="1")
         environment.setdefault("OMP_NUM_THREADS", "1")
         process = subprocess.Popen(
             [sys.executable, *command],
