@@ -9,6 +9,7 @@ a script), camera and recorder run all the same, and teleop_node can be started 
 import os
 from pathlib import Path
 
+from launch import LaunchContext, LaunchDescription
 from launch.actions import (
     DeclareLaunchArgument,
     LogInfo,
@@ -21,8 +22,6 @@ from launch.event_handlers import OnProcessExit
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
-
-from launch import LaunchContext, LaunchDescription
 
 SHARE = Path(__file__).resolve().parents[1]
 NOT_GIVEN = "(as in the parameter files)"

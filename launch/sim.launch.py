@@ -9,6 +9,7 @@ inference.launch.py (device, dtype, guard, ...) may be given too.
 
 from pathlib import Path
 
+from launch import LaunchContext, LaunchDescription
 from launch.actions import (
     DeclareLaunchArgument,
     IncludeLaunchDescription,
@@ -21,8 +22,6 @@ from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
-
-from launch import LaunchContext, LaunchDescription
 
 SHARE = Path(__file__).resolve().parents[1]
 NOT_GIVEN = "(as in params_file)"

@@ -8,13 +8,12 @@ The policy starts disabled; ~/start of the trial manager lets it drive, trial by
 import importlib.util
 from pathlib import Path
 
+from launch import LaunchContext, LaunchDescription
 from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription, OpaqueFunction
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
-
-from launch import LaunchContext, LaunchDescription
 
 HERE = Path(__file__).resolve().parent
 SHARE = HERE.parent
