@@ -23,6 +23,7 @@ from rclpy.clock import Clock, ClockType
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.parameter import Parameter
+from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.task import Future
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import String
@@ -54,7 +55,7 @@ from mobile_vla_ros.nodes.disk_orders import (
 )
 from mobile_vla_ros.nodes.images import ImageError, ImageFormat, image_format
 from mobile_vla_ros.nodes.parameters import Declared, declare, misspelt
-from mobile_vla_ros.nodes.qos import latched, queued
+from mobile_vla_ros.nodes.qos import latched, offered_reliability, queued
 from mobile_vla_ros.nodes.stop_signal import StopSignal, init_without_signals
 from mobile_vla_ros.nodes.velocity import VelocitySubscription, velocities_of
 
@@ -223,13 +224,15 @@ class RecorderNode(Node):
 
         self._disk.recover(self._directory)
         self.add_on_set_parameters_callback(self._check_parameters)
-        self._velocity = VelocitySubscription(
-            self, "cmd_vel", self._heard_command, with_info=True, qos=queued(COMMAND_QUEUE)
-        )
+        self._velocity: VelocitySubscription | None = None
+        self._velocity_reliability = ReliabilityPolicy.RELIABLE
+        self._listen_to_commands()
         if settings["mode"] == "key_press":
             self.create_subscription(TwistStamped, "teleop_key", self._heard_key, queued())
         if settings["odom"]:
-            self.create_subscription(Odometry, "odom", self._heard_odometry, queued(COMMAND_QUEUE))
+            # Best effort hears every publisher; a reliable subscription would miss some.
+            profile = QoSProfile(depth=COMMAND_QUEUE, reliability=ReliabilityPolicy.BEST_EFFORT)
+            self.create_subscription(Odometry, "odom", self._heard_odometry, profile)
         self._camera = CameraSubscription(
             self,
             self._heard_image,
@@ -271,6 +274,11 @@ class RecorderNode(Node):
         error = await began
         response.success = not error
         response.message = error or f"recording '{label.scenario}': {label.instruction}"
+        topic = self.resolve_topic_name("cmd_vel")
+        if not error and not self.count_publishers(topic):
+            warning = f"nobody publishes {topic} yet: until then rows say that the robot stands"
+            self.get_logger().warning(warning)
+            response.message += f" ({warning})"
         return response
 
     async def _serve_save(self, _request: Trigger.Request, response: Trigger.Response):
@@ -432,6 +440,23 @@ class RecorderNode(Node):
         return SetParametersResult(successful=True)
 
     # What comes from the robot
+
+    def _listen_to_commands(self) -> None:
+        """Subscribes to the commands with the reliability that their publishers offer."""
+        topic = self.resolve_topic_name("cmd_vel")
+        offered = offered_reliability(self, topic) or self._velocity_reliability
+        if self._velocity is not None:
+            if offered == self._velocity_reliability:
+                return
+            self._velocity.destroy()
+        self._velocity_reliability = offered
+        self._velocity = VelocitySubscription(
+            self,
+            "cmd_vel",
+            self._heard_command,
+            with_info=True,
+            qos=QoSProfile(depth=COMMAND_QUEUE, reliability=offered),
+        )
 
     def _heard_image(self, message: Image | CompressedImage, info: Any) -> None:
         begin, busy = time.perf_counter(), time.thread_time()
@@ -612,6 +637,7 @@ class RecorderNode(Node):
         self._publish_status()
 
     def _publish_status(self) -> None:
+        self._listen_to_commands()
         self._teleop_keys = self.count_publishers("teleop_key") > 0
         self._status.publish(String(data=json.dumps(self.status(), ensure_ascii=False)))
 

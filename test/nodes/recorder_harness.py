@@ -20,7 +20,7 @@ from nav_msgs.msg import Odometry
 from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue
 from rcl_interfaces.srv import SetParametersAtomically
 from rclpy.executors import SingleThreadedExecutor
-from rclpy.qos import DurabilityPolicy, QoSProfile
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import String
 from std_srvs.srv import Trigger
@@ -52,19 +52,27 @@ def end(process: subprocess.Popen, number: int = signal.SIGINT) -> int:
 class Robot:
     """Publishes images, commands and odometry, and talks to the recorder."""
 
-    def __init__(self, domain: int, *, stamped: bool = False, compressed: bool = False) -> None:
+    def __init__(
+        self,
+        domain: int,
+        *,
+        stamped: bool = False,
+        compressed: bool = False,
+        reliability: ReliabilityPolicy = ReliabilityPolicy.RELIABLE,
+    ) -> None:
         self.context = rclpy.Context()
         rclpy.init(context=self.context, domain_id=domain)
         self.node = rclpy.create_node("robot", context=self.context)
         self.executor = SingleThreadedExecutor(context=self.context)
         self.executor.add_node(self.node)
         kind, topic = (CompressedImage, "image/compressed") if compressed else (Image, "image")
-        self.images = self.node.create_publisher(kind, topic, 30)
+        profile = QoSProfile(depth=30, reliability=reliability)
+        self.images = self.node.create_publisher(kind, topic, profile)
         self.stamped = stamped
         self.commands = self.node.create_publisher(
-            TwistStamped if stamped else Twist, "cmd_vel", 10
+            TwistStamped if stamped else Twist, "cmd_vel", profile
         )
-        self.odometry = self.node.create_publisher(Odometry, "odom", 10)
+        self.odometry = self.node.create_publisher(Odometry, "odom", profile)
         self.status: dict[str, Any] = {}
         self.statuses: list[dict[str, Any]] = []
         self.node.create_subscription(

@@ -16,6 +16,7 @@ import h5py
 import numpy as np
 import pytest
 from nav_msgs.msg import Odometry
+from rclpy.qos import ReliabilityPolicy
 from recorder_harness import Robot, end, start_node
 
 from mobile_vla_ros.episodes import find_episodes, open_episode
@@ -58,9 +59,10 @@ def test_what_was_published_is_in_the_file_bit_by_bit_with_the_command_at_captur
     robot.start()
     expected = []
     rng = np.random.default_rng(0)
-    for k in range(25):
+    for k in range(15):
         robot.drive(0.01 * k, -0.02 * k)
-        robot.spin(0.02)
+        # A command counts from its arrival, which takes its time on a busy machine.
+        robot.spin(0.1)
         stamp = robot.publish_image(rng.integers(0, 256, (48, 64, 3), dtype=np.uint8))
         expected.append((stamp, (0.01 * k, 0.0, -0.02 * k)))
         robot.spin(0.02)
@@ -76,7 +78,7 @@ def test_what_was_published_is_in_the_file_bit_by_bit_with_the_command_at_captur
         assert episode.instruction == "go left"
         assert episode.scenario == "1box_left"
         assert episode.complete
-        assert episode.attributes["frames_received"] == 25
+        assert episode.attributes["frames_received"] == 15
         assert episode.attributes["frames_dropped"] == 0
         assert episode.attributes["frames_lost"] == 0
 
@@ -96,8 +98,9 @@ def test_a_command_that_came_after_the_capture_is_not_paired_with_the_frame(reco
         np.testing.assert_allclose(episode.actions[:, 0], [0.1, 0.2], atol=1e-7)
 
 
-def test_stamped_commands_are_recorded_too(record, ros_domain: int) -> None:
-    robot, _ = record(*LEFT, robot=Robot(ros_domain, stamped=True))
+def test_stamped_commands_and_best_effort_topics_are_recorded_too(record, ros_domain: int) -> None:
+    robot = Robot(ros_domain, stamped=True, reliability=ReliabilityPolicy.BEST_EFFORT)
+    record(*LEFT, robot=robot)
     robot.start()
     robot.drive(0.3, 0.4)
     robot.spin(0.1)
