@@ -3,7 +3,7 @@ PYTHON ?= python3
 export PYTHON
 RUN := .venv/bin/python
 
-.PHONY: help setup test demo-policy lint format clean
+.PHONY: help setup test demo-policy bench lint format clean
 
 help:            ## what can be made
 	@grep -hE '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 16
@@ -20,6 +20,9 @@ test: setup      ## lint, types, and every test that needs no GPU and no real we
 
 demo-policy: setup ## make the bundled policy again from nothing (about an hour on 2 cores)
 	$(RUN) scripts/make_demo_policy.py --work build/demo_policy --install
+
+bench: setup     ## the CPU benchmarks, under ten minutes (see docs/BENCHMARKS.md)
+	@scripts/bench.sh
 
 lint: setup      ## ruff and mypy alone
 	$(RUN) -m ruff check .

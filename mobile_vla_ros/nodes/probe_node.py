@@ -1,0 +1,121 @@
+"""Listens beside a driving node and prints, as one line of JSON, how punctual it was.
+
+Started by ``mobile_vla benchmark node``. Times of velocities are their stamps (stamped:=true on
+the driving node), so that neither delivery nor this process's own delays count.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+
+import rclpy
+from diagnostic_msgs.msg import DiagnosticArray
+from geometry_msgs.msg import TwistStamped
+from rclpy.node import Node
+from std_msgs.msg import String
+from trajectory_msgs.msg import MultiDOFJointTrajectory
+
+from mobile_vla_ros.errors import InputError
+from mobile_vla_ros.nodes.parameters import Declared, declare
+from mobile_vla_ros.nodes.qos import latched, queued
+from mobile_vla_ros.nodes.stop_signal import StopSignal, init_without_signals
+from mobile_vla_ros.nodes.trajectory import NANOSECONDS, nanoseconds_of
+
+PARAMETERS = (
+    Declared("seconds", 30.0, "how long to listen once it drives, s", 1.0, 36000.0),
+    Declared("settle", 3.0, "s of driving that are left out before", 0.0, 600.0),
+    Declared("patience", 300.0, "s to wait until it drives", 1.0, 36000.0),
+)
+_MOVING = ("driving", "arrived")
+
+
+class ProbeNode(Node):
+    """Collects stamps; everything is worked out by whoever started it."""
+
+    def __init__(self) -> None:
+        super().__init__("probe")
+        self._values = declare(self, PARAMETERS)
+        self.state = ""
+        self.states: list[str] = []
+        self._collecting = False
+        self._commands: list[tuple[float, float]] = []  # published, heard
+        self._chunks: list[tuple[float, float]] = []  # captured, heard
+        self._diagnostics: list[dict[str, str]] = []
+        self.create_subscription(TwistStamped, "cmd_vel", self._hear_command, queued(100))
+        self.create_subscription(
+            MultiDOFJointTrajectory, "mobile_vla/chunk", self._hear_chunk, queued(100)
+        )
+        self.create_subscription(String, "mobile_vla/state", self._hear_state, latched())
+        self.create_subscription(DiagnosticArray, "/diagnostics", self._hear_health, queued())
+
+    def listen(self, stop: StopSignal) -> dict[str, object]:
+        """Waits until it drives, lets it settle, listens.
+
+        Raises:
+            InputError: it does not drive within ``patience``.
+        """
+        deadline = time.monotonic() + self._values["patience"]
+        while self.state not in _MOVING:
+            rclpy.spin_once(self, timeout_sec=0.1)
+            if stop.is_set() or time.monotonic() > deadline:
+                raise InputError(f"it does not drive; its state is '{self.state}'")
+        self._spin_for(self._values["settle"], stop)
+        self._collecting = True
+        self._spin_for(self._values["seconds"], stop)
+        return {
+            "commands": self._commands,
+            "chunks": self._chunks,
+            "diagnostics": self._diagnostics,
+            "states": self.states,
+        }
+
+    def _spin_for(self, seconds: float, stop: StopSignal) -> None:
+        end = time.monotonic() + seconds
+        while time.monotonic() < end and not stop.is_set():
+            rclpy.spin_once(self, timeout_sec=0.05)
+
+    def _hear_command(self, message: TwistStamped) -> None:
+        if self._collecting:
+            self._commands.append(
+                (nanoseconds_of(message.header.stamp) / NANOSECONDS, self._now())
+            )
+
+    def _hear_chunk(self, message: MultiDOFJointTrajectory) -> None:
+        if self._collecting:
+            self._chunks.append((nanoseconds_of(message.header.stamp) / NANOSECONDS, self._now()))
+
+    def _hear_state(self, message: String) -> None:
+        self.state = message.data
+        self.states.append(message.data)
+
+    def _hear_health(self, message: DiagnosticArray) -> None:
+        mine = f"{self.resolve_topic_name('mobile_vla').lstrip('/')}: driving"
+        if self._collecting:
+            for status in message.status:
+                if status.name == mine:
+                    self._diagnostics.append({item.key: item.value for item in status.values})
+
+    def _now(self) -> float:
+        return self.get_clock().now().nanoseconds / NANOSECONDS
+
+
+def main(args: list[str] | None = None) -> int:
+    """Runs the node once."""
+    init_without_signals(args)
+    stop = StopSignal()
+    node = ProbeNode()
+    try:
+        print(json.dumps(node.listen(stop)), flush=True)
+        return 0
+    except InputError as error:
+        print(f"probe: {error}", file=sys.stderr)
+        return 1
+    finally:
+        node.destroy_node()
+        rclpy.try_shutdown()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
