@@ -76,14 +76,19 @@ def field(context: LaunchContext) -> list:
 
 
 def generate_launch_description() -> LaunchDescription:
-    inference = str(SHARE / "launch" / "inference.launch.py")
+    inference = IncludeLaunchDescription(
+        PythonLaunchDescriptionSource(str(SHARE / "launch" / "inference.launch.py")),
+        # What has no default must be handed on by name; the others are taken as they are.
+        launch_arguments=[("checkpoint", LaunchConfiguration("checkpoint"))],
+    )
     return LaunchDescription(
         [
             *(
                 DeclareLaunchArgument(name, default_value=default, description=meaning)
                 for name, (_, default, meaning) in PARAMETERS.items()
             ),
-            IncludeLaunchDescription(PythonLaunchDescriptionSource(inference)),
+            DeclareLaunchArgument("checkpoint", description="policy that drives"),
+            inference,
             OpaqueFunction(function=field),
         ]
     )

@@ -216,19 +216,19 @@ class SimNode(Node):
         self._field = self._new_field(self._scenarios[0], settings["seed"])
         try:
             factor = settings["real_time_factor"]
-            last = time.monotonic()
-            frame_due = odom_due = outcome_due = announce_due = last
+            self._last = time.monotonic()
+            frame_due = odom_due = outcome_due = announce_due = self._last
             late: deque[tuple[float, Image]] = deque()
             while not self._stopping.is_set():
-                rebuilt = self._take_resets()
+                self._take_resets()
                 now = time.monotonic()
-                elapsed = 0.0 if rebuilt else now - last
+                elapsed = now - self._last
                 if elapsed > MOST_CATCH_UP:
                     self.get_logger().warning(
                         f"the field fell {elapsed:.2f} s behind: the machine is too busy for it",
                         throttle_duration_sec=10.0,
                     )
-                last = now
+                self._last = now
                 self._apply_commands()
                 if self._waiting_to_move and self._field.outcome().decided:
                     self._field.begin()  # standing and waiting is no run that could time out
@@ -263,14 +263,11 @@ class SimNode(Node):
         self._waiting_to_move = self._course is None
         return field
 
-    def _take_resets(self) -> bool:
-        taken = False
+    def _take_resets(self) -> None:
         while not self._resets.empty():
             reset = self._resets.get()
             self._set_up(reset.scenario, reset.seed)
             reset.done.set()
-            taken = True
-        return taken
 
     def _set_up(self, scenario: str, seed: int) -> None:
         self._past += self._field.time
@@ -278,6 +275,7 @@ class SimNode(Node):
         self._field = self._new_field(scenario, seed)
         while not self._commands.empty():
             self._commands.get()
+        self._last = time.monotonic()  # building a field takes no simulated time
         self._publish_outcome()
 
     def _apply_commands(self) -> None:
