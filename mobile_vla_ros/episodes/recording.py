@@ -156,6 +156,25 @@ class HeldValues:
         return (self._times[place - 1], self._values[place - 1]) if place else None
 
 
+class SenderClock:
+    """When a command was given: when it was sent, if the sender's clock can be trusted.
+
+    On a busy machine a message may be read long after it was sent, and the time of sending is
+    the true one. Between machines whose clocks differ it is worthless. The fastest message tells:
+    it takes a millisecond or so, unless the clocks disagree.
+    """
+
+    TRUSTED_DELAY = 0.02
+
+    def __init__(self) -> None:
+        self._delays: deque[float] = deque(maxlen=100)
+
+    def time(self, sent: float, received: float) -> float:
+        """``sent`` if the sender's clock agrees with ours, else ``received``; both in s."""
+        self._delays.append(received - sent)
+        return sent if abs(min(self._delays)) <= self.TRUSTED_DELAY else received
+
+
 class CameraClock:
     """The camera's usual interval, and how many frames are missing between stamps.
 

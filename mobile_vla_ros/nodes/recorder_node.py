@@ -41,6 +41,7 @@ from mobile_vla_ros.episodes.recording import (
     Recording,
     RecordingError,
     RecordingSettings,
+    SenderClock,
 )
 from mobile_vla_ros.errors import InputError
 from mobile_vla_ros.nodes.camera_subscription import CameraSubscription
@@ -221,6 +222,7 @@ class RecorderNode(Node):
         self._teleop_keys = False
         self._bad_image = ""
         self._deaths = 0
+        self._sender_clock = SenderClock()
 
         self._disk.recover(self._directory)
         self.add_on_set_parameters_callback(self._check_parameters)
@@ -498,7 +500,7 @@ class RecorderNode(Node):
 
     def _heard_command(self, twist: Twist, info: Any) -> None:
         velocities = velocities_of(twist, AXES)
-        when = self._received(info)
+        when = self._sent(info)
         self._recording.command(when, velocities)
         if (
             self._settings["mode"] == "key_press"
@@ -511,7 +513,7 @@ class RecorderNode(Node):
         self._last_command = velocities
 
     def _heard_key(self, message: TwistStamped, info: Any) -> None:
-        self._recording.press(self._received(info), velocities_of(message.twist, AXES))
+        self._recording.press(self._sent(info), velocities_of(message.twist, AXES))
 
     def _heard_odometry(self, message: Odometry) -> None:
         stamp = message.header.stamp
@@ -541,6 +543,13 @@ class RecorderNode(Node):
         # The middleware stamps with the system's clock; a simulated clock is another one, and
         # not every middleware stamps at all.
         return arrived if 0.0 <= now - arrived < 10.0 else now
+
+    def _sent(self, info: Any) -> float:
+        """When a command was given, on the node's clock, s."""
+        received = self._received(info)
+        if received != info["received_timestamp"] * 1e-9:
+            return received  # on a simulated clock, or unstamped
+        return self._sender_clock.time(info["source_timestamp"] * 1e-9, received)
 
     def _now(self) -> float:
         return self.get_clock().now().nanoseconds * 1e-9

@@ -24,6 +24,7 @@ from mobile_vla_ros.episodes.recording import (
     RecordingError,
     RecordingSettings,
     Row,
+    SenderClock,
 )
 
 LEFT = Label("1box_left", "go left")
@@ -266,6 +267,19 @@ def test_frames_that_never_came_are_counted_from_the_gap_in_the_stamps() -> None
     for k in [*range(20), 23, *range(24, 30)]:
         recording.frame(1.0 + k / 30, 2.0, None)
     assert recording.counts.lost == 3
+
+
+def test_a_command_counts_from_its_sending_when_the_clocks_agree() -> None:
+    clock = SenderClock()
+    assert clock.time(10.0, 10.001) == 10.0
+    assert clock.time(11.0, 11.2) == 11.0  # read late on a busy machine
+
+
+@pytest.mark.parametrize("offset", [0.3, -0.3])
+def test_a_command_counts_from_its_arrival_when_the_clocks_differ(offset: float) -> None:
+    clock = SenderClock()
+    for now in (10.0, 11.0, 12.0):
+        assert clock.time(now + offset, now + 0.001) == now + 0.001
 
 
 def test_a_late_frame_is_not_a_lost_one() -> None:
