@@ -66,7 +66,9 @@ def latents(result: dict[str, Any]) -> Figure:
         third.set_ylabel("change / RMS state")
         for place in (second, third):
             place.set_ylim(0, place.get_ylim()[1] * 1.45)
-            place.legend(frameon=False, ncols=2, fontsize=6.5, loc="upper center")
+            place.legend(
+                frameon=False, ncols=2, fontsize=6.5, loc="upper center", handlelength=3.2
+            )
         return figure
 
 
