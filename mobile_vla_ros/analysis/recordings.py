@@ -82,23 +82,40 @@ def find_recordings(data: Iterable[str | Path], limit: int | None = None) -> Rec
     return Recordings(paths[:limit] if limit else paths)
 
 
+# The two words for a side in the languages of the lab's instructions.
+_WORDS = {
+    "left": "right",
+    "왼쪽": "오른쪽",
+    "왼편": "오른편",
+    "좌측": "우측",
+    "좌회전": "우회전",
+}
+_OTHER = {**_WORDS, **{right: left for left, right in _WORDS.items()}}
+_SIDES = re.compile(
+    r"(?<![a-z])(left|right)(?![a-z])|" + "|".join(w for w in _OTHER if not w.isascii()),
+    re.IGNORECASE,
+)
+
+
 def side_of_name(name: str) -> str | None:
-    """'left' or 'right' when a file's scenario names one, else None."""
-    match = re.search(r"(?<![a-z])(left|right)(?![a-z])", name.lower())
-    return match.group(1) if match else None
+    """'left' or 'right' when a scenario, a file name or an instruction names one, else None."""
+    match = _SIDES.search(name)
+    if match is None:
+        return None
+    return "left" if match.group(0).lower() in _WORDS else "right"
 
 
 def swap_sides(instruction: str) -> str | None:
     """The instruction with left and right exchanged, or None when it names neither."""
-    other = {"left": "right", "right": "left"}
 
     def exchange(match: re.Match) -> str:
-        word = other[match.group(0).lower()]
-        if match.group(0).isupper():
+        found = match.group(0)
+        word = _OTHER[found.lower()]
+        if found.isascii() and found.isupper():
             return word.upper()
-        return word.capitalize() if match.group(0)[0].isupper() else word
+        return word.capitalize() if found[0].isupper() else word
 
-    swapped, count = re.subn(r"\b(left|right)\b", exchange, instruction, flags=re.IGNORECASE)
+    swapped, count = _SIDES.subn(exchange, instruction)
     return swapped if count else None
 
 
@@ -116,4 +133,5 @@ def without_sides(instruction: str) -> str:
         flags=re.IGNORECASE,
     )
     text = re.sub(rf",?\s*\b(passing\s+)?{sides}\b", "", text, flags=re.IGNORECASE)
+    text = _SIDES.sub("", text)
     return " ".join(text.replace(" ,", ",").split())

@@ -250,6 +250,8 @@ def test_an_arm_policy_is_refused_with_the_reason(arm, recorded: Path) -> None:
 def test_sides_are_read_swapped_and_removed() -> None:
     assert swap_sides("Left of the box, then RIGHT") == "Right of the box, then LEFT"
     assert swap_sides("go straight") is None
+    assert swap_sides("컵의 왼쪽으로 가") == "컵의 오른쪽으로 가"
+    assert side_of_name("컵의 오른쪽으로 가") == "right"
     assert side_of_name("episode_20250101_000000_1box_hori_left_close.h5") == "left"
     assert side_of_name("bright") is None
     text = "Navigate around the box on the left side and reach the cup"
