@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+
+from mobile_vla_ros.analysis.traces import Trace, error_sums
+from mobile_vla_ros.control import integrate
+from mobile_vla_ros.stats.bootstrap import bootstrap_mean, bootstrap_sums
+from mobile_vla_ros.stats.regression import rmse
 
 CONTROL_PERIOD = 0.05
 CHUNK_TIMEOUT = 0.8
@@ -53,3 +60,43 @@ def path_end_error(path: np.ndarray, reference: np.ndarray) -> tuple[float, floa
     gap = path[-1] - reference[-1]
     heading = float(np.abs(np.angle(np.exp(1j * gap[2]))))
     return float(np.hypot(gap[0], gap[1])), heading
+
+
+def latency_effect(
+    traces: list[Trace], config, latency: float, *, seed: int = 0, resamples: int = 1000
+) -> dict[str, Any]:
+    """Where the path of the commands would end if every chunk arrived ``latency`` s late.
+
+    Open loop: the recorded frames do not change with what is commanded, so this says how stale
+    commands get, not where the robot would drive.
+    """
+    ends, headings, lengths, zeros, errors = [], [], [], [], []
+    for trace in traces:
+        hold = float(np.median(np.diff(trace.stamps))) if len(trace.stamps) > 1 else 0.4
+        times = np.arange(trace.stamps[0], trace.stamps[-1] + hold - 1e-9, CONTROL_PERIOD)
+        sent = commands_with_latency(
+            trace.stamps, trace.predicted, config.action_period, latency, times
+        )
+        recorded = commands_in_force(trace.stamps, trace.commands, times)
+        path = integrate(sent, trace.axes, CONTROL_PERIOD)
+        reference = integrate(recorded, trace.axes, CONTROL_PERIOD)
+        end, heading = path_end_error(path, reference)
+        ends.append(end)
+        headings.append(heading)
+        lengths.append(float(np.linalg.norm(np.diff(reference[:, :2], axis=0), axis=1).sum()))
+        zeros.append(float((np.abs(sent).max(axis=1) == 0).mean()))
+        errors.append(error_sums(config.normalise(sent), config.normalise(recorded)).sum(axis=0))
+    rng = np.random.default_rng([seed, 14])
+    ones = np.ones(len(ends))
+    end = bootstrap_mean(np.array(ends), ones, rng, resamples=resamples)
+    error = bootstrap_sums(np.stack(errors), rmse, rng, resamples=resamples)
+    return {
+        "latency": latency,
+        "open_loop": True,
+        "path_end_error": {"value": end.value, "low": end.low, "high": end.high, "unit": "m"},
+        "heading_error": {"value": float(np.mean(headings)), "unit": "rad"},
+        "recorded_path_length": {"value": float(np.mean(lengths)), "unit": "m"},
+        "share_of_time_at_zero": float(np.mean(zeros)),
+        "rmse_normalised": {"value": error.value, "low": error.low, "high": error.high},
+        "usable": latency < min(CHUNK_TIMEOUT, config.chunk_size * config.action_period),
+    }

@@ -8,6 +8,7 @@ import numpy as np
 
 from mobile_vla_ros.analysis.recordings import AnalysisError, swap_sides
 from mobile_vla_ros.episodes.sampling import command_rows
+from mobile_vla_ros.stats.regression import regression_sums
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,3 +123,8 @@ def _normalised(chunks: list, config) -> np.ndarray:
             for chunk in chunks
         ]
     )
+
+
+def error_sums(predicted: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """Additive error sums of a prediction; a truth that is NaN does not count."""
+    return regression_sums(predicted, truth, ~np.isnan(truth))

@@ -8,16 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
+from mobile_vla_ros.analysis.axes_fit import fit_axes
 from mobile_vla_ros.analysis.directions import confusion, directions
-from mobile_vla_ros.analysis.paths import (
-    CHUNK_TIMEOUT,
-    CONTROL_PERIOD,
-    commands_in_force,
-    commands_with_latency,
-    path_end_error,
-)
+from mobile_vla_ros.analysis.held_out import Provenance, TrainedOnError, generalisation
+from mobile_vla_ros.analysis.instruction_swap import instruction_swap
+from mobile_vla_ros.analysis.paths import latency_effect
 from mobile_vla_ros.analysis.recordings import (
     AnalysisError,
     Progress,
@@ -25,21 +21,16 @@ from mobile_vla_ros.analysis.recordings import (
     side_of_name,
     silent,
 )
-from mobile_vla_ros.analysis.traces import Trace, follow
-from mobile_vla_ros.control import integrate
+from mobile_vla_ros.analysis.traces import Trace, error_sums, follow
 from mobile_vla_ros.errors import InputError
 from mobile_vla_ros.stats.bootstrap import Interval, bootstrap_mean, bootstrap_sums
-from mobile_vla_ros.stats.regression import mae, r2, regression_sums, rmse
+from mobile_vla_ros.stats.regression import mae, r2, rmse
 
 DEFINITION = (
     "RMSE in normalised units, first chunk step, axes pooled, over every frame of the episodes; "
     "the label of step k is the command in force k action periods after the frame, and steps "
     "past the end of an episode are left out"
 )
-# A change of less than one per cent of an axis's full range (2 in normalised units) is none.
-IGNORED_CHANGE = 0.02
-# Recorded columns are named as fits only from this correlation on.
-LEAST_FIT = 0.3
 
 
 def verify(
@@ -123,50 +114,13 @@ def verify(
     return result
 
 
-class TrainedOnError(AnalysisError):
-    """A file the checkpoint has seen in training stands among the held-out ones."""
-
-
-class Provenance:
-    """Which files a checkpoint has seen."""
-
-    def __init__(self, training: dict[str, str], validation: dict[str, str]) -> None:
-        self.names = {fingerprint: name for name, fingerprint in training.items()}
-        self.training = set(training.values())
-        self.validation = set(validation.values())
-
-    @classmethod
-    def of(cls, policy) -> Provenance:
-        """Reads the policy's own record; empty when the checkpoint keeps none."""
-        kept = policy.provenance
-        return cls(dict(kept.training_files or {}), dict(kept.validation_files or {}))
-
-    def training_sides(self) -> dict[str, int]:
-        """How many training files of each side, by their names."""
-        sides = [side_of_name(name) for name in self.names.values()]
-        return {side: sides.count(side) for side in ("left", "right") if side in sides}
-
-    def held_out(self, files: dict[str, str]) -> dict[str, Any]:
-        """What is known about whether ``files`` (name -> hash) are new to the checkpoint."""
-        seen = sum(fingerprint in self.validation for fingerprint in files.values())
-        if not self.training:
-            return {
-                "known": False,
-                "note": "the checkpoint does not say which files it was trained on, so whether "
-                "these are held out is not known",
-                "validation_files": seen,
-            }
-        note = "none of the files was trained on"
-        if seen:
-            note += f"; {seen} of them chose the checkpoint (validation files), which flatters it"
-        return {"known": True, "note": note, "validation_files": seen}
-
-
 def measure(traces: list[Trace], config, *, seed: int = 0, resamples: int = 1000) -> dict:
     """Everything that is counted on the traces alone; see ``verify``."""
     axes = tuple(config.action_axes)
-    raw = np.stack([_sums(trace.predicted, trace.truth) for trace in traces])
-    normalised = np.stack([_sums(trace.normalised, trace.truth_normalised) for trace in traces])
+    raw = np.stack([error_sums(trace.predicted, trace.truth) for trace in traces])
+    normalised = np.stack(
+        [error_sums(trace.normalised, trace.truth_normalised) for trace in traces]
+    )
 
     def interval(sums: np.ndarray, name: str, metric=rmse) -> Interval:
         # The name seeds the resampling, so a number does not depend on what else is asked.
@@ -237,10 +191,6 @@ def measure(traces: list[Trace], config, *, seed: int = 0, resamples: int = 1000
     return result
 
 
-def _sums(predicted: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    return regression_sums(predicted, truth, ~np.isnan(truth))
-
-
 def _baselines(traces: list[Trace], config, policy_step0: np.ndarray, interval) -> dict:
     """Errors of constant guesses on the same frames and labels.
 
@@ -254,20 +204,20 @@ def _baselines(traces: list[Trace], config, policy_step0: np.ndarray, interval) 
         zero = config.normalise(np.zeros_like(commands[:1]))
         before = np.concatenate([zero, commands[:-1]])
         guess = np.broadcast_to(before[:, None], trace.truth_normalised.shape)
-        last.append(_sums(guess, trace.truth_normalised))
+        last.append(error_sums(guess, trace.truth_normalised))
         change = np.any(np.abs(commands - before) > 1e-6, axis=1)
         for rows, ours, theirs in (
             (change, policy_changed, changed),
             (~change, policy_still, still),
         ):
-            ours.append(_sums(trace.normalised[rows, 0], commands[rows]).sum(axis=0))
-            theirs.append(_sums(before[rows], commands[rows]).sum(axis=0))
+            ours.append(error_sums(trace.normalised[rows, 0], commands[rows]).sum(axis=0))
+            theirs.append(error_sums(before[rows], commands[rows]).sum(axis=0))
     last_sums = np.stack(last)
     everything = np.concatenate([trace.truth_normalised for trace in traces])
     centre = np.nanmean(everything[:, 0], axis=0)
     mean_sums = np.stack(
         [
-            _sums(np.broadcast_to(centre, t.truth_normalised.shape), t.truth_normalised)
+            error_sums(np.broadcast_to(centre, t.truth_normalised.shape), t.truth_normalised)
             for t in traces
         ]
     )
@@ -343,200 +293,6 @@ def _direction(traces: list[Trace], axes: tuple[str, ...], seed: int, resamples:
         "high": agreement.high,
         # What always naming the commonest direction would reach.
         "commonest": float(matrix.sum(axis=1).max() / max(1, matrix.sum())),
-    }
-
-
-def instruction_swap(
-    traces: list[Trace], axes: tuple[str, ...], *, seed: int = 0, resamples: int = 1000
-) -> dict:
-    """How much the velocities change when left and right are exchanged in the instruction.
-
-    ``turn_towards_side`` is half the difference that naming a side makes in the turning axis:
-    positive when the policy turns more to the side it is told, in normalised units.
-    """
-    told = [trace for trace in traces if trace.swapped is not None]
-    if not told:
-        return {
-            "measured": False,
-            "reason": "no instruction names left or right, or the check was left out",
-        }
-    change = [((trace.swapped - trace.normalised)[:, 0] ** 2).sum() for trace in told]
-    values = [trace.normalised[:, 0].size for trace in told]
-    rng = np.random.default_rng([seed, 12])
-    both = np.stack([np.array(change, float), np.array(values, float)], axis=-1)
-    size = bootstrap_sums(both, lambda s: np.sqrt(s[..., 0] / s[..., 1]), rng, resamples=resamples)
-    within = np.concatenate([t.normalised[:, 0] - t.normalised[:, 0].mean(axis=0) for t in told])
-    result: dict[str, Any] = {
-        "measured": True,
-        "episodes": len(told),
-        "rms_change_normalised": size.value,
-        "low": size.low,
-        "high": size.high,
-        "change_over_frames": float(np.sqrt((within**2).mean())),
-        "ignored_below": IGNORED_CHANGE,
-    }
-    turn_axis = next((axis for axis in ("angular.z", "linear.y") if axis in axes), None)
-    upper = size.high if np.isfinite(size.high) else size.value
-    ignores = upper < IGNORED_CHANGE
-    toward = None
-    if turn_axis:
-        place = axes.index(turn_axis)
-        sums, counts = [], []
-        for trace in told:
-            # An instruction that names both sides asks for neither.
-            sides = {side_of_name(word) for word in trace.instruction.split()} - {None}
-            if len(sides) != 1:
-                continue
-            sign = 1.0 if sides == {"left"} else -1.0
-            gain = sign * (trace.normalised - trace.swapped)[:, 0, place] / 2
-            sums.append(gain.sum())
-            counts.append(len(gain))
-        if counts:
-            toward = bootstrap_mean(np.array(sums), np.array(counts), rng, resamples=resamples)
-            result["turn_towards_side"] = {
-                "axis": turn_axis,
-                "value": toward.value,
-                "low": toward.low,
-                "high": toward.high,
-            }
-    result["ignores_instruction"] = bool(ignores)
-    if ignores:
-        verdict = (
-            "the policy ignores its instruction: exchanging left and right changes its "
-            f"velocities by {size.value:.3f} of a range of 2"
-        )
-    elif toward is not None and np.isfinite(toward.low) and toward.low > 0:
-        verdict = "the policy follows its instruction: it turns more to the side it is told"
-    elif toward is not None and np.isfinite(toward.high) and toward.high < 0:
-        verdict = "the policy reacts to its instruction by turning away from the side it is told"
-    else:
-        verdict = (
-            "the policy's velocities change with the instruction, but not clearly towards the "
-            "side it is told"
-        )
-    result["verdict"] = verdict
-    return result
-
-
-def fit_axes(traces: list[Trace], config) -> dict[str, Any]:
-    """Which recorded columns the policy's outputs follow best, by correlation."""
-    names = list(traces[0].columns)
-    shared = [name for name in names if all(name in trace.columns for trace in traces)]
-    outputs = np.concatenate([trace.predicted[:, 0] for trace in traces]).astype(np.float64)
-    columns = np.stack(
-        [np.concatenate([trace.columns[name] for trace in traces]) for name in shared], axis=1
-    ).astype(np.float64)
-    correlation = np.zeros((outputs.shape[1], len(shared)))
-    for place in range(outputs.shape[1]):
-        for other in range(len(shared)):
-            a = outputs[:, place] - outputs[:, place].mean()
-            b = columns[:, other] - columns[:, other].mean()
-            scale = np.sqrt((a * a).sum() * (b * b).sum())
-            correlation[place, other] = (a * b).sum() / scale if scale > 1e-12 else 0.0
-    rows, chosen = linear_sum_assignment(-correlation)
-    best = [None] * outputs.shape[1]
-    for row, column in zip(rows, chosen, strict=True):
-        if correlation[row, column] >= LEAST_FIT:
-            best[row] = shared[column]
-    used = list(config.action_axes)
-    result = {
-        "used": used,
-        "confirmed": bool(config.action_axes_confirmed),
-        "best_fit": best,
-        "correlation": {
-            f"output {place}": dict(zip(shared, map(float, row), strict=True))
-            for place, row in enumerate(correlation)
-        },
-    }
-    if not config.action_axes_confirmed:
-        named = " and ".join(
-            f"output {place} ({axis} assumed) follows {name or 'no recorded column'}"
-            for place, (axis, name) in enumerate(zip(used, best, strict=True))
-        )
-        verdict = "as assumed" if best == used else "which is not as assumed"
-        result["note"] = f"the checkpoint does not name its axes: {named}, {verdict}"
-    return result
-
-
-def generalisation(
-    traces: list[Trace], trained: dict[str, int], *, seed: int = 0, resamples: int = 1000
-) -> dict[str, Any]:
-    """Error on the side that training left out against the side it showed."""
-    result: dict[str, Any] = {"trained_on": trained}
-    if len(trained) != 1:
-        result["measured"] = False
-        result["reason"] = (
-            "the checkpoint does not say which sides it was trained on"
-            if not trained
-            else "the checkpoint was trained on both sides; train on one to measure it"
-        )
-        return result
-    seen = next(iter(trained))
-    rng = np.random.default_rng([seed, 13])
-    sums: dict[str, np.ndarray] = {}
-    for side in ("left", "right"):
-        rows = [
-            _sums(t.normalised[:, 0], t.truth_normalised[:, 0]).sum(axis=0)
-            for t in traces
-            if (t.side or side_of_name(t.scenario or "")) == side
-        ]
-        if not rows:
-            result["measured"] = False
-            result["reason"] = f"trained on {seen} only, but no {side} episode is among the data"
-            return result
-        sums[side] = np.stack(rows)
-    unseen = "right" if seen == "left" else "left"
-    on_seen = bootstrap_sums(sums[seen], rmse, rng, resamples=resamples)
-    on_unseen = bootstrap_sums(sums[unseen], rmse, rng, resamples=resamples)
-    result.update(
-        measured=True,
-        seen=seen,
-        unseen=unseen,
-        rmse_normalised_step0={
-            side: {"value": found.value, "low": found.low, "high": found.high}
-            for side, found in ((seen, on_seen), (unseen, on_unseen))
-        },
-    )
-    return result
-
-
-def latency_effect(
-    traces: list[Trace], config, latency: float, *, seed: int = 0, resamples: int = 1000
-) -> dict[str, Any]:
-    """Where the path of the commands would end if every chunk arrived ``latency`` s late.
-
-    Open loop: the recorded frames do not change with what is commanded, so this says how stale
-    commands get, not where the robot would drive.
-    """
-    ends, headings, lengths, zeros, errors = [], [], [], [], []
-    for trace in traces:
-        hold = float(np.median(np.diff(trace.stamps))) if len(trace.stamps) > 1 else 0.4
-        times = np.arange(trace.stamps[0], trace.stamps[-1] + hold - 1e-9, CONTROL_PERIOD)
-        sent = commands_with_latency(
-            trace.stamps, trace.predicted, config.action_period, latency, times
-        )
-        recorded = commands_in_force(trace.stamps, trace.commands, times)
-        path = integrate(sent, trace.axes, CONTROL_PERIOD)
-        reference = integrate(recorded, trace.axes, CONTROL_PERIOD)
-        end, heading = path_end_error(path, reference)
-        ends.append(end)
-        headings.append(heading)
-        lengths.append(float(np.linalg.norm(np.diff(reference[:, :2], axis=0), axis=1).sum()))
-        zeros.append(float((np.abs(sent).max(axis=1) == 0).mean()))
-        errors.append(_sums(config.normalise(sent), config.normalise(recorded)).sum(axis=0))
-    rng = np.random.default_rng([seed, 14])
-    ones = np.ones(len(ends))
-    end = bootstrap_mean(np.array(ends), ones, rng, resamples=resamples)
-    error = bootstrap_sums(np.stack(errors), rmse, rng, resamples=resamples)
-    return {
-        "latency": latency,
-        "open_loop": True,
-        "path_end_error": {"value": end.value, "low": end.low, "high": end.high, "unit": "m"},
-        "heading_error": {"value": float(np.mean(headings)), "unit": "rad"},
-        "recorded_path_length": {"value": float(np.mean(lengths)), "unit": "m"},
-        "share_of_time_at_zero": float(np.mean(zeros)),
-        "rmse_normalised": {"value": error.value, "low": error.low, "high": error.high},
-        "usable": latency < min(CHUNK_TIMEOUT, config.chunk_size * config.action_period),
     }
 
 

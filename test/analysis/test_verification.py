@@ -11,13 +11,14 @@ import numpy as np
 import pytest
 from episode_factory import write_episode
 
+from mobile_vla_ros.analysis.held_out import TrainedOnError
 from mobile_vla_ros.analysis.recordings import (
     AnalysisError,
     side_of_name,
     swap_sides,
     without_sides,
 )
-from mobile_vla_ros.analysis.verification import TrainedOnError, verify
+from mobile_vla_ros.analysis.verification import verify
 from mobile_vla_ros.control import ActionChunk
 from mobile_vla_ros.episodes import open_episode
 from mobile_vla_ros.policy.config import PolicyConfig
