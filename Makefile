@@ -3,13 +3,16 @@ PYTHON ?= python3
 export PYTHON
 RUN := .venv/bin/python
 
-.PHONY: help setup test demo-policy bench lint format clean
+.PHONY: help setup demo test demo-policy bench lint format clean
 
 help:            ## what can be made
 	@grep -hE '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 16
 
 setup:           ## make .venv with everything that is needed
 	@scripts/setup.sh
+
+demo: setup      ## a robot drives to the bottle in simulation, over ROS 2; see demo_output/
+	$(RUN) -m mobile_vla_ros.cli.main demo --out demo_output
 
 test: setup      ## lint, types, and every test that needs no GPU and no real weights
 	$(RUN) -m ruff check .

@@ -32,6 +32,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "replay_incident",
         "Ask another checkpoint what it would have commanded in an incident.",
     ),
+    "demo": ("demo", "Drive, record, check and draw one run in the simulated field."),
 }
 
 # The base of what the parser raises for a wrong command line. Which library it comes from depends

@@ -1,0 +1,181 @@
+"""``mobile_vla demo``: a robot drives to the bottle, over ROS 2, with the bundled policy."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import sys
+import threading
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from mobile_vla_ros.cli.output import write_json
+from mobile_vla_ros.errors import InputError
+
+app = typer.Typer(rich_markup_mode=None)
+
+
+def bundled_policy() -> Path:
+    """The directory of the small policy that comes with the package."""
+    return Path(str(files("mobile_vla_ros").joinpath("data", "demo_policy")))
+
+
+@app.command()
+def demo(
+    scenario: str = typer.Option(
+        "1box_left", help="1box_left, 1box_right, 2box_left, 2box_right."
+    ),
+    seed: int = typer.Option(7, help="Decides where things stand and how they look.", min=0),
+    instruction: str = typer.Option("", help="In place of the scenario's own."),
+    checkpoint: str = typer.Option("", "--checkpoint", "-c", help="Another policy to drive with."),
+    out: Path = typer.Option(Path("demo_output"), help="Folder for the episode and the picture."),
+    json_file: Path | None = typer.Option(None, "--json", help="Machine-readable result."),
+    plot: Path | None = typer.Option(None, "--plot", help="The picture (default: in OUT)."),
+) -> None:
+    """Drives, records, checks and draws one run in the simulated field, in about a minute.
+
+    The field, the inference node and the recorder run as processes and talk over ROS 2, as on a
+    robot. Exit status 1 when the bottle was not reached or the episode has a fault.
+
+    Example: mobile_vla demo --scenario 2box_right --seed 11
+    """
+    for module, advice in (
+        ("rclpy", "source your ROS 2 setup file, or run `make demo`"),
+        ("mujoco", "pip install mujoco"),
+    ):
+        if importlib.util.find_spec(module) is None:
+            raise InputError(f"{module} cannot be imported: {advice}")
+    from mobile_vla_ros.episodes.checks import check_episode
+    from mobile_vla_ros.sim.scenario import parse_scenario
+
+    parse_scenario(scenario)
+    try:
+        (out / "episodes").mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"cannot write to {out}: {error.strerror}") from error
+    trace = _run(scenario, seed, instruction, checkpoint or str(bundled_policy()), out)
+    episode = _saved(trace["saved"])
+    report = check_episode(episode)
+    measured = _measure(trace)
+    picture = plot or out / "demo.png"
+    _draw(trace, scenario, seed, episode, picture)
+    for when, state in trace["states"]:
+        print(f"{max(when, 0):6.1f} s  {state}")
+    _tell(trace, measured)
+    fault = "; ".join(report.problems) or "no fault found"
+    print(f"episode {episode}: {report.frames} frames, {fault}")
+    print(f"picture {picture}")
+    write_json(
+        json_file,
+        {
+            "scenario": scenario,
+            "seed": seed,
+            "success": trace["success"],
+            "outcome": trace["outcome"],
+            "episode": episode,
+            "episode_ok": report.ok,
+            "picture": picture,
+            **measured,
+        },
+    )
+    if not (trace["success"] and report.ok):
+        raise typer.Exit(1)
+
+
+def _run(scenario: str, seed: int, instruction: str, checkpoint: str, out: Path) -> dict[str, Any]:
+    from mobile_vla_ros.benchmark.processes import NodeProcesses
+
+    os.environ.setdefault("MUJOCO_GL", "egl")
+    with NodeProcesses(f"/demo_{os.getpid()}") as nodes:
+        nodes.start(
+            "sim_node",
+            *("-r", "state:=mobile_vla/state"),
+            scenario=scenario,
+            seed=seed,
+        )
+        nodes.start("inference_node", checkpoint=checkpoint)
+        nodes.start(
+            "recorder_node", directory=str((out / "episodes").absolute()), image_format="jpeg"
+        )
+        director = nodes.start("director_node", scenario=scenario, instruction=instruction)
+        telling = threading.Thread(target=_pass_on, args=(director.stderr,), daemon=True)
+        telling.start()
+        assert director.stdout is not None
+        output = director.stdout.read()
+        director.wait()
+        telling.join(1.0)
+        if director.returncode != 0:
+            nodes.check()
+            raise InputError("the demo did not come to its end; see above")
+    return json.loads(output.splitlines()[-1])
+
+
+def _pass_on(stream) -> None:
+    for line in stream:
+        if not line.startswith("["):
+            print(line.rstrip(), file=sys.stderr, flush=True)
+
+
+def _saved(message: str) -> Path:
+    _, _, rest = message.partition("saved ")
+    return Path(rest.split(".h5", 1)[0] + ".h5")
+
+
+def _measure(trace: dict[str, Any]) -> dict[str, Any]:
+    import numpy as np
+
+    commands = np.array(trace["commands"]).reshape(-1, 4)
+    chunks = np.array(trace["chunks"]).reshape(-1, 2)
+    if len(commands) < 2 or len(chunks) < 2:
+        raise InputError("the policy sent no velocities; see the states above")
+    p50, p99 = np.percentile(chunks[:, 1], [50, 99])
+    return {
+        "command_rate": float((len(commands) - 1) / (commands[-1, 0] - commands[0, 0])),
+        "chunk_rate": float((len(chunks) - 1) / (chunks[-1, 0] - chunks[0, 0])),
+        "latency": {"p50": float(p50), "p99": float(p99)},
+        "seconds": trace["seconds"],
+    }
+
+
+def _tell(trace: dict[str, Any], measured: dict[str, Any]) -> None:
+    latency = measured["latency"]
+    outcome = trace["outcome"]
+    print(
+        f"velocities {measured['command_rate']:.1f}/s, chunks {measured['chunk_rate']:.1f}/s; "
+        f"age of a frame when its chunk comes: p50 {1e3 * latency['p50']:.0f} ms, "
+        f"p99 {1e3 * latency['p99']:.0f} ms"
+    )
+    print(
+        f"{'SUCCESS' if trace['success'] else 'FAILURE'}: {outcome['reason']}, "
+        f"{outcome['distance']:.2f} m from the bottle after {outcome['driving_time']:.1f} s and "
+        f"{outcome['path_length']:.2f} m"
+    )
+
+
+def _draw(trace: dict[str, Any], scenario: str, seed: int, episode: Path, picture: Path) -> None:
+    import numpy as np
+
+    from mobile_vla_ros.episodes import open_episode
+    from mobile_vla_ros.sim.demoplot import draw_drive
+
+    odometry = np.array(trace["odometry"]).reshape(-1, 6)
+    with open_episode(episode) as recorded:
+        rows = np.linspace(0, len(recorded) - 1, 4).round().astype(int)
+        first = float(recorded.image_stamps[0])
+        frames = [
+            (float(recorded.image_stamps[row]) - first, recorded.image(int(row))) for row in rows
+        ]
+    draw_drive(
+        picture,
+        scenario=scenario,
+        seed=seed,
+        title=f"{trace['instruction']}: {trace['reason']}",
+        odometry=odometry,
+        commands=np.array(trace["commands"]).reshape(-1, 4),
+        states=[(when, text) for when, text in trace["states"]],
+        frames=frames,
+    )

@@ -1,0 +1,197 @@
+"""Directs one drive in the simulated field: records it, gives the instruction, waits for its end.
+
+Started by ``mobile_vla demo`` beside the field, the inference node and the recorder; prints what
+it heard as one line of JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import rclpy
+from geometry_msgs.msg import Twist
+from nav_msgs.msg import Odometry
+from rclpy.callback_groups import ReentrantCallbackGroup
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.node import Node
+from std_msgs.msg import String
+from trajectory_msgs.msg import MultiDOFJointTrajectory
+
+from mobile_vla_ros.errors import InputError
+from mobile_vla_ros.nodes.parameters import Declared, declare
+from mobile_vla_ros.nodes.qos import latched, queued
+from mobile_vla_ros.nodes.remote import Remote, RemoteError
+from mobile_vla_ros.nodes.stop_signal import StopSignal, init_without_signals
+from mobile_vla_ros.nodes.trajectory import NANOSECONDS, nanoseconds_of
+from mobile_vla_ros.nodes.velocity import VelocitySubscription, velocities_of
+
+PARAMETERS = (
+    Declared("scenario", "1box_left", "scenario that the field shows"),
+    Declared("instruction", "", "what the policy is told; '' = the field's own"),
+    Declared("patience", 120.0, "s to wait for the other nodes", 1.0, 3600.0),
+    Declared("time_limit", 45.0, "s after which the drive is ended", 1.0, 3600.0),
+)
+_READY = ("waiting_for_instruction", "waiting_for_camera")
+
+
+class DirectorNode(Node):
+    """Hears everything and keeps it with the time since the instruction was given, seconds."""
+
+    def __init__(self) -> None:
+        super().__init__("director")
+        self._values = declare(self, PARAMETERS)
+        self._start = math.nan
+        self.state = ""
+        self.outcome: dict[str, Any] = {}
+        self.trace: dict[str, list[Any]] = {
+            "states": [],
+            "commands": [],
+            "odometry": [],
+            "chunks": [],
+        }
+        listen = self.create_subscription
+        listen(String, "mobile_vla/state", self._hear_state, latched())
+        listen(String, "sim/outcome", self._hear_outcome, latched())
+        listen(Odometry, "odom", self._hear_odometry, queued(50))
+        listen(MultiDOFJointTrajectory, "mobile_vla/chunk", self._hear_chunk, queued(50))
+        VelocitySubscription(self, "cmd_vel", self._hear_command)
+        group = ReentrantCallbackGroup()
+        self._recorder = Remote(self, "episode_recorder", group)
+        self._policy = Remote(self, "mobile_vla", group)
+
+    def direct(self, stop: StopSignal) -> dict[str, Any]:
+        """The whole drive; for a thread other than the executor's.
+
+        Raises:
+            InputError: a node did not come up, or refuses.
+        """
+        self._wait(lambda: self.outcome, "the field", stop)
+        self._say("the field is there")
+        self._wait(lambda: self.state in _READY, "the policy", stop)
+        self._say(f"the policy is loaded: {self.state}")
+        instruction = self._values["instruction"] or self.outcome["instruction"]
+        self._recorder.set_parameters(
+            timeout=20.0, scenario=self._values["scenario"], instruction=instruction
+        )
+        self._start_recording(stop)
+        self._start = time.monotonic()
+        self._policy.set_parameters(instruction=instruction)
+        self._say(f"told: {instruction}")
+        self._drive(stop)
+        ended = time.monotonic() - self._start
+        # The episode ends standing still, as one would teach it.
+        stop.wait(1.0)
+        self._policy.set_parameters(instruction="")
+        reason = str(self.outcome.get("reason", ""))
+        success = bool(self.outcome.get("success"))
+        self._recorder.set_parameters(outcome="success" if success else "failure")
+        saved = self._recorder.trigger("save", timeout=30.0)
+        self._say(saved)
+        return {
+            "instruction": instruction,
+            "outcome": self.outcome,
+            "success": success,
+            "reason": reason,
+            "seconds": ended,
+            "saved": saved,
+            **self.trace,
+        }
+
+    def _start_recording(self, stop: StopSignal) -> None:
+        deadline = time.monotonic() + self._values["patience"]
+        while True:
+            try:
+                self._say(self._recorder.trigger("start", timeout=20.0))
+                return
+            except RemoteError:
+                # No frame has reached it yet.
+                if time.monotonic() > deadline or stop.wait(0.5):
+                    raise
+
+    def _drive(self, stop: StopSignal) -> None:
+        told = time.monotonic()
+        while not self.outcome.get("decided") and not stop.wait(0.05):
+            seconds = time.monotonic() - self._start
+            if seconds > self._values["time_limit"]:
+                return
+            if time.monotonic() - told > 5.0:
+                told = time.monotonic()
+                distance = self.outcome.get("distance", math.nan)
+                self._say(f"{seconds:5.1f} s  {self.state}, {distance:.2f} m to the bottle")
+
+    def _wait(self, condition: Callable[[], object], what: str, stop: StopSignal) -> None:
+        deadline = time.monotonic() + self._values["patience"]
+        while not condition():
+            if stop.wait(0.05) or time.monotonic() > deadline:
+                raise InputError(f"{what} did not come up in time (state '{self.state}')")
+
+    def _hear_state(self, message: String) -> None:
+        self.state = message.data
+        self.trace["states"].append((self._elapsed(), message.data))
+
+    def _hear_outcome(self, message: String) -> None:
+        self.outcome = json.loads(message.data)
+
+    def _hear_command(self, twist: Twist) -> None:
+        if not math.isnan(self._start):
+            velocities = velocities_of(twist, ("linear.x", "linear.y", "angular.z"))
+            self.trace["commands"].append((self._elapsed(), *velocities))
+
+    def _hear_odometry(self, message: Odometry) -> None:
+        if not math.isnan(self._start):
+            place, turn = message.pose.pose.position, message.pose.pose.orientation
+            yaw = 2 * math.atan2(turn.z, turn.w)
+            speed = message.twist.twist
+            self.trace["odometry"].append(
+                (self._elapsed(), place.x, place.y, yaw, speed.linear.x, speed.angular.z)
+            )
+
+    def _hear_chunk(self, message: MultiDOFJointTrajectory) -> None:
+        if not math.isnan(self._start):
+            age = self.get_clock().now().nanoseconds - nanoseconds_of(message.header.stamp)
+            self.trace["chunks"].append((self._elapsed(), age / NANOSECONDS))
+
+    def _elapsed(self) -> float:
+        return -1.0 if math.isnan(self._start) else time.monotonic() - self._start
+
+    def _say(self, sentence: str) -> None:
+        print(sentence, file=sys.stderr, flush=True)
+
+
+def main(args: list[str] | None = None) -> int:
+    """Runs the node once."""
+    init_without_signals(args)
+    stop = StopSignal()
+    node = DirectorNode()
+    executor = SingleThreadedExecutor()
+    executor.add_node(node)
+    spinning = threading.Thread(target=_spin, args=(executor,), daemon=True)
+    spinning.start()
+    try:
+        print(json.dumps(node.direct(stop)), flush=True)
+        return 0
+    except InputError as error:
+        print(f"director: {error}", file=sys.stderr)
+        return 1
+    finally:
+        executor.shutdown(timeout_sec=1.0)
+        spinning.join(1.0)
+        node.destroy_node()
+        rclpy.try_shutdown()
+
+
+def _spin(executor: SingleThreadedExecutor) -> None:
+    try:
+        executor.spin()
+    except ExternalShutdownException:
+        return
+
+
+if __name__ == "__main__":
+    sys.exit(main())
