@@ -201,6 +201,9 @@ def main(
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     os.nice(NICENESS)
+    # Where the kernel shares the processor out by sessions first, niceness counts per session.
+    with contextlib.suppress(OSError), open("/proc/self/autogroup", "w") as group:
+        group.write(str(NICENESS))
     channel = socket.socket(fileno=arguments.channel)
     return Worker(channel, FrameSlots(arguments.frames), load).serve()
 
