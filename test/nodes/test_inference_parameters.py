@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from mobile_vla_ros.control import Limits, PilotSettings
+from mobile_vla_ros.nodes import camera_node, cmd_vel_guard
+from mobile_vla_ros.nodes.inference_parameters import LIMITS, PARAMETERS, TIMES
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+def written(file: str, node: str) -> dict:
+    contents = yaml.safe_load((REPOSITORY / "config" / file).read_text())
+    return contents[f"/**/{node}"]["ros__parameters"]
+
+
+@pytest.mark.parametrize(
+    ("file", "node", "parameters"),
+    [
+        ("inference.yaml", "mobile_vla", [p for p in PARAMETERS if p.name != "checkpoint"]),
+        ("inference.yaml", "cmd_vel_guard", cmd_vel_guard.PARAMETERS),
+        ("camera.yaml", "camera", camera_node.PARAMETERS),
+    ],
+)
+def test_the_configuration_file_holds_every_default(file, node, parameters) -> None:
+    assert written(file, node) == {p.name: p.default for p in parameters}
+
+
+def test_the_defaults_are_those_of_the_pilot() -> None:
+    defaults = {p.name: p.default for p in PARAMETERS}
+    for settings, names in ((PilotSettings(), TIMES), (Limits(), LIMITS)):
+        assert {n: defaults[n] for n in names} == {n: getattr(settings, n) for n in names}
+
+
+def test_the_readme_names_every_parameter() -> None:
+    readme = (REPOSITORY / "README.md").read_text()
+    for parameter in PARAMETERS:
+        assert f"| `{parameter.name}`" in readme
+    for parameter in cmd_vel_guard.PARAMETERS:
+        assert f"`{parameter.name}`" in readme
+
+
+def test_every_default_is_allowed() -> None:
+    for parameter in (*PARAMETERS, *cmd_vel_guard.PARAMETERS, *camera_node.PARAMETERS):
+        assert parameter.problem(parameter.default) is None
+        assert parameter.description
