@@ -146,10 +146,9 @@ def _placed(value: Tensor, device: torch.device, dtype: torch.dtype) -> Tensor:
 
 def is_finite(value: Tensor) -> bool:
     """Whether no value is NaN or infinite."""
-    # A sum is several times cheaper than a test of every value, and NaN or infinity survive it.
-    if torch.isfinite(value.sum(dtype=torch.float32)):
-        return True
-    return bool(torch.isfinite(value).all())
+    # NaN and infinity both come through to the extremes, which cost far less than a mask.
+    low, high = value.aminmax()
+    return bool(torch.isfinite(low) & torch.isfinite(high))
 
 
 def _weight_bytes(plan: LoadPlan, precision: Precision) -> int:
