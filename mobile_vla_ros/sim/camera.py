@@ -9,14 +9,23 @@ from dataclasses import dataclass
 
 import numpy as np
 
-if "MUJOCO_GL" not in os.environ and sys.platform == "linux" and not os.environ.get("DISPLAY"):
-    # MuJoCo reads this once, at import; without a display only EGL or OSMesa can render.
+if "MUJOCO_GL" not in os.environ and sys.platform == "linux":
+    # MuJoCo reads this once, at import. EGL renders with and without a display, and in any thread.
     os.environ["MUJOCO_GL"] = "egl"
 
 import cv2
-import mujoco
 
 from mobile_vla_ros.errors import InputError
+
+try:
+    import mujoco
+except (ImportError, AttributeError, OSError) as error:
+    # With MUJOCO_GL set, the graphics library is loaded here, and PyOpenGL's complaint when there
+    # is none is an AttributeError.
+    raise InputError(
+        "MuJoCo cannot start: install it (pip install mujoco) with an EGL or OSMesa library "
+        f"(libegl1, libosmesa6), or set MUJOCO_GL to the one there is ({error})"
+    ) from error
 
 _GRAIN_ROOM = 64  # pixels by which the noise picture is larger than a frame
 

@@ -1,3 +1,8 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import mujoco
 import numpy as np
 import pytest
@@ -7,6 +12,7 @@ from mobile_vla_ros.sim.camera import CameraSettings
 from mobile_vla_ros.sim.field import Field
 from mobile_vla_ros.sim.layout import BOTTLE_HEIGHT
 
+REPOSITORY = Path(__file__).parents[2]
 SMALL = CameraSettings(width=320, height=180)
 
 
@@ -103,3 +109,21 @@ def test_a_point_to_the_left_is_left_in_the_image_and_one_behind_is_nowhere() ->
 def test_a_camera_that_cannot_be_is_refused(bad) -> None:
     with pytest.raises(InputError, match=r"give|must be"):
         CameraSettings(**bad)
+
+
+def test_a_machine_without_the_graphics_library_is_told_which_to_install(tmp_path) -> None:
+    program = tmp_path / "OpenGL.py"
+    program.write_text("raise ImportError('no such library')")
+    environment = {**os.environ, "MUJOCO_GL": "egl", "PYTHONPATH": f"{tmp_path}:{REPOSITORY}"}
+    command = [sys.executable, "-m", "mobile_vla_ros.cli.main", "sim", "collect"]
+    done = subprocess.run(
+        [*command, "--out", str(tmp_path / "data")],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert "install" in done.stderr
+    assert "libegl1" in done.stderr
+    assert "Traceback" not in done.stderr
