@@ -32,6 +32,10 @@ DEFINITION = (
     "past the end of an episode are left out"
 )
 
+# The command changes where an axis moves by more than five per cent of its range at once; a
+# smooth driver's small corrections are no change points.
+CHANGE = 0.1
+
 
 def verify(
     policy,
@@ -205,7 +209,7 @@ def _baselines(traces: list[Trace], config, policy_step0: np.ndarray, interval) 
         before = np.concatenate([zero, commands[:-1]])
         guess = np.broadcast_to(before[:, None], trace.truth_normalised.shape)
         last.append(error_sums(guess, trace.truth_normalised))
-        change = np.any(np.abs(commands - before) > 1e-6, axis=1)
+        change = np.any(np.abs(commands - before) > CHANGE, axis=1)
         for rows, ours, theirs in (
             (change, policy_changed, changed),
             (~change, policy_still, still),
