@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from mobile_vla_ros.analysis.compare import shuffled_order
+from mobile_vla_ros.analysis.frame_grams import shuffled_order
 from mobile_vla_ros.analysis.recordings import AnalysisError, Progress, silent
 from mobile_vla_ros.analysis.windows import Window, episode_labels
 from mobile_vla_ros.episodes import open_episode

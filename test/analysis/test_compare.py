@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mobile_vla_ros.analysis.compare import compare, compare_arrays, shuffled_order
+from mobile_vla_ros.analysis.compare import compare, compare_arrays
 from mobile_vla_ros.analysis.context import Extraction, extract
+from mobile_vla_ros.analysis.frame_grams import shuffled_order
 from mobile_vla_ros.analysis.maps import maps
 from mobile_vla_ros.analysis.recordings import AnalysisError
 from mobile_vla_ros.stats.cka import debiased_cka
