@@ -283,6 +283,7 @@ def main(args: list[str] | None = None) -> int:
     try:
         return node.run(stop)
     finally:
+        stop.ignore_from_now()
         node.destroy_node()
         rclpy.try_shutdown()
 

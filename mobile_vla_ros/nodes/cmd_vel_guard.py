@@ -160,6 +160,7 @@ def main(args: list[str] | None = None) -> int:
     while not stop.is_set():
         executor.spin_once(timeout_sec=0.1)
     node.close()
+    stop.ignore_from_now()
     executor.shutdown(timeout_sec=0.5)
     node.destroy_node()
     rclpy.try_shutdown()

@@ -319,6 +319,11 @@ class InferenceNode(LifecycleNode):
         for publisher in transients:
             self.destroy_publisher(publisher)
 
+    @property
+    def alive(self) -> bool:
+        """Whether every thread still does its work."""
+        return self._worker.alive and all(thread.is_alive() for thread in self._threads)
+
     def close(self) -> None:
         """The last words: a halt, then the end of worker and threads."""
         self._halt()
@@ -742,8 +747,9 @@ def main(args: list[str] | None = None, worker_command: tuple[str, ...] = WORKER
     ):
         status = 0 if stop.is_set() else EXIT_UNUSABLE
         stop.set()
-    while not stop.wait(0.5):
-        if not spinning.is_alive():
+    while not stop.wait(0.1):
+        # Without one of its threads it cannot keep its promises: zeros, and an end that is seen.
+        if not (spinning.is_alive() and node.alive):
             status = 1
             break
     # Whatever happens from here on, the process ends in time.
@@ -751,6 +757,7 @@ def main(args: list[str] | None = None, worker_command: tuple[str, ...] = WORKER
     timer.daemon = True
     timer.start()
     node.close()
+    stop.ignore_from_now()
     executor.shutdown(timeout_sec=0.5)
     spinning.join(0.5)
     node.destroy_node()

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
+import time
 
 import rclpy
 from rclpy.signals import SignalHandlerOptions
 
+# Ctrl-C in a terminal reaches a node twice: from the terminal, and from the launch file.
+ECHO_SECONDS = 1.0
+
 
 class StopSignal:
-    """Set by the first SIGINT or SIGTERM; a second one ends the process as usual.
+    """Set by the first SIGINT or SIGTERM; one that comes later than an echo ends the process.
 
     rclpy's own handlers shut the context down at once, and then nothing can be published any
     more. Make one in the main thread.
@@ -18,6 +23,7 @@ class StopSignal:
 
     def __init__(self) -> None:
         self._event = threading.Event()
+        self._first: float | None = None
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._set)
 
@@ -32,9 +38,19 @@ class StopSignal:
         """Waits for the signal; True when it came."""
         return self._event.wait(seconds)
 
+    def ignore_from_now(self) -> None:
+        """Lets the rest of the end go undisturbed: the last words are said."""
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)
+
     def _set(self, number: int, _frame) -> None:
         self._event.set()
-        signal.signal(number, signal.SIG_DFL)
+        now = time.monotonic()
+        if self._first is None:
+            self._first = now
+        elif now - self._first > ECHO_SECONDS:
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
 
 
 def init_without_signals(args: list[str] | None) -> None:

@@ -142,6 +142,11 @@ class ModelWorker:
             self._events.frame_sent(sent)
 
     @property
+    def alive(self) -> bool:
+        """Whether the thread behind it still works (the process may be down for a while)."""
+        return self._thread.is_alive()
+
+    @property
     def process_id(self) -> int | None:
         process = self._process
         return None if process is None else process.pid

@@ -123,7 +123,6 @@ def test_a_killed_worker_stops_the_robot_and_three_in_ten_seconds_latch(rig) -> 
     ("checkpoint", "reason"),
     [
         ("nan_after:10", "bad output"),
-        ("shape_after:10", "bad output"),
         ("raise_after:10", "model failed"),
         ("slow:0.7", "model too slow"),
     ],
@@ -148,6 +147,9 @@ def test_a_signal_sends_zeros_first_and_ends_in_time_though_the_worker_hangs(rig
     worker = worker_of(node)
     os.kill(worker, signal.SIGSTOP)
     begin = time.monotonic()
+    node.send_signal(number)
+    # Ctrl-C under a launch file comes twice
+    time.sleep(0.05)
     node.send_signal(number)
     assert rig.wait_for_exit(node, 10.0) == 0
     assert time.monotonic() - begin < 3.0 + SOON
