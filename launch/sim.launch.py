@@ -34,6 +34,7 @@ PARAMETERS = {
     "width": (int, "640", "pixels"),
     "height": (int, "360", "pixels"),
     "shadows": (bool, "false", "shadow maps: slow without a graphics card"),
+    "window": (bool, "false", "show the field in a window; needs a display"),
     "latency": (float, "0.0", "seconds by which frames come late, as a slow model's answers"),
     "real_time_factor": (float, "1.0", "simulated seconds per second"),
     "episodes": (int, "0", "evaluate on so many fields, then end; 0 = drive one field"),

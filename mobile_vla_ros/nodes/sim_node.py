@@ -39,6 +39,7 @@ from mobile_vla_ros.sim.evaluate import Evaluation, evaluation_plan
 from mobile_vla_ros.sim.field import Field
 from mobile_vla_ros.sim.robot import Odometry as WheelOdometry
 from mobile_vla_ros.sim.scenario import parse_scenario
+from mobile_vla_ros.sim.window import FieldWindow
 
 _CAMERA = CameraSettings()
 PARAMETERS = (
@@ -74,6 +75,7 @@ PARAMETERS = (
         0.0,
         2.0,
     ),
+    Declared("window", False, "show the field in a window; needs a display"),
     Declared("announce", False, "give the scenario's instruction to whoever drives"),
     Declared(
         "episodes", 0, "evaluate the driving node on so many fields, then end; 0 = off", 0, 100000
@@ -213,6 +215,7 @@ class SimNode(Node):
     def _simulate(self) -> None:
         settings = self._settings
         self._past = 0.0  # simulated seconds of the fields before this one
+        self._window: FieldWindow | None = None
         self._field = self._new_field(self._scenarios[0], settings["seed"])
         try:
             factor = settings["real_time_factor"]
@@ -238,6 +241,8 @@ class SimNode(Node):
                 if now >= frame_due:
                     frame_due = max(frame_due + 1 / settings["camera_rate"] / factor, now)
                     late.append((now + settings["latency"], self._frame()))
+                    if self._window is not None:
+                        self._window.show()
                 while late and now >= late[0][0]:
                     self._images.publish(late.popleft()[1])
                 if now >= odom_due:
@@ -254,6 +259,8 @@ class SimNode(Node):
                     self._say(self._field.instruction)
                 self._stopping.wait(max(0.0, STEP - (time.monotonic() - now)))
         finally:
+            if self._window is not None:
+                self._window.close()
             self._field.close()
 
     def _new_field(self, scenario: str, seed: int) -> Field:
@@ -261,6 +268,10 @@ class SimNode(Node):
         field.render()  # the graphics context takes its time now, not at the first frame
         self.get_logger().info(f"field: {scenario}, seed {seed}: {field.instruction}")
         self._waiting_to_move = self._course is None
+        if self._settings["window"]:
+            if self._window is not None:
+                self._window.close()
+            self._window = FieldWindow(field)
         return field
 
     def _take_resets(self) -> None:

@@ -109,6 +109,11 @@ class Field:
         """All that the scripted driver needs to know."""
         return FieldState(self.layout, self.pose, self.velocities)
 
+    @property
+    def physics(self) -> tuple[mujoco.MjModel, mujoco.MjData]:
+        """MuJoCo's model and state, to look at."""
+        return self._model, self._data
+
     def command(self, vx: float, vy: float, wz: float) -> None:
         """A velocity command (m/s, m/s, rad/s); the base cannot strafe and ignores ``vy``.
 
