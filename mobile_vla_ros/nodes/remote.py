@@ -21,6 +21,10 @@ class RemoteError(InputError):
     """Another node is not there, or refuses what it was asked."""
 
 
+class AbsentError(RemoteError):
+    """Another node is not running."""
+
+
 class Remote:
     """Blocking calls to one other node, for use outside the executor's own threads.
 
@@ -40,7 +44,8 @@ class Remote:
         """Calls ``<name>/<service>`` and waits for its answer.
 
         Raises:
-            RemoteError: no such service, or no answer in time.
+            AbsentError: no such service.
+            RemoteError: no answer in time.
         """
         key = (kind, service)
         if key not in self._clients:
@@ -49,7 +54,7 @@ class Remote:
             )
         client = self._clients[key]
         if not client.wait_for_service(timeout_sec=min(timeout, 5.0)):
-            raise RemoteError(f"{self.name} is not running (no service {client.srv_name})")
+            raise AbsentError(f"{self.name} is not running (no service {client.srv_name})")
         done = threading.Event()
         future = client.call_async(request)
         future.add_done_callback(lambda _: done.set())

@@ -214,6 +214,7 @@ class SimNode(Node):
 
     def _simulate(self) -> None:
         settings = self._settings
+        self._told_decided = False
         self._past = 0.0  # simulated seconds of the fields before this one
         self._window: FieldWindow | None = None
         self._field = self._new_field(self._scenarios[0], settings["seed"])
@@ -233,9 +234,9 @@ class SimNode(Node):
                     )
                 self._last = now
                 self._apply_commands()
+                self._field.advance(min(elapsed, MOST_CATCH_UP) * factor)
                 if self._waiting_to_move and self._field.outcome().decided:
                     self._field.begin()  # standing and waiting is no run that could time out
-                self._field.advance(min(elapsed, MOST_CATCH_UP) * factor)
                 if self._clocks is not None:
                     self._clocks.publish(Clock(clock=self._stamp()))
                 if now >= frame_due:
@@ -250,7 +251,7 @@ class SimNode(Node):
                     self._publish_odometry()
                     if self._course is not None and self._follow_course(now):
                         return
-                if now >= outcome_due:
+                if now >= outcome_due or self._field.outcome().decided != self._told_decided:
                     outcome_due = now + OUTCOME_PERIOD
                     self._publish_outcome()
                 waits = self._driver_state == WAITING_FOR_INSTRUCTION
@@ -388,6 +389,7 @@ class SimNode(Node):
             **asdict(field.outcome()),
             "pose": field.pose,
         }
+        self._told_decided = told["decided"]
         self._outcomes.publish(String(data=json.dumps(told)))
 
 

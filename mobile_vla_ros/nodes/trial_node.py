@@ -5,6 +5,9 @@
 Services: ~/start (the next trial of the plan, or one as the parameters say), ~/success, ~/failure,
 ~/abort, ~/mark. The reason for a verdict is the last text on ~/reason. The deadman topic carries
 this node's heartbeat, so that a trial nobody watches any more does not drive on (see the guard).
+
+In the simulated field (field:=sim) every trial begins with the planned start set up anew: the
+same scenario and seed for each checkpoint of a pair. With unattended:=true the plan drives itself.
 """
 
 from __future__ import annotations
@@ -32,13 +35,13 @@ from std_msgs.msg import Bool, String
 from std_srvs.srv import Trigger
 from trajectory_msgs.msg import MultiDOFJointTrajectory
 
-from mobile_vla_ros.control.guard import ESTOP, TAKEN_OVER, TELEOP
+from mobile_vla_ros.control.guard import ESTOP
 from mobile_vla_ros.errors import InputError
 from mobile_vla_ros.nodes.camera_subscription import CameraSubscription
 from mobile_vla_ros.nodes.incident_keeper import IncidentKeeper
 from mobile_vla_ros.nodes.parameters import Declared, declare, misspelt, refusal
 from mobile_vla_ros.nodes.qos import latched, newest_only, queued
-from mobile_vla_ros.nodes.remote import Remote, RemoteError
+from mobile_vla_ros.nodes.remote import AbsentError, Remote, RemoteError
 from mobile_vla_ros.nodes.start_view import StartViews
 from mobile_vla_ros.nodes.stop_signal import StopSignal, init_without_signals
 from mobile_vla_ros.nodes.terminal import Terminal, TerminalError
@@ -78,14 +81,27 @@ PARAMETERS = (
     Declared("policy", "mobile_vla", "name of the inference node"),
     Declared("recorder", "episode_recorder", "name of the recorder node"),
     Declared("guard", "cmd_vel_guard", "name of the guard node"),
-    Declared("judge", "", "topic of a judge that knows (the simulated field's ~/outcome)"),
+    Declared("field", "", "name of a simulated field's node; it sets up the planned starts"),
+    Declared("field_seed", 0, "added to a start's number: the seed of its field", 0, 2**30),
+    Declared("judge", "", "topic of a judge that knows; '' = the field's ~/outcome, if any"),
+    Declared("unattended", False, "with a field: drive every trial of the plan by itself"),
     Declared("keys", False, "read verdicts from the terminal: y success, n failure, x abort"),
 )
 TICK_PERIOD = 0.05
 STATUS_PERIOD = 0.5
 # The guard's timeout is 0.25 s: three heartbeats may be late before it stops the robot.
 HEARTBEAT_PERIOD = 0.05
+# A watch that has stopped for this long watches no more, and the heartbeat says so.
+WATCH_TIMEOUT = 1.0
 LOAD_SECONDS = 300.0
+# After a new field the camera shows it within this time, or it is not running.
+FRAME_SECONDS = 10.0
+SAVE_SECONDS = 60.0
+# Launch files wait about five seconds for a node before they kill it.
+LAST_SAVE_SECONDS = 3.0
+# A judge that knows better says so within this time after the policy believes it has arrived.
+JUDGE_PATIENCE = 4.0
+UNATTENDED_PAUSE = 0.1
 HELP = "Enter starts the next trial, y success, n failure, x abort, m marks an incident"
 
 
@@ -103,8 +119,13 @@ class TrialNode(Node):
         self._plan: TrialPlan | None = read_plan(values["plan"]) if values["plan"] else None
         self._paths = self._checkpoint_paths()
         self._log = TrialLog(self._directory / "trials.jsonl")
-        self._done = _numbers_done(self._log.path)
+        self._done, names = _numbers_done(self._log.path)
+        self._written = len(names)
         self._broken = self._log.broken()
+        if self._broken is not None and self._broken.get("trial") in names:
+            # It ended between its line and the end of its note.
+            self._log.forget_running()
+            self._broken = None
         self._lock = threading.RLock()
         self._session: TrialSession | None = None
         self._planned: PlannedTrial | None = None
@@ -119,12 +140,26 @@ class TrialNode(Node):
         self._hashes: dict[str, str] = {}
         self._ending_trial = False
         self._asked = False
+        self._starting = threading.Lock()
+        self._closing = threading.Event()
+        self._simulated = bool(self.get_parameter("use_sim_time").value)
+        self._images = 0
+        self._judge_ready = False
+        self._judge_words = ""
+        # A manager that was killed may have left the policy enabled. Its own heartbeat would set
+        # the robot in motion then, so it comes only after the policy has been told to stand.
+        self._settled = False
+        self._watched = time.monotonic()
 
         self._topics = MutuallyExclusiveCallbackGroup()
+        self._beats = MutuallyExclusiveCallbackGroup()
         self._requests = MutuallyExclusiveCallbackGroup()
         self._answers = ReentrantCallbackGroup()
         self.policy = Remote(self, values["policy"], self._answers)
         self.recorder = Remote(self, values["recorder"], self._answers)
+        self.field = Remote(self, values["field"], self._answers) if values["field"] else None
+        if values["unattended"] and (self.field is None or self._plan is None):
+            raise TrialError("unattended needs a field and a plan: nobody else can place a robot")
         self._keeper: IncidentKeeper | None = None
         if values["incidents"]:
             self._keeper = IncidentKeeper(
@@ -144,12 +179,12 @@ class TrialNode(Node):
             String, f"{values['policy']}/instruction", queued()
         )
         steady = Clock(clock_type=ClockType.STEADY_TIME)
-        for period, callback in (
-            (TICK_PERIOD, self._tick),
-            (STATUS_PERIOD, self._publish_status),
-            (HEARTBEAT_PERIOD, self._beat),
+        for period, callback, group in (
+            (TICK_PERIOD, self._tick, self._topics),
+            (STATUS_PERIOD, self._publish_status, self._topics),
+            (HEARTBEAT_PERIOD, self._beat, self._beats),
         ):
-            self.create_timer(period, callback, clock=steady, callback_group=self._topics)
+            self.create_timer(period, callback, clock=steady, callback_group=group)
         for name, serve in (
             ("start", self._serve_start),
             ("success", self._serve_verdict("success")),
@@ -178,12 +213,14 @@ class TrialNode(Node):
         subscribe(String, f"{policy}/event", self._hear_event, queued())
         subscribe(MultiDOFJointTrajectory, f"{policy}/chunk", self._hear_chunk, queued())
         subscribe(String, f"{values['guard']}/state", self._hear_guard, latched())
+        subscribe(Bool, f"{values['guard']}/taken_over", self._hear_takeover, latched())
         subscribe(DiagnosticArray, "/diagnostics", self._hear_diagnostics, queued())
         subscribe(Odometry, "odom", self._hear_odometry, queued(50))
         subscribe(String, "~/reason", self._hear_reason, queued())
         subscribe(Bool, "operator_deadman", self._hear_deadman, queued())
-        if values["judge"]:
-            subscribe(String, values["judge"], self._hear_judge, latched())
+        self._judge = values["judge"] or (f"{values['field']}/outcome" if values["field"] else "")
+        if self._judge:
+            subscribe(String, self._judge, self._hear_judge, latched())
         VelocitySubscription(self, "cmd_vel", self._hear_command, callback_group=group)
         CameraSubscription(
             self,
@@ -196,7 +233,7 @@ class TrialNode(Node):
     # what is heard
 
     def _hear_state(self, message: String) -> None:
-        now = time.monotonic()
+        now = self._steady()
         with self._lock:
             before, self._state = self._state, message.data
             if self._session is not None:
@@ -222,17 +259,23 @@ class TrialNode(Node):
                 self._keeper.ring.add_event(self._now(), message.data)
 
     def _hear_guard(self, message: String) -> None:
-        taken = message.data in (TELEOP, TAKEN_OVER)
-        now = time.monotonic()
+        if self._keeper is None:
+            return
+        if message.data == ESTOP:
+            self._keeper.trigger("e-stop", self._now())
+        else:
+            with self._keeper.lock:
+                self._keeper.ring.add_event(self._now(), f"guard: {message.data}")
+
+    def _hear_takeover(self, message: Bool) -> None:
+        taken = message.data
         with self._lock:
             started = taken and not self._taken
             self._taken = taken
             if self._session is not None:
-                self._session.hear_takeover(taken, now)
+                self._session.hear_takeover(taken, self._steady())
         if self._keeper is not None and started:
             self._keeper.trigger("takeover", self._now())
-        if self._keeper is not None and message.data == ESTOP:
-            self._keeper.trigger("e-stop", self._now())
 
     def _hear_chunk(self, message: MultiDOFJointTrajectory) -> None:
         if len(message.points) < 2 or not message.points[0].velocities:
@@ -255,7 +298,7 @@ class TrialNode(Node):
         vx, vy, wz = velocities_of(twist, ("linear.x", "linear.y", "angular.z"))
         with self._lock:
             if self._session is not None:
-                self._session.hear_command(vx, vy, wz, time.monotonic())
+                self._session.hear_command(vx, vy, wz, self._steady())
                 if self._values["shadow"]:
                     self._agreement.driven(vx, vy, wz)
         if self._keeper is not None:
@@ -267,7 +310,7 @@ class TrialNode(Node):
         yaw = math.atan2(2 * (turn.w * turn.z + turn.x * turn.y), 1 - 2 * (turn.y**2 + turn.z**2))
         with self._lock:
             if self._session is not None:
-                self._session.hear_odometry(place.x, place.y, yaw, time.monotonic())
+                self._session.hear_odometry(place.x, place.y, yaw, self._steady())
         if self._keeper is not None:
             speed = message.twist.twist
             with self._keeper.lock:
@@ -278,6 +321,7 @@ class TrialNode(Node):
 
     def _hear_image(self, message: Image | CompressedImage) -> None:
         stamp = message.header.stamp.sec + message.header.stamp.nanosec * 1e-9
+        self._images += 1
         if self._keeper is not None:
             self._keeper.frame(stamp, self._now(), message)
         with self._lock:
@@ -318,17 +362,20 @@ class TrialNode(Node):
             verdict = json.loads(message.data)
         except ValueError:
             return
-        if not isinstance(verdict, dict) or not verdict.get("over"):
+        if not isinstance(verdict, dict):
             return
+        now = self._steady()
         with self._lock:
             session = self._session
-            if session is None or session.phase == "over":
+            if not verdict.get("decided"):
+                # Only what is decided after this is about the trial now running.
+                self._judge_ready = True
+                self._judge_words = _whereabouts(verdict)
                 return
-            # A verdict from before this trial is about the one before.
-            if float(verdict.get("elapsed", 0.0)) > time.monotonic() - session.started + 1.0:
+            if session is None or session.phase == "over" or not self._judge_ready:
                 return
             outcome = "success" if verdict.get("success") else "failure"
-            session.decide(outcome, str(verdict.get("reason", "")), time.monotonic())
+            session.decide(outcome, str(verdict.get("reason", "")), now)
 
     # requests
 
@@ -366,10 +413,19 @@ class TrialNode(Node):
         Raises:
             InputError: a trial is running, the plan is done, or a node refuses.
         """
+        if not self._starting.acquire(blocking=False):
+            raise TrialError("a trial is just being started")
+        try:
+            return self._start_trial()
+        finally:
+            self._starting.release()
+
+    def _start_trial(self) -> str:
         with self._lock:
             if self._session is not None:
                 raise TrialError("a trial is running: give its verdict first")
             planned = self._next()
+            self._judge_ready = False
         if self._plan is not None and planned is None:
             raise TrialError("every trial of the plan has been driven")
         if self._broken is not None:
@@ -380,7 +436,7 @@ class TrialNode(Node):
             raise TrialError("set the parameters scenario and instruction, or give a plan")
         name, path = self._checkpoint(planned)
         identity = {
-            "trial": f"{time.strftime('%Y%m%d_%H%M%S')}_{len(self._done) + 1:03d}",
+            "trial": f"{time.strftime('%Y%m%d_%H%M%S')}_{self._written + 1:03d}",
             "scenario": scenario,
             "instruction": words,
             "checkpoint": name,
@@ -391,45 +447,90 @@ class TrialNode(Node):
         }
         self._load(path)
         identity["checkpoint_sha256"] = self._hash(path)
+        identity["files"] = self._run_file()
+        self._set_up_field(scenario, planned)
         if self._values["record"]:
-            self.recorder.set_parameters(scenario=scenario, instruction=words)
-            self.recorder.trigger("start", timeout=20.0)
-        self._log.begin({**identity, "started": time.time()})
-        self.policy.trigger("reset")
-        self.policy.set_parameters(instruction=words)
-        session = TrialSession(
-            identity,
-            TrialRules(
-                time_limit=self._values["time_limit"],
-                verdict_timeout=self._values["verdict_timeout"],
-                arrival=self._values["arrival"],
-                end_on_takeover=self._values["end_on_takeover"],
-            ),
-            started=time.monotonic(),
-            wall_start=time.time(),
+            self._start_recording(scenario, words)
+        begun = False
+        try:
+            self._log.begin({**identity, "started": time.time()})
+            begun = True
+            self.policy.trigger("reset")
+            self.policy.set_parameters(instruction=words)
+            self._begin_session(identity, planned)
+            if not self._values["shadow"]:
+                self.policy.switch("enable", True)
+        except InputError:
+            self._forsake(begun)
+            raise
+        shown = f"trial {identity['trial']} ({scenario}, {name}): {words}"
+        self._say(shown)
+        return shown
+
+    def _begin_session(self, identity: dict[str, Any], planned: PlannedTrial | None) -> None:
+        rules = TrialRules(
+            time_limit=self._values["time_limit"],
+            verdict_timeout=self._values["verdict_timeout"],
+            arrival=self._values["arrival"],
+            end_on_takeover=self._values["end_on_takeover"],
         )
+        now = self._steady()
+        session = TrialSession(identity, rules, started=now, wall_start=time.time())
+        session.hear_state(self._state, now)
+        self._starts.keep(identity["pair"] or identity["scenario"])
+        if self._keeper is not None:
+            with self._keeper.lock:
+                self._keeper.ring.attributes = {
+                    key: identity[key]
+                    for key in ("trial", "scenario", "instruction", "checkpoint")
+                } | {"checkpoint_sha256": identity["checkpoint_sha256"]}
         with self._lock:
             self._agreement = Agreement()
             self._reason = ""
             self._planned = planned
             self._session = session
-            session.hear_state(self._state, session.started)
-        self._starts.keep(identity["pair"] or scenario)
-        if self._keeper is not None:
-            with self._keeper.lock:
-                self._keeper.ring.attributes = {
-                    key: identity[key] for key in ("trial", "scenario", "instruction")
-                } | {"checkpoint": name, "checkpoint_sha256": identity["checkpoint_sha256"]}
-        if not self._values["shadow"]:
+            if self._taken:
+                session.hear_takeover(True, now)
+
+    def _forsake(self, begun: bool) -> None:
+        """A trial that could not begin leaves nothing behind, and the robot stands."""
+        with self._lock:
+            self._session = self._planned = None
+        self._stand()
+        if self._values["record"]:
             try:
-                self.policy.switch("enable", True)
-            except RemoteError:
-                self._reason = "the policy could not be enabled"
-                self.decide("abort")
-                raise
-        shown = f"trial {identity['trial']} ({scenario}, {name}): {words}"
-        self._say(shown)
-        return shown
+                self.recorder.trigger("discard")
+            except RemoteError as error:
+                self.get_logger().warning(str(error))
+        if begun:
+            self._log.forget_running()
+
+    def _set_up_field(self, scenario: str, planned: PlannedTrial | None) -> None:
+        """The simulated field as this start wants it, and a picture of it."""
+        if self.field is None:
+            return
+        self._stand()
+        start = planned.start if planned is not None else 0
+        self.field.set_parameters(scenario=scenario, seed=self._values["field_seed"] + start)
+        self.field.trigger("reset", timeout=30.0)
+        # The picture after the next may still be of the old field, the one after that is not.
+        wanted = self._images + 2
+        end = time.monotonic() + FRAME_SECONDS
+        while self._images < wanted:
+            if time.monotonic() > end:
+                raise TrialError("the simulated field shows no pictures: is it running?")
+            time.sleep(0.01)
+
+    def _start_recording(self, scenario: str, words: str) -> None:
+        try:
+            self.recorder.set_parameters(scenario=scenario, instruction=words)
+        except RemoteError:
+            # Left over from a manager that was killed in mid-trial.
+            self.recorder.set_parameters(outcome="interrupted")
+            self.recorder.trigger("save", timeout=SAVE_SECONDS)
+            self.recorder.set_parameters(scenario=scenario, instruction=words)
+        self.recorder.set_parameters(outcome="")
+        self.recorder.trigger("start", timeout=20.0)
 
     def decide(self, outcome: str) -> str:
         """The operator's verdict on the running trial, or on one that was cut short.
@@ -441,7 +542,7 @@ class TrialNode(Node):
         with self._lock:
             session = self._session
             if session is not None:
-                session.decide(outcome, cause, time.monotonic())
+                session.decide(outcome, cause, self._steady())
                 return f"{session.identity['trial']}: {outcome}"
         if self._broken is not None:
             return self._close_broken(outcome, cause)
@@ -450,7 +551,8 @@ class TrialNode(Node):
     # the course of a trial
 
     def _tick(self) -> None:
-        now = time.monotonic()
+        self._watched = time.monotonic()
+        now = self._steady()
         if self._keeper is not None:
             self._keeper.poll(self._now())
         with self._lock:
@@ -458,6 +560,10 @@ class TrialNode(Node):
             if session is None or self._ending_trial:
                 return
             phase = session.tick(now)
+            if self._judge and phase == "verdict" and session.waiting(now) > JUDGE_PATIENCE:
+                words = f"{session.cause}, but {self._judge_words or 'the judge says nothing'}"
+                session.decide("failure", words, now)
+                phase = session.phase
             asks = phase == "verdict" and not self._asked
             self._asked = phase == "verdict"
             self._ending_trial = phase == "over"
@@ -476,37 +582,42 @@ class TrialNode(Node):
             # It is not there any more: the guard sends zeros.
             self.get_logger().warning(str(error))
 
-    def _finish(self, session: TrialSession) -> None:
+    def _finish(self, session: TrialSession, patience: float = SAVE_SECONDS) -> None:
         """Stops the robot, saves the episode, writes the line; runs in a thread of its own."""
         self._stand()
         more: dict[str, Any] = {}
         if self._values["record"]:
             try:
-                self.recorder.set_parameters(outcome=session.outcome or "")
-                said = self.recorder.trigger("save", timeout=60.0)
-                more["episode"] = _saved_name(said)
+                self.recorder.set_parameters(patience, outcome=session.outcome or "")
+                saved = _saved_path(self.recorder.trigger("save", timeout=patience))
+                if saved is not None:
+                    more["episode"] = saved.name
+                    more["files"] = {
+                        **session.identity.get("files", {}),
+                        saved.name: _sha256(saved),
+                    }
             except RemoteError as error:
                 self._say(f"the trial's episode is not complete: {error}")
         if self._values["shadow"]:
             more["agreement"] = self._agreement.summary()
-        record = session.record(time.monotonic(), time.time(), **more)
+        record = session.record(self._steady(), time.time(), **more)
         try:
             self._log.append(record)
-            self._say(f"{record.trial}: {record.outcome} ({record.cause})")
         except TrialError as error:
             self._say(f"THE TRIAL IS NOT WRITTEN DOWN: {error}; free some space")
             self._retry(record)
         with self._lock:
-            if record.number is not None and record.outcome != "abort":
+            self._written += 1
+            if record.number is not None and (record.counts or record.shadow):
                 self._done.add(record.number)
             self._session = None
             self._planned = None
             self._ending_trial = False
+        self._say(f"{record.trial}: {record.outcome} ({record.cause})")
 
     def _retry(self, record: TrialRecord) -> None:
         """A full disk may be emptied: the line is kept and tried again until it is written."""
-        while rclpy.ok(context=self.context):
-            time.sleep(2.0)
+        while not self._closing.wait(2.0):
             try:
                 self._log.append(record)
             except TrialError:
@@ -535,6 +646,7 @@ class TrialNode(Node):
         self._log.append(record)
         self._broken = None
         with self._lock:
+            self._written += 1
             if record.counts and record.number is not None:
                 self._done.add(record.number)
         sentence = f"{record.trial}: {record.outcome} (cut short)"
@@ -584,16 +696,14 @@ class TrialNode(Node):
         if target.is_dir():
             target = target / "model.safetensors"
         if path not in self._hashes:
-            try:
-                digest = hashlib.sha256()
-                with target.open("rb") as file:
-                    while block := file.read(1 << 22):
-                        digest.update(block)
-                self._hashes[path] = digest.hexdigest()
-            except OSError:
-                # The policy may run on another machine, with files of its own.
-                self._hashes[path] = ""
+            # The policy may run on another machine, with files of its own: '' then.
+            self._hashes[path] = _sha256(target)
         return self._hashes[path]
+
+    def _run_file(self) -> dict[str, str]:
+        """Name and hash of the run file that the policy was given, if any."""
+        path = str(self.policy.parameter("config") or "")
+        return {Path(path).name: self._hash(path)} if path else {}
 
     def _text(self, name: str) -> str:
         return str(self.get_parameter(name).value)
@@ -601,13 +711,46 @@ class TrialNode(Node):
     def _now(self) -> float:
         return self.get_clock().now().nanoseconds * 1e-9
 
+    def _steady(self) -> float:
+        """What trials are timed with: it never jumps (a simulated clock does not either)."""
+        return self._now() if self._simulated else time.monotonic()
+
     # what is said
 
+    def settle(self) -> None:
+        """Makes the policy stand, whoever enabled it before; then the heartbeat may begin."""
+        while not (self._values["shadow"] or self._closing.is_set()):
+            try:
+                self.policy.switch("enable", False)
+                break
+            except AbsentError:
+                break
+            except RemoteError as error:
+                self.get_logger().warning(str(error))
+                self._closing.wait(1.0)
+        self._settled = True
+
+    def drive_unattended(self) -> None:
+        """Starts trial after trial until the plan is done; runs in a thread of its own."""
+        while not self._closing.wait(UNATTENDED_PAUSE):
+            with self._lock:
+                busy, planned = self._session is not None, self._next()
+            if busy:
+                continue
+            if planned is None:
+                self._say("every trial of the plan has been driven")
+                return
+            try:
+                self.start_trial()
+            except InputError as error:
+                self._say(str(error))
+                self._closing.wait(2.0)
+
     def _beat(self) -> None:
-        held = True
+        held = self._settled and time.monotonic() - self._watched < WATCH_TIMEOUT
         if self._operator is not None:
             when, pressed = self._operator
-            held = pressed and time.monotonic() - when < 0.25
+            held = held and pressed and time.monotonic() - when < 0.25
         self._heartbeat.publish(Bool(data=held))
 
     def _incident_said(self, sentence: str, bad: bool) -> None:
@@ -662,13 +805,14 @@ class TrialNode(Node):
 
     def close(self) -> None:
         """An orderly end: the robot stands, a running trial is interrupted and written down."""
+        self._closing.set()
         with self._lock:
             session = self._session
             if session is not None and session.phase != "over":
-                session.decide("interrupted", "the trial manager was ended", time.monotonic())
-            ending = self._ending_trial
+                session.decide("interrupted", "the trial manager was ended", self._steady())
+            ending, self._ending_trial = self._ending_trial, True
         if session is not None and not ending:
-            self._finish(session)
+            self._finish(session, LAST_SAVE_SECONDS)
         if self._keeper is not None:
             self._keeper.close(self._now())
         self._log.close()
@@ -688,6 +832,9 @@ def main(args: list[str] | None = None) -> int:
     executor.add_node(node)
     spinning = threading.Thread(target=_spin, args=(executor,), daemon=True)
     spinning.start()
+    threading.Thread(target=node.settle, daemon=True).start()
+    if node.get_parameter("unattended").value:
+        threading.Thread(target=node.drive_unattended, daemon=True).start()
     terminal = None
     if node.get_parameter("keys").value:
         try:
@@ -713,18 +860,39 @@ def _spin(executor: MultiThreadedExecutor) -> None:
         return
 
 
-def _numbers_done(log: Path) -> set[int]:
-    """Numbers of the plan's trials that the log has already (aborted ones are driven again)."""
+def _numbers_done(log: Path) -> tuple[set[int], list[str]]:
+    """Numbers of the plan's trials that need not be driven again, and every trial's name."""
     if not log.exists():
-        return set()
+        return set(), []
     records, _ = read_trials(log)
-    return {r.number for r in records if r.counts and r.number is not None}
+    done = {r.number for r in records if (r.counts or r.shadow) and r.number is not None}
+    return done, [record.trial for record in records]
 
 
-def _saved_name(message: str) -> str | None:
-    """The file name in the recorder's answer `saved <path>: ...`."""
+def _saved_path(message: str) -> Path | None:
+    """The file in the recorder's answer `saved <path>: ...`."""
     _, mark, rest = message.partition("saved ")
-    return Path(rest.split(".h5", 1)[0] + ".h5").name if mark and ".h5" in rest else None
+    return Path(rest.split(".h5", 1)[0] + ".h5") if mark and ".h5" in rest else None
+
+
+def _sha256(path: Path) -> str:
+    """Of a file's content; '' when it is not on this machine."""
+    digest = hashlib.sha256()
+    try:
+        with path.open("rb") as file:
+            while block := file.read(1 << 22):
+                digest.update(block)
+    except OSError:
+        return ""
+    return digest.hexdigest()
+
+
+def _whereabouts(outcome: dict[str, Any]) -> str:
+    """Where the judge sees the robot, for the cause of a failure."""
+    distance = outcome.get("distance")
+    if not isinstance(distance, (int, float)):
+        return ""
+    return f"{distance:.2f} m from the bottle"
 
 
 def _result(sentence: str | None):

@@ -39,8 +39,8 @@ class TrialRules:
 
     Attributes:
         time_limit: seconds of trial before it is over.
-        verdict_timeout: seconds to wait for the operator's verdict after arrival or time-out;
-            0 waits for ever.
+        verdict_timeout: seconds to wait for the operator's verdict after an arrival; 0 waits for
+            ever.
         arrival: what an arrival counts as without a verdict: ``success``, or ``ask``.
         end_on_takeover: whether a person's takeover ends the trial as a failure.
         jump_speed: odometry that moves faster than this (m/s) has jumped; the jump is cut out.
@@ -208,8 +208,7 @@ class TrialSession:
         if self.phase == "running" and now - self.started >= self.rules.time_limit:
             self._finish_driving("time-out", now)
             self.outcome = "failure"
-            if self.rules.arrival == "success":
-                self.phase = "over"
+            self.phase = "over"
         elif (
             self.phase == "verdict"
             and self.rules.verdict_timeout > 0
@@ -220,6 +219,10 @@ class TrialSession:
             self.cause += ", no verdict"
             self.phase = "over"
         return self.phase
+
+    def waiting(self, now: float) -> float:
+        """Seconds for which the verdict has been waited for; 0 in other phases."""
+        return now - self._phase_since if self.phase == "verdict" else 0.0
 
     def record(self, now: float, wall: float, **more: Any) -> TrialRecord:
         """The finished trial.

@@ -14,6 +14,7 @@ a text file that says what that policy does:
     die_after:N         ends without a word from frame N on
     refuse              says that the checkpoint is no good
     forward:SPEED       (SPEED, 0)
+    expert:SPEED        drives the simulated field by what is true of it, at most so fast
 """
 
 from __future__ import annotations
@@ -98,12 +99,20 @@ class Policy:
             action_period=0.1,
         )
         self.streams = 0
+        if self.behaviour == "expert":
+            import field_expert
+
+            self.truth = field_expert.Truth()
 
     def warm_up(self) -> None:
         pass
 
     def stream(self, instruction: str, *, frame_period=0.1, action_period=0.1, **_) -> Stream:
         self.streams += 1
+        if self.behaviour == "expert" and self.streams > 1:
+            from field_expert import ExpertStream
+
+            return ExpertStream(self.truth, self.value, action_period)
         # the first stream belongs to the worker's own warm-up
         behaviour = "steady" if self.streams == 1 else self.behaviour
         return Stream(behaviour, self.value, frame_period, action_period)
