@@ -108,6 +108,7 @@ class DriveDiagnostics:
             spacing, seconds.
         disagreement: how much consecutive chunks differ where they overlap.
         blind_distance: metres driven on one frame.
+        feature_distance: of a frame's feature from those of training, in spreads of training.
         clamps: ticks on which a speed limit was met.
         lost_frames: frames that never came.
     """
@@ -121,6 +122,7 @@ class DriveDiagnostics:
         self.window_spacing = Gauge()
         self.disagreement = Gauge()
         self.blind_distance = Gauge()
+        self.feature_distance = Gauge()
         self.clamps = Counter()
         self.lost_frames = LostFrames()
         self._encoder_times: deque[float] = deque(maxlen=memory)
@@ -130,8 +132,18 @@ class DriveDiagnostics:
         self.frame_age.set(age)
         self.lost_frames.add(stamp)
 
-    def chunk(self, window_stamps: tuple[float, ...], encoder_time: float, differ: float) -> None:
-        """A chunk has come: stamps of its window, the model's time (s), its disagreement."""
+    def chunk(
+        self,
+        window_stamps: tuple[float, ...],
+        encoder_time: float,
+        differ: float,
+        unfamiliar: float = math.nan,
+    ) -> None:
+        """A chunk has come: stamps of its window, the model's time (s), its disagreement.
+
+        ``unfamiliar`` is the distance of its newest frame from training, NaN when unknown.
+        """
+        self.feature_distance.set(unfamiliar)
         self.encoder.set(encoder_time)
         self._encoder_times.append(encoder_time)
         self.disagreement.set(differ)
@@ -161,6 +173,7 @@ class DriveDiagnostics:
             "window_spacing": self.window_spacing.read(),
             "disagreement": self.disagreement.read(),
             "blind_distance": self.blind_distance.read(),
+            "feature_distance": self.feature_distance.read(),
             "clamps": self.clamps.read(),
             "lost_frames": self.lost_frames.counter.read(),
         }

@@ -56,6 +56,7 @@ from dataclasses import dataclass, field, fields
 
 import numpy as np
 
+from mobile_vla_ros.control.caution import blind_factor, disagreement_factor
 from mobile_vla_ros.control.chunk import ActionChunk
 from mobile_vla_ros.control.limiter import Limits, VelocityLimiter
 from mobile_vla_ros.control.schedule import ChunkSchedule
@@ -90,6 +91,7 @@ _MAY_BE_ZERO = (
     "silence_after",
     "blend_time",
     "max_blind_distance",
+    "max_disagreement",
 )
 _WORKER_REASONS = (MODEL_HUNG, MODEL_FAILED, BAD_OUTPUT, MODEL_TOO_SLOW)
 
@@ -113,6 +115,7 @@ class PilotSettings:
         silence_after: zeros are sent for this long before falling silent.
         blend_time: fading between two chunks.
         max_blind_distance: metres that may be driven on one frame; slows down to keep it, 0 = off.
+        max_disagreement: consecutive plans that differ by more slow the robot down, 0 = off.
         limits: speeds and accelerations.
     """
 
@@ -130,6 +133,7 @@ class PilotSettings:
     silence_after: float = 1.0
     blend_time: float = 0.1
     max_blind_distance: float = 0.0
+    max_disagreement: float = 0.0
     limits: Limits = field(default_factory=Limits)
 
     def __post_init__(self) -> None:
@@ -517,10 +521,13 @@ class Pilot:
         return self._arrived
 
     def _caution(self, blind_time: float) -> float:
-        """Factor on the speed limits that keeps the distance driven blind below its limit."""
-        distance = self.settings.max_blind_distance
-        reach = self._limiter.limits.max_linear * blind_time
-        return 1.0 if distance == 0 or reach <= distance else distance / reach
+        """Factor on the speed limits: not too far blind, and not fast while undecided."""
+        return min(
+            blind_factor(
+                self._limiter.limits.max_linear, blind_time, self.settings.max_blind_distance
+            ),
+            disagreement_factor(self._schedule.disagreement, self.settings.max_disagreement),
+        )
 
     def _silent(self, now: float) -> bool:
         """Whether to send nothing: nobody has asked us to drive, and we have stood for 1 s."""

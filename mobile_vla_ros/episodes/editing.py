@@ -266,6 +266,7 @@ def _writer_like(
         image_format=episode.image_format,
         camera=episode.camera,
         odom=episode.odom is not None,
+        takeovers=episode.taken_over is not None,
         attributes=attributes,
         flush=False,
     )
@@ -283,6 +284,7 @@ def _copy_rows(writer: EpisodeWriter, episode: Episode, rows: range) -> None:
             received_stamp=episode.received_stamps[row],
             action_stamp=episode.action_stamps[row],
             odom=None if episode.odom is None else episode.odom[row],
+            taken_over=episode.taken_over is not None and bool(episode.taken_over[row]),
         )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 import os
 from collections import deque
 from collections.abc import Mapping
@@ -17,6 +18,8 @@ import numpy as np
 from mobile_vla_ros.errors import InputError
 
 KIND = "incident"
+# A clock that goes back by more than this has been set; less is rows that overtook each other.
+CLOCK_STEP = 1.0
 
 
 class IncidentError(InputError):
@@ -83,7 +86,8 @@ class IncidentRing:
     """Keeps the last seconds and hands out a capsule some seconds after each trigger.
 
     Nothing here touches a disk or a clock. Rows older than ``before`` are forgotten as new ones
-    come, so memory does not grow. A trigger during a capture joins it as an event.
+    come, so memory does not grow. A trigger during a capture joins it as an event. When the clock
+    is set back, what lies in its future now is dropped: its order to what follows is unknown.
 
     Args:
         before: seconds kept before a trigger.
@@ -108,20 +112,24 @@ class IncidentRing:
         self._events: deque[tuple[float, str]] = deque()
         self._features: deque[tuple[float, float, np.ndarray]] = deque()
         self._trigger: tuple[float, str] | None = None
+        self._now = -math.inf
 
     def add_frame(self, stamp: float, now: float, jpeg: bytes) -> None:
         """An encoded frame, captured at ``stamp``, received ``now``."""
+        self._notice_step(now)
         self._frames.append((now, stamp, jpeg))
         self._bytes += len(jpeg)
         self._forget(now)
 
     def add_chunk(self, stamp: float, now: float, velocities: np.ndarray) -> None:
         """An action chunk [steps, dof] in m/s and rad/s."""
+        self._notice_step(now)
         self._chunks.append((now, stamp, np.array(velocities, np.float32)))
         self._forget(now)
 
     def add_command(self, now: float, vx: float, vy: float, wz: float) -> None:
         """A published velocity, m/s and rad/s."""
+        self._notice_step(now)
         self._commands.append((now, vx, vy, wz))
         self._forget(now)
 
@@ -129,16 +137,19 @@ class IncidentRing:
         self, now: float, x: float, y: float, yaw: float, vx: float, vy: float, wz: float
     ) -> None:
         """A pose (m, rad) and velocity (m/s, rad/s)."""
+        self._notice_step(now)
         self._odometry.append((now, x, y, yaw, vx, vy, wz))
         self._forget(now)
 
     def add_feature(self, stamp: float, now: float, feature: np.ndarray) -> None:
         """The policy's feature [D] of the frame captured at ``stamp``."""
+        self._notice_step(now)
         self._features.append((now, stamp, np.array(feature, np.float32).ravel()))
         self._forget(now)
 
     def add_event(self, now: float, text: str) -> None:
         """A change of state, a takeover, a remark."""
+        self._notice_step(now)
         self._events.append((now, text))
         self._forget(now)
 
@@ -157,6 +168,7 @@ class IncidentRing:
 
     def poll(self, now: float, *, finish: bool = False) -> Incident | None:
         """The capsule, once ``after`` seconds have passed since its trigger (or ``finish``)."""
+        self._notice_step(now)
         if self._trigger is None:
             return None
         time, reason = self._trigger
@@ -189,6 +201,19 @@ class IncidentRing:
             ),
             attributes=dict(self.attributes),
         )
+
+    def _notice_step(self, now: float) -> None:
+        back, self._now = self._now - now, now
+        if back < CLOCK_STEP:
+            return
+        rows = (self._frames, self._chunks, self._commands, self._odometry, self._features)
+        for kind in (*rows, self._events):
+            while kind and kind[-1][0] > now:
+                kind.pop()
+        self._bytes = sum(len(row[2]) for row in self._frames)
+        self._events.append((now, f"the clock was set back by {back:.1f} s"))
+        if self._trigger is not None and self._trigger[0] > now:
+            self._trigger = (now, self._trigger[1])
 
     def _forget(self, now: float) -> None:
         # During a capture nothing before the trigger's window may go, so that all of it is there.

@@ -56,6 +56,7 @@ class Episode:
         stamped: False for old files, whose stamps are assumed.
         events: one of the event names per row.
         odom: float64 [T,7] (x, y, yaw, vx, vy, wz, stamp) or None.
+        taken_over: bool [T], where a person had taken over from the policy, or None.
         instruction: what the robot was told; empty when nothing says.
         instruction_source: ``file``, ``given``, ``scenario`` or empty.
         scenario: from the file, else from its name; empty for another name.
@@ -200,6 +201,11 @@ class Episode:
         self._read_stamps()
         self.events = self._events()
         self.odom = file[schema.ODOM][: len(self)] if schema.ODOM in file else None
+        self.taken_over = (
+            file[schema.TAKEN_OVER][: len(self)].astype(bool)
+            if schema.TAKEN_OVER in file
+            else None
+        )
         self.scenario = str(self.attributes.get("scenario") or scenario_of(self.path.name))
         self.side = parse_scenario(self.scenario).side
         self._read_instruction(instruction)

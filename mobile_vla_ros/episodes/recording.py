@@ -86,6 +86,7 @@ class Row:
         action_stamp: time of that command, s; NaN when none had come yet (the action is zero).
         event: ``episode_start``, ``start_action`` or ``stop_action``.
         odom: float64 [7] (x, y, yaw, vx, vy, wz, stamp) in force at ``image_stamp``, or None.
+        taken_over: whether a person had taken over from the policy by ``image_stamp``.
     """
 
     episode: int
@@ -95,6 +96,7 @@ class Row:
     action_stamp: float
     event: str
     odom: np.ndarray | None = None
+    taken_over: bool = False
 
 
 @dataclass(frozen=True)
@@ -254,6 +256,7 @@ class Recording:
         self.sink = sink
         self._commands = HeldValues()
         self._odometry = HeldValues()
+        self._takeovers = HeldValues()
         self._camera = CameraClock()
         self._axes = [AXES.index(axis) for axis in settings.action_axes]
         self._newest: tuple[float, float, Any] | None = None
@@ -353,6 +356,10 @@ class Recording:
         """x, y (m), yaw (rad), vx, vy (m/s), wz (rad/s) in force from ``time`` on."""
         self._odometry.add(time, np.asarray([*values, time], dtype=np.float64))
 
+    def takeover(self, time: float, taken: bool) -> None:
+        """From ``time`` on a person has taken over from the policy (or has released it)."""
+        self._takeovers.add(time, taken)
+
     def message_lost(self, count: int) -> None:
         """The middleware says that ``count`` frames never arrived."""
         if self.state == RECORDING and self._seen:
@@ -409,7 +416,12 @@ class Recording:
         else:
             event = "start_action" if action.any() else "stop_action"
         odom = self._odometry.at(stamp)
-        row = Row(self.episode, stamp, received, action, time, event, odom[1] if odom else None)
+        taken = self._takeovers.at(stamp)
+        row = Row(
+            *(self.episode, stamp, received, action, time, event),
+            odom=odom[1] if odom else None,
+            taken_over=taken is not None and taken[1],
+        )
         if not self.sink.offer(row, image, self.counts):
             self._dropped += 1
             return False

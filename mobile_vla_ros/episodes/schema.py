@@ -28,6 +28,7 @@ IMAGE_STAMPS = "stamps/image"
 RECEIVED_STAMPS = "stamps/received"
 ACTION_STAMPS = "stamps/action"
 ODOM = "odom"
+TAKEN_OVER = "taken_over"  # uint8 [T]: 1 while a person had taken over from the policy
 COMMITTED = "committed_rows"
 COUNTS = "counts"
 MORE = "attributes"  # group of what is too large for an attribute

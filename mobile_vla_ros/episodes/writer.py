@@ -66,6 +66,7 @@ class EpisodeWriter:
         jpeg_quality: 1 to 100, for frames that come uncompressed.
         camera: names the camera (topic, size, encoding, calibration); stored as JSON.
         odom: also keep odometry (x, y, yaw, vx, vy, wz, stamp) per row.
+        takeovers: also keep per row whether a person had taken over from the policy.
         attributes: more attributes of the file: text, numbers or arrays of numbers.
         flush: send data to the disk every second while recording. False is for bulk writing,
             where a lost machine means starting again; the file is finished the same way.
@@ -88,6 +89,7 @@ class EpisodeWriter:
         jpeg_quality: int = 90,
         camera: Mapping[str, Any] | None = None,
         odom: bool = False,
+        takeovers: bool = False,
         attributes: Mapping[str, Any] | None = None,
         flush: bool = True,
     ) -> None:
@@ -98,6 +100,7 @@ class EpisodeWriter:
         self._format = image_format
         self._quality = int(jpeg_quality)
         self._odom = bool(odom)
+        self._takeovers = bool(takeovers)
         self._flush = flush
         self._shape = None if image_shape is None else (*tuple(image_shape)[:2], 3)
         self._attributes = {
@@ -142,6 +145,7 @@ class EpisodeWriter:
         received_stamp: float,
         action_stamp: float,
         odom: Sequence[float] | np.ndarray | None = None,
+        taken_over: bool = False,
     ) -> int:
         """Adds one row; when it returns, the row survives the process.
 
@@ -154,6 +158,8 @@ class EpisodeWriter:
             received_stamp: when the frame arrived, seconds.
             action_stamp: when the command was given; with the capture time it is its age.
             odom: float [7], x, y, yaw, vx, vy, wz, stamp; None writes NaN where odom is kept.
+            taken_over: a person drives, or the policy waits to be released; kept with
+                ``takeovers``.
 
         Returns:
             The number of rows safe on file.
@@ -190,6 +196,8 @@ class EpisodeWriter:
                     f"not shape {row.shape}"
                 )
             values[schema.ODOM] = row.astype(schema.STAMP_TYPE)
+        if self._takeovers:
+            values[schema.TAKEN_OVER] = np.array(taken_over, np.uint8)
         if self._sync is not None:
             self._sync.check(self._final)
         try:
@@ -450,6 +458,8 @@ class EpisodeWriter:
             _rows(file, name, (), schema.STAMP_TYPE, _ROWS_PER_CHUNK)
         if self._odom:
             _rows(file, schema.ODOM, (7,), schema.STAMP_TYPE, _ROWS_PER_CHUNK)
+        if self._takeovers:
+            _rows(file, schema.TAKEN_OVER, (), np.dtype("u1"), _ROWS_PER_CHUNK)
         if self._format == "jpeg":
             self._jpeg_chunk = min(
                 max(1 << (4 * payload_size).bit_length(), _SMALLEST_JPEG_CHUNK),
@@ -549,6 +559,7 @@ def chunked(file: h5py.File) -> list[str]:
         schema.RECEIVED_STAMPS,
         schema.ACTION_STAMPS,
         schema.ODOM,
+        schema.TAKEN_OVER,
         schema.JPEG_END,
         schema.JPEG,
         schema.IMAGES,

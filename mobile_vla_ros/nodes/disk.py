@@ -112,6 +112,7 @@ class Disk:
             "received_stamp": row.received_stamp,
             "action_stamp": row.action_stamp,
             "odom": row.odom,
+            "taken_over": row.taken_over,
         }
         self._send(RowOrder(row.episode, slot, len(data), form, values, counts), data)
         return True

@@ -36,12 +36,13 @@ from rcl_interfaces.msg import SetParametersResult
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
 from rclpy.parameter import Parameter
-from sensor_msgs.msg import CompressedImage
+from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import String
 from std_srvs.srv import SetBool, Trigger
 from trajectory_msgs.msg import MultiDOFJointTrajectory
 
 from mobile_vla_ros.control import ActionChunk
+from mobile_vla_ros.control.caution import WarningLevels, early_warnings
 from mobile_vla_ros.control.diagnostics import DriveDiagnostics, Gauge
 from mobile_vla_ros.control.limiter import Limits
 from mobile_vla_ros.control.pilot import (
@@ -57,6 +58,7 @@ from mobile_vla_ros.control.watchdog import MODEL_FAILED
 from mobile_vla_ros.errors import InputError
 from mobile_vla_ros.nodes.camera_subscription import CameraSubscription
 from mobile_vla_ros.nodes.diagnostics import Percentiles, status_message
+from mobile_vla_ros.nodes.feature_message import feature_message
 from mobile_vla_ros.nodes.images import (
     ImageError,
     decode_compressed,
@@ -64,7 +66,7 @@ from mobile_vla_ros.nodes.images import (
     image_format,
     to_rgb,
 )
-from mobile_vla_ros.nodes.inference_parameters import LIMITS, PARAMETERS, TIMES
+from mobile_vla_ros.nodes.inference_parameters import LIMITS, PARAMETERS, TIMES, WARNINGS
 from mobile_vla_ros.nodes.parameters import declare, misspelt, refusal
 from mobile_vla_ros.nodes.qos import latched, newest_only, queued
 from mobile_vla_ros.nodes.stop_signal import StopSignal, init_without_signals
@@ -259,7 +261,8 @@ class InferenceNode(LifecycleNode):
         self._chunks = create(MultiDOFJointTrajectory, "~/chunk", queued())
         self._plans = create(Path, "~/plan", queued())
         self._overlays = create(CompressedImage, "~/overlay/compressed", newest_only())
-        self._transients = [self._chunks, self._plans, self._overlays]
+        self._features = create(Image, "~/features", queued())
+        self._transients = [self._chunks, self._plans, self._overlays, self._features]
 
     @_transition
     def on_activate(self) -> None:
@@ -499,19 +502,28 @@ class InferenceNode(LifecycleNode):
             if self._pilot is not None:
                 self._pilot.skipped(frame.stamp, time.monotonic())
 
-    def chunk_came(self, frame: Frame, chunk: ActionChunk, seconds: dict[str, float]) -> None:
+    def chunk_came(
+        self, frame: Frame, chunk: ActionChunk, seconds: dict[str, float], more: dict
+    ) -> None:
         now = time.monotonic()
         clock = self.get_clock().now().nanoseconds / NANOSECONDS
         with self._lock:
             if self._pilot is None or not self._pilot.result(chunk, now, clock):
                 return
-            chunks, plans = self._chunks, self._plans
-            self._gauges.chunk(chunk.window_stamps, seconds["policy"], self._pilot.disagreement)
+            chunks, plans, features = self._chunks, self._plans, self._features
+            self._gauges.chunk(
+                chunk.window_stamps,
+                seconds["policy"],
+                self._pilot.disagreement,
+                more["feature_distance"],
+            )
         self._chunk = chunk
         self._image_seconds.see(seconds["image"])
         self._delay_seconds.see(now - frame.received)
         frame_id = self._values["base_frame"]
         chunks.publish(chunk_message(chunk, frame.stamp_nanoseconds, frame_id))
+        if more.get("feature") and features is not None:
+            features.publish(feature_message(more["feature"], frame.stamp_nanoseconds))
         if plans.get_subscription_count():
             plans.publish(plan_message(chunk, frame.stamp_nanoseconds, frame_id))
 
@@ -588,7 +600,11 @@ class InferenceNode(LifecycleNode):
         with self._lock:
             pilot, cmd_vel = self._pilot, self._cmd_vel
             overlays = self._overlays if pilot is not None else None
+            features = self._features if pilot is not None else None
         self._looking = overlays is not None and overlays.get_subscription_count() > 0
+        self._worker.features_wanted = (
+            features is not None and features.get_subscription_count() > 0
+        )
         if pilot is None or cmd_vel is None:
             self._others = []
             return
@@ -647,7 +663,16 @@ class InferenceNode(LifecycleNode):
             values[name] = ", ".join(value) if isinstance(value, list) else value
         values["checkpoint"] = self._values["checkpoint"]
         confirmed = self._report.get("policy", {}).get("action_axes_confirmed", True)
+        warnings = early_warnings(
+            {name: worst for name, (_, worst) in gauges.items()},
+            self._report.get("policy", {}).get("frame_period", DEFAULT_PERIOD),
+            WarningLevels(**{name: self._values[f"warn_{name}"] for name in WARNINGS}),
+        )
+        values["warnings"] = "; ".join(warnings)
         level, summary = DiagnosticStatus.OK, self._state
+        if warnings:
+            level = DiagnosticStatus.WARN
+            summary = "; ".join((summary, *warnings))
         if self._others or not confirmed:
             level = DiagnosticStatus.WARN
             summary += "; " + (

@@ -24,7 +24,10 @@ TIMES = (
     "arrival_hold",
     "blend_time",
     "max_blind_distance",
+    "max_disagreement",
 )
+# Each is a level of control.caution.WarningLevels, as parameter warn_<name>.
+WARNINGS = ("blind_distance", "window_spacing", "disagreement", "feature_distance")
 
 PARAMETERS = (
     Declared("checkpoint", "", "RoboVLMs .pt, Lightning .ckpt, or a converted directory"),
@@ -112,5 +115,36 @@ PARAMETERS = (
         "m that may be driven on one frame; slows down to keep it; 0: no limit",
         0.0,
         100.0,
+    ),
+    Declared(
+        "max_disagreement",
+        0.0,
+        "m/s and rad/s (RMS) by which consecutive plans may differ; slows down beyond; 0: off",
+        0.0,
+        100.0,
+    ),
+    Declared(
+        "warn_blind_distance", 0.5, "m driven on one frame that are a warning; 0: off", 0.0, 100.0
+    ),
+    Declared(
+        "warn_window_spacing",
+        0.25,
+        "share of frame_period by which window frames may be off; 0: off",
+        0.0,
+        10.0,
+    ),
+    Declared(
+        "warn_disagreement",
+        0.3,
+        "m/s and rad/s (RMS) between plans, a warning; 0: off",
+        0.0,
+        100.0,
+    ),
+    Declared(
+        "warn_feature_distance",
+        2.5,
+        "distance of pictures from training, in its spreads, that is a warning; 0: off",
+        0.0,
+        1000.0,
     ),
 )

@@ -26,7 +26,7 @@ from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.task import Future
 from sensor_msgs.msg import CompressedImage, Image
-from std_msgs.msg import String
+from std_msgs.msg import Bool, String
 from std_srvs.srv import Trigger
 
 from mobile_vla_ros.episodes.names import check_scenario
@@ -111,6 +111,11 @@ PARAMETERS = (
         "spacing at which a policy trained on these episodes takes frames, s; noted in the file",
         0.001,
         60.0,
+    ),
+    Declared(
+        "guard",
+        "cmd_vel_guard",
+        "name of the guard node, whose takeovers are marked in the rows; '' = none",
     ),
     Declared("odom", True, "keep odometry when the topic has some at the start of an episode"),
     Declared("image_transport", "raw", "raw or compressed", options=("raw", "compressed")),
@@ -205,6 +210,7 @@ class RecorderNode(Node):
         self._episode_form: tuple[int, int, str] | None = None
         self._last_command: tuple[float, ...] | None = None
         self._odom_at: float | None = None
+        self._guard_heard = False
         self._free_bytes = 0
         self._finished: dict[str, int] = {}
         self._writer_bytes = 0
@@ -235,6 +241,10 @@ class RecorderNode(Node):
             # Best effort hears every publisher; a reliable subscription would miss some.
             profile = QoSProfile(depth=COMMAND_QUEUE, reliability=ReliabilityPolicy.BEST_EFFORT)
             self.create_subscription(Odometry, "odom", self._heard_odometry, profile)
+        if settings["guard"]:
+            self.create_subscription(
+                Bool, f"{settings['guard']}/taken_over", self._heard_takeover, latched()
+            )
         self._camera = CameraSubscription(
             self,
             self._heard_image,
@@ -386,6 +396,7 @@ class RecorderNode(Node):
             "jpeg_quality": self._settings["jpeg_quality"],
             "camera": camera,
             "odom": self._odom_at is not None and self._now() - self._odom_at < STALE_FRAME,
+            "takeovers": self._guard_heard,
             "attributes": {
                 "recording_mode": settings.mode,
                 "recording_rate": float(settings.rate if settings.mode == "rate" else 0.0),
@@ -532,6 +543,10 @@ class RecorderNode(Node):
                 twist.angular.z,
             ],
         )
+
+    def _heard_takeover(self, message: Bool) -> None:
+        self._guard_heard = True
+        self._recording.takeover(self._now(), message.data)
 
     def _recording_lost(self, count: int) -> None:
         self._recording.message_lost(count)

@@ -30,6 +30,7 @@ from rclpy.callback_groups import MutuallyExclusiveCallbackGroup, ReentrantCallb
 from rclpy.clock import Clock, ClockType
 from rclpy.executors import ExternalShutdownException, MultiThreadedExecutor
 from rclpy.node import Node
+from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Bool, String
 from std_srvs.srv import Trigger
@@ -38,6 +39,7 @@ from trajectory_msgs.msg import MultiDOFJointTrajectory
 from mobile_vla_ros.control.guard import ESTOP
 from mobile_vla_ros.errors import InputError
 from mobile_vla_ros.nodes.camera_subscription import CameraSubscription
+from mobile_vla_ros.nodes.feature_message import feature_of
 from mobile_vla_ros.nodes.incident_keeper import IncidentKeeper
 from mobile_vla_ros.nodes.parameters import Declared, declare, misspelt, refusal
 from mobile_vla_ros.nodes.qos import latched, newest_only, queued
@@ -215,10 +217,14 @@ class TrialNode(Node):
         subscribe(String, f"{values['guard']}/state", self._hear_guard, latched())
         subscribe(Bool, f"{values['guard']}/taken_over", self._hear_takeover, latched())
         subscribe(DiagnosticArray, "/diagnostics", self._hear_diagnostics, queued())
-        subscribe(Odometry, "odom", self._hear_odometry, queued(50))
+        # Best effort hears every publisher; a reliable subscription would miss some.
+        best_effort = QoSProfile(depth=50, reliability=ReliabilityPolicy.BEST_EFFORT)
+        subscribe(Odometry, "odom", self._hear_odometry, best_effort)
         subscribe(String, "~/reason", self._hear_reason, queued())
         subscribe(Bool, "operator_deadman", self._hear_deadman, queued())
         self._judge = values["judge"] or (f"{values['field']}/outcome" if values["field"] else "")
+        if self._keeper is not None:
+            subscribe(Image, f"{policy}/features", self._hear_feature, queued())
         if self._judge:
             subscribe(String, self._judge, self._hear_judge, latched())
         VelocitySubscription(self, "cmd_vel", self._hear_command, callback_group=group)
@@ -290,9 +296,17 @@ class TrialNode(Node):
                 self._agreement.predicted(chunk.axes, chunk.velocities[0])
         if self._keeper is not None:
             with self._keeper.lock:
-                self._keeper.ring.axes = self._axes
+                self._keeper.ring.axes = chunk.axes
                 self._keeper.ring.action_period = chunk.action_period
                 self._keeper.ring.add_chunk(chunk.stamp, now, chunk.velocities)
+
+    def _hear_feature(self, message: Image) -> None:
+        feature = feature_of(message)
+        if feature is None or self._keeper is None:
+            return
+        stamp = message.header.stamp.sec + message.header.stamp.nanosec * 1e-9
+        with self._keeper.lock:
+            self._keeper.ring.add_feature(stamp, self._now(), feature)
 
     def _hear_command(self, twist: Twist) -> None:
         vx, vy, wz = velocities_of(twist, ("linear.x", "linear.y", "angular.z"))

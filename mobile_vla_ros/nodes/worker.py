@@ -5,13 +5,14 @@ whatever the model does (hold the interpreter lock, crash, hang), the node keeps
 
 Messages are JSON, one per datagram. To the worker:
     load   {settings}: must come first.
-    frame  {id, slot, size, form | null, stamp, generation, instruction}: `form` is null for a
-           compressed image. The slot belongs to the worker until it answers.
+    frame  {id, slot, size, form | null, stamp, generation, instruction, feature}: `form` is null
+           for a compressed image; `feature` asks for the frame's feature as well. The slot
+           belongs to the worker until it answers.
 From the worker:
     ready   {policy: {...}, load_seconds, step_seconds}
     refused {message}: the checkpoint cannot be used; the process ends.
     chunk   {id, velocities, axes, stamp, action_period, generation, frames, window_stamps,
-             seconds: {image, policy}}
+             seconds: {image, policy}, feature_distance, feature | null}
     bad_image {id, message}
     failed  {message}: the model raised; the process ends.
 """
@@ -31,6 +32,7 @@ import traceback
 from collections.abc import Callable
 
 from mobile_vla_ros.errors import InputError
+from mobile_vla_ros.nodes.features import pack_feature
 from mobile_vla_ros.nodes.frame_slots import FrameSlots
 from mobile_vla_ros.nodes.images import ImageError, ImageFormat, decode_compressed, to_rgb
 
@@ -169,6 +171,8 @@ class Worker:
             frames=chunk.frames,
             window_stamps=list(chunk.window_stamps),
             seconds={"image": read - begin, "policy": done - read},
+            feature_distance=self._stream.feature_distance,
+            feature=pack_feature(self._stream.feature) if frame["feature"] else None,
         )
 
     def _read(self, frame: dict):

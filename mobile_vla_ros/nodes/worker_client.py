@@ -67,8 +67,14 @@ class WorkerEvents(Protocol):
     def frame_refused(self, frame: Frame, sentence: str) -> None:
         """The bytes of `frame` are no image."""
 
-    def chunk_came(self, frame: Frame, chunk: ActionChunk, seconds: dict[str, float]) -> None:
-        """The chunk of `frame`, and the seconds spent on it by stage."""
+    def chunk_came(
+        self, frame: Frame, chunk: ActionChunk, seconds: dict[str, float], more: dict
+    ) -> None:
+        """The chunk of `frame`, and the seconds spent on it by stage.
+
+        `more` has `feature_distance` (of the frame from training, NaN when unknown) and `feature`
+        (see `features.pack_feature`), None unless `features_wanted`.
+        """
 
 
 class ModelWorker:
@@ -97,6 +103,8 @@ class ModelWorker:
         self._waiting: tuple[int, int, Frame] | None = None  # (slot, size, frame) for the worker
         self.replaced = 0
         """Frames that a newer one replaced before the worker had time for them."""
+        self.features_wanted = False
+        """Whether the worker is to send each frame's feature along with its chunk."""
         self._orders: queue.SimpleQueue = queue.SimpleQueue()
         self._wake_read, self._wake_write = os.pipe()
         os.set_blocking(self._wake_write, False)
@@ -259,7 +267,8 @@ class ModelWorker:
             if self._waiting is not None and self._ready:
                 sent = self._send_waiting()
         if kind == "chunk":
-            self._events.chunk_came(frame, _chunk(message), message["seconds"])
+            more = {name: message.get(name) for name in ("feature", "feature_distance")}
+            self._events.chunk_came(frame, _chunk(message), message["seconds"], more)
         else:
             self._events.frame_refused(frame, message["message"])
         if sent is not None:
@@ -279,6 +288,7 @@ class ModelWorker:
             "stamp": frame.stamp,
             "generation": frame.generation,
             "instruction": frame.instruction,
+            "feature": self.features_wanted,
         }
         try:
             self._channel.send(json.dumps(message).encode())

@@ -18,6 +18,7 @@ from mobile_vla_ros.control.chunk import ActionChunk
 from mobile_vla_ros.control.window import FrameWindow
 from mobile_vla_ros.policy.config import check_axes
 from mobile_vla_ros.policy.errors import PolicyError
+from mobile_vla_ros.policy.familiarity import feature_distance
 
 if TYPE_CHECKING:
     from mobile_vla_ros.policy.policy import Policy
@@ -84,6 +85,23 @@ class PolicyStream:
     def reset(self) -> None:
         """Forgets all frames."""
         self._window.clear()
+
+    @property
+    def feature(self) -> np.ndarray | None:
+        """float32 [latent, D], the feature of the newest frame; None before the first."""
+        chosen = self._window.select()
+        return chosen[-1][1].float().cpu().numpy() if chosen else None
+
+    @property
+    def feature_distance(self) -> float:
+        """How far the newest frame lies from training (see ``familiarity``); NaN: unknown."""
+        origin = self._policy.provenance
+        if origin.feature_mean is None:
+            return math.nan
+        feature = self.feature
+        if feature is None:
+            return math.nan
+        return feature_distance(feature, origin.feature_mean, origin.feature_std)
 
     def _chunk(self, stamp: float, generation: int) -> ActionChunk:
         chosen = self._window.select()

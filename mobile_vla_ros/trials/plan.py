@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from mobile_vla_ros.stats.paired import pairs_needed
 from mobile_vla_ros.trials.record import TrialError
 
 
@@ -113,6 +112,9 @@ def make_plan(
         raise TrialError(f"repeats must be at least 1, not {repeats}")
     needed = None
     if difference is not None:
+        # Here, because whoever only reads plans (a node) need not wait for scipy.
+        from mobile_vla_ros.stats.paired import pairs_needed
+
         try:
             needed = pairs_needed(*difference, alpha=alpha, power=power)
         except ValueError as error:

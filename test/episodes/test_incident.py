@@ -127,3 +127,33 @@ except IncidentError as error:
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert done.stdout.startswith("cannot write the incident"), done.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_clock_that_is_set_back_neither_fills_the_memory_nor_holds_the_capsule() -> None:
+    ring = IncidentRing(before=2.0, after=1.0)
+    for step in range(100):
+        ring.add_frame(1000 + step / 10, 1000 + step / 10, b"x")
+    ring.trigger("mark", 1010.0)
+    for step in range(100):
+        ring.add_frame(step / 10, step / 10, b"y")
+    incident = ring.poll(10.0)
+    assert incident is not None
+    assert all(jpeg == b"y" for jpeg in incident.jpegs)
+    assert "the clock was set back" in " ".join(text for _, text in incident.events)
+    for step in range(100, 200):
+        ring.add_frame(step / 10, step / 10, b"y")
+    assert ring.poll(20.0) is None
+    ring.trigger("mark", 20.0)
+    later = ring.poll(21.0)
+    assert later is not None
+    assert len(later.jpegs) <= 21
+
+
+def test_a_clock_that_is_set_forward_still_gives_the_capsule() -> None:
+    ring = IncidentRing(before=2.0, after=1.0)
+    ring.add_frame(10.0, 10.0, b"x")
+    ring.trigger("mark", 10.1)
+    ring.add_frame(5000.0, 5000.0, b"x")
+    incident = ring.poll(5000.0)
+    assert incident is not None
+    assert len(incident.jpegs) == 2

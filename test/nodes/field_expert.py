@@ -60,6 +60,9 @@ class Truth:
 class ExpertStream:
     """Gives the scripted driver's chunk from where the robot is now."""
 
+    feature = None
+    feature_distance = math.nan
+
     def __init__(self, truth: Truth, max_linear: float, action_period: float) -> None:
         self._truth = truth
         self._max_linear = max_linear

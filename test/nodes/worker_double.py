@@ -36,6 +36,12 @@ CHUNK = 10
 
 
 class Stream:
+    feature_distance = 1.0
+
+    @property
+    def feature(self) -> np.ndarray:
+        return np.full((1, 16), self.stamps[-1] % 1000, np.float32)
+
     def __init__(self, behaviour: str, value: float, frame_period: float, action_period: float):
         self.behaviour, self.value = behaviour, value
         self.frame_period, self.action_period = frame_period, action_period
