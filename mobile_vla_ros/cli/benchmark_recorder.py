@@ -110,6 +110,6 @@ def _draw(result: RecorderResult, path: Path) -> None:
         figure, axes = plt.subplots(figsize=(5.0, 2.6))
         for name, samples in result.memory.items():
             axes.plot([value / 1e6 for value in samples], label=name)
-        axes.set(xlabel="time (s)", ylabel="resident memory (MB)", ylim=(0, None))
+        axes.set(xlabel="time (s)", ylabel="own memory (MB)", ylim=(0, None))
         axes.legend()
         save_figure(figure, path)
