@@ -107,10 +107,15 @@ def fill(plan: LoadPlan, device: torch.device, precision: Precision) -> None:
         CheckpointError: a weight holds NaN or infinity.
     """
     model = plan.model
+    # A converted directory is written once and never changed, so its file may stay mapped in
+    # place of a copy; a training run overwrites its checkpoints.
+    mapped = plan.checkpoint.kind == "converted"
     for module, names in _by_module(plan):
         for parameter, name in names:
             dtype = torch.float32 if name.startswith("act_head.") else precision.compute
-            value = _placed(plan.read(module, name), device, dtype)
+            value = plan.read(module, name)
+            if not (mapped and device.type == "cpu" and value.dtype == dtype):
+                value = _placed(value, device, dtype)
             if not is_finite(value):
                 raise CheckpointError(
                     f"{plan.checkpoint.path}: the weight {name} holds NaN or infinity"
@@ -137,7 +142,7 @@ def _by_module(plan: LoadPlan) -> list[tuple[nn.Module, list[tuple[str, str]]]]:
 def _placed(value: Tensor, device: torch.device, dtype: torch.dtype) -> Tensor:
     """A copy on the device in the dtype; the cast happens before the transfer if it shrinks."""
     if device.type == "cpu":
-        # `to` may return the mapped file itself, which must not be what the policy runs on.
+        # `to` may return the mapped file itself.
         return torch.empty(value.shape, dtype=dtype).copy_(value)
     if value.dtype.itemsize > dtype.itemsize:
         value = value.to(dtype)

@@ -32,6 +32,8 @@ class PolicyModel(nn.Module):
     def __init__(self, kosmos: Any, config: PolicyConfig) -> None:
         super().__init__()
         self.backbone: Any = Kosmos2Model(kosmos)
+        # Some versions of transformers 4 leave this unset, and then compute it causally.
+        self.backbone.image_to_text_projection.x_attn.is_causal = False
         self.act_head: RecurrentHead | None = None
         self.action_token = None
         self.latent = config.latent
@@ -136,7 +138,6 @@ def rebuild_buffers(model: PolicyModel, device: torch.device, dtype: torch.dtype
     ids = torch.arange(embeddings.num_positions, device=device).expand((1, -1))
     embeddings.register_buffer("position_ids", ids, persistent=False)
     table = model.backbone.text_model.model.embed_positions
-    weights = table.get_embedding(
-        table.num_positions + table.offset, table.embedding_dim, table.padding_idx
-    )
+    # The empty table has the right length; older versions of transformers note it nowhere else.
+    weights = table.get_embedding(len(table.weights), table.embedding_dim, table.padding_idx)
     table.register_buffer("weights", weights.to(device, dtype), persistent=False)

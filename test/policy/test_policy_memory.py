@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from mobile_vla_ros.policy import write_random_checkpoint
+from mobile_vla_ros.policy.convert import convert
 
 # RssAnon is what the process itself holds; pages of mapped files are not in it.
 PROGRAM = """
@@ -70,6 +71,13 @@ def test_loading_holds_one_copy_of_the_weights(checkpoint: Path, tmp_path: Path)
     size, peak = measured("load", checkpoint, tmp_path)
     assert size > 140e6
     assert peak < 1.2 * size + 20e6
+
+
+def test_a_converted_directory_stays_in_its_file(checkpoint: Path, tmp_path: Path) -> None:
+    convert(checkpoint, tmp_path / "converted")
+    size, peak = measured("load", tmp_path / "converted", tmp_path)
+    assert size > 140e6
+    assert peak < 0.2 * size
 
 
 def test_converting_holds_a_few_weights_at_a_time(checkpoint: Path, tmp_path: Path) -> None:
