@@ -9,9 +9,7 @@ import contextlib
 import json
 import os
 import platform
-import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -20,9 +18,10 @@ from typing import Any
 
 import numpy as np
 
+from mobile_vla_ros.benchmark.frames import BenchmarkError
 from mobile_vla_ros.benchmark.machine import cpu_name
+from mobile_vla_ros.benchmark.processes import END_SECONDS, NodeProcesses
 from mobile_vla_ros.episodes import open_episode
-from mobile_vla_ros.errors import InputError
 
 CALLBACK_LIMIT_MS = 1.0
 SAVE_LIMIT_SECONDS = 2.0
@@ -31,12 +30,7 @@ MEMORY_SETTLED = 0.3
 MEMORY_SETTLED_SECONDS = 20
 MEMORY_GROWTH_LIMIT = 0.1  # two images of 720p that happen to be on their way are 8 %
 SAMPLE_SECONDS = 1.0
-END_SECONDS = 20.0
 START_SECONDS = 60.0
-
-
-class BenchmarkError(InputError):
-    """The benchmark could not be run; the sentence says why."""
 
 
 @dataclass(frozen=True)
@@ -107,57 +101,26 @@ def measure_recorder(
         BenchmarkError: a node did not start, or the recording failed.
     """
     load.directory.mkdir(parents=True, exist_ok=True)
-    namespace = f"/benchmark_{os.getpid()}"
-    environment = _environment()
-    cores = sorted(os.sched_getaffinity(0))
-    used = cores[: load.cores] if load.cores else cores
     load_before = os.getloadavg()[0]
-    with contextlib.ExitStack() as running:
-
-        def start(node: str, *parameters: str, **options: Any) -> subprocess.Popen:
-            arguments = [part for parameter in parameters for part in ("-p", parameter)]
-            process = subprocess.Popen(
-                [
-                    sys.executable,
-                    "-m",
-                    f"mobile_vla_ros.nodes.{node}",
-                    "--ros-args",
-                    "-r",
-                    f"__ns:={namespace}",
-                    *arguments,
-                ],
-                env=environment,
-                # Inherited by the recorder's writer as well.
-                preexec_fn=lambda: os.sched_setaffinity(0, used),
-                **options,
-            )
-            running.callback(_end, process)
-            return process
-
-        camera = start(
+    with NodeProcesses(f"/benchmark_{os.getpid()}", load.cores) as nodes:
+        used = nodes.cores
+        camera = nodes.start(
             "pattern_node",
-            f"width:={load.width}",
-            f"height:={load.height}",
-            f"rate:={load.rate}",
-            f"noise:={load.noise}",
-            stderr=subprocess.DEVNULL,
+            width=load.width,
+            height=load.height,
+            rate=load.rate,
+            noise=load.noise,
         )
-        recorder = start(
+        recorder = nodes.start(
             "recorder_node",
-            f"directory:={load.directory}",
-            "mode:=frame",
-            "scenario:=benchmark",
-            "instruction:=benchmark",
-            f"image_format:={load.image_format}",
-            stderr=subprocess.DEVNULL,
+            directory=load.directory,
+            mode="frame",
+            scenario="benchmark",
+            instruction="benchmark",
+            image_format=load.image_format,
         )
-        session = start(
-            "session_node",
-            f"seconds:={float(load.seconds)}",
-            f"patience:={START_SECONDS}",
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
+        session = nodes.start(
+            "session_node", listen=True, seconds=float(load.seconds), patience=START_SECONDS
         )
         memory = _watch(session, camera, recorder, tick)
         output, complaint = session.communicate(timeout=END_SECONDS)
@@ -259,16 +222,6 @@ def _growth(samples: list[int]) -> float:
     return float(last / first - 1.0)
 
 
-def _environment() -> dict[str, str]:
-    """The caller's, with room for images in Fast DDS unless there are profiles in it."""
-    environment = dict(os.environ)
-    names = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")
-    profiles = Path(__file__).resolve().parents[2] / "config" / "fastdds.xml"
-    if profiles.is_file() and not any(environment.get(name) for name in names):
-        environment |= dict.fromkeys(names, str(profiles))
-    return environment
-
-
 def _children(process: int) -> list[int]:
     tasks = Path(f"/proc/{process}/task")
     return [
@@ -282,13 +235,3 @@ def _private_bytes(process: int) -> int:
     """Resident memory less what is shared: the frame queue counts only as far as it was used."""
     pages = Path(f"/proc/{process}/statm").read_text(encoding="ascii").split()
     return (int(pages[1]) - int(pages[2])) * os.sysconf("SC_PAGE_SIZE")
-
-
-def _end(process: subprocess.Popen) -> None:
-    if process.poll() is None:
-        process.send_signal(signal.SIGINT)
-        try:
-            process.wait(END_SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()

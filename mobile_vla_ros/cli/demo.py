@@ -101,7 +101,9 @@ def _run(scenario: str, seed: int, instruction: str, checkpoint: str, out: Path)
         nodes.start(
             "recorder_node", directory=str((out / "episodes").absolute()), image_format="jpeg"
         )
-        director = nodes.start("director_node", scenario=scenario, instruction=instruction)
+        director = nodes.start(
+            "director_node", listen=True, scenario=scenario, instruction=instruction
+        )
         telling = threading.Thread(target=_pass_on, args=(director.stderr,), daemon=True)
         telling.start()
         assert director.stdout is not None
