@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from mobile_vla_ros.analysis.attention import GRID, token_maps
+from mobile_vla_ros.analysis.attention import token_maps
 from mobile_vla_ros.analysis.recordings import AnalysisError, Progress, silent
 from mobile_vla_ros.analysis.windows import Window, episode_labels
 from mobile_vla_ros.episodes import open_episode
@@ -186,10 +186,11 @@ def _act(policy, features: torch.Tensor) -> np.ndarray:
 
 def _quadrants(maps: np.ndarray) -> np.ndarray:
     """Quadrant in which each token looks most: int [tokens]."""
-    half = GRID // 2
+    grid = maps.shape[-1]
+    half = grid // 2
     mass = [
         maps[:, rows, columns].sum(axis=(1, 2))
-        for rows in (slice(0, half), slice(half, GRID))
-        for columns in (slice(0, half), slice(half, GRID))
+        for rows in (slice(0, half), slice(half, grid))
+        for columns in (slice(0, half), slice(half, grid))
     ]
     return np.argmax(mass, axis=0)

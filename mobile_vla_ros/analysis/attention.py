@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,19 +12,21 @@ from mobile_vla_ros.analysis.recordings import AnalysisError, Progress, silent
 from mobile_vla_ros.analysis.windows import Window
 from mobile_vla_ros.episodes import open_episode
 
-GRID = 16
 # Sequence places of the text model: <s> first, then the image tokens.
 FIRST_IMAGE_TOKEN = 1
 
 
 def token_maps(attention) -> np.ndarray:
-    """Where each latent query looks: float32 [N, tokens, 16, 16], each map summing to 1 or less.
+    """Where each latent query looks: float32 [N, tokens, G, G], each map summing to 1 or less.
 
-    The rest of a query's attention goes to the class token and to the queries themselves.
+    G is 16 for Kosmos-2 (224 pixels in patches of 14). The rest of a query's attention goes to
+    the class token and to the queries themselves.
     """
     weights = attention.projection.mean(dim=1).cpu().numpy()
-    patches = weights[:, :, 1 : 1 + GRID * GRID]
-    return patches.reshape(*patches.shape[:2], GRID, GRID)
+    count, tokens, keys = weights.shape
+    # Keys are the class token, the patches row by row, and the queries.
+    grid = math.isqrt(keys - tokens - 1)
+    return weights[:, :, 1 : 1 + grid * grid].reshape(count, tokens, grid, grid)
 
 
 def action_on_tokens(attention, tokens: int) -> np.ndarray:
@@ -42,7 +45,7 @@ def look(
     """Attention maps on the newest frame of each window.
 
     Returns:
-        A JSON-ready dictionary; ``frames`` holds one entry per window with two 16 x 16 maps:
+        A JSON-ready dictionary; ``frames`` holds one entry per window with two maps over the patches (16 x 16):
         ``action`` (the action token's attention carried through the latent queries to the
         patches) and ``projection`` (mean of all latent queries).
 

@@ -14,6 +14,9 @@ from mobile_vla_ros.stats.bootstrap import Interval, bootstrap_sums, jackknife_s
 HISTOGRAM_BINS = 100
 QUANTILE_BINS = 16
 QUANTILE_SAMPLE = 4096
+# Histograms of thousands of dimensions are kept for so many groups of episodes, which is what
+# their intervals need; memory then does not grow with the episodes.
+JACKKNIFE_GROUPS = 20
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,12 +126,13 @@ class Pairs:
                 for side in (left, right)
             ]
         )
-        for store, new in (
-            (self.sums, sums),
-            (self.histograms, histogram),
-            (self.quantiles, quantiles),
+        group = episode % JACKKNIFE_GROUPS
+        for store, key, new in (
+            (self.sums, episode, sums),
+            (self.histograms, group, histogram),
+            (self.quantiles, group, quantiles),
         ):
-            store[episode] = store[episode] + new if episode in store else new
+            store[key] = store[key] + new if key in store else new
 
     def metrics(self, name: str, seed: int, resamples: int) -> dict[str, Interval]:
         """Every metric but CKA, with intervals over episodes."""
@@ -148,8 +152,8 @@ class Pairs:
         def scaled(total: np.ndarray) -> np.ndarray:
             return np.sqrt(mean(total)) / self.std
 
-        pooled = np.stack([self.histograms[episode] for episode in episodes])
-        bins = np.stack([self.quantiles[episode] for episode in episodes])
+        pooled = np.stack([self.histograms[group] for group in sorted(self.histograms)])
+        bins = np.stack([self.quantiles[group] for group in sorted(self.quantiles)])
         with np.errstate(divide="ignore", invalid="ignore"):
             return {
                 "cosine": interval("cosine", 0, mean),
@@ -163,7 +167,7 @@ class Pairs:
 
 
 def _divergence(counts: np.ndarray, measure) -> Interval:
-    """A divergence of counts [episodes, 2, ..., bins], averaged over what lies between."""
+    """A divergence of counts [groups, 2, ..., bins], averaged over what lies between."""
 
     def statistic(total: np.ndarray) -> np.ndarray:
         return np.array([measure(pair[0], pair[1]).mean() for pair in total])

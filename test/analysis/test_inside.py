@@ -112,3 +112,12 @@ def test_attention_maps_are_probabilities(frozen, windows) -> None:
     result = look(frozen, windows[:2])
     assert np.shape(result["frames"][0]["action"]) == (16, 16)
     assert len(result["share_on_image_by_layer"]) == 2
+
+
+def test_backbones_of_another_grid_are_drawn_too() -> None:
+    from types import SimpleNamespace
+
+    import torch
+
+    weights = torch.rand(2, 4, 18, 1 + 64 + 18).softmax(-1)
+    assert token_maps(SimpleNamespace(projection=weights)).shape == (2, 18, 8, 8)
