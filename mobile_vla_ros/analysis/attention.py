@@ -45,8 +45,8 @@ def look(
     """Attention maps on the newest frame of each window.
 
     Returns:
-        A JSON-ready dictionary; ``frames`` holds one entry per window with two maps over the patches (16 x 16):
-        ``action`` (the action token's attention carried through the latent queries to the
+        A JSON-ready dictionary; ``frames`` holds one entry per window with two maps over the
+        patches (16 x 16): ``action`` (the action token's attention carried through the latent queries to the
         patches) and ``projection`` (mean of all latent queries).
 
     Raises:

@@ -146,7 +146,8 @@ def conclude(result: dict[str, Any]) -> str:
             f"episodes it has not seen, {', '.join(read)}"
         )
     if unread:
-        parts.append(f"it was not shown to read {', '.join(unread)}")
+        subject = "it" if read else "a linear probe"
+        parts.append(f"{subject} was not shown to read {', '.join(unread)}")
     if unmeasured:
         parts.append(f"not measured: {', '.join(unmeasured)}")
     text = "; ".join(parts) + "."

@@ -32,6 +32,8 @@ DEFINITION = (
     "past the end of an episode are left out"
 )
 
+# A difference in RMSE below this (normalised) has no meaning for driving, however certain it is.
+NEGLIGIBLE = 0.005
 # The command changes where an axis moves by more than five per cent of its range at once; a
 # smooth driver's small corrections are no change points.
 CHANGE = 0.1
@@ -322,7 +324,9 @@ def conclude(result: dict[str, Any]) -> str:
         gain = result["baselines"][name]["policy_better_by"]
         if not np.isfinite(gain["low"]):
             continue
-        if gain["low"] > 0:
+        if max(abs(gain["low"]), abs(gain["high"])) < NEGLIGIBLE:
+            parts.append(f"no different from {label} in effect")
+        elif gain["low"] > 0:
             parts.append(f"better than {label}")
         elif gain["high"] < 0:
             parts.append(f"worse than {label}")
