@@ -46,8 +46,8 @@ def look(
 
     Returns:
         A JSON-ready dictionary; ``frames`` holds one entry per window with two maps over the
-        patches (16 x 16): ``action`` (the action token's attention carried through the latent queries to the
-        patches) and ``projection`` (mean of all latent queries).
+        patches (16 x 16): ``action`` (the action token's attention carried through the latent
+        queries to the patches) and ``projection`` (mean of all latent queries).
 
     Raises:
         AnalysisError: the checkpoint has no action token.
