@@ -37,6 +37,8 @@ from std_srvs.srv import Trigger
 from trajectory_msgs.msg import MultiDOFJointTrajectory
 
 from mobile_vla_ros.control.guard import ESTOP
+from mobile_vla_ros.control.pilot import DRIVING
+from mobile_vla_ros.episodes.recording import RECORDING
 from mobile_vla_ros.errors import InputError
 from mobile_vla_ros.nodes.camera_subscription import CameraSubscription
 from mobile_vla_ros.nodes.feature_message import feature_of
@@ -104,6 +106,9 @@ LAST_SAVE_SECONDS = 3.0
 # A judge that knows better says so within this time after the policy believes it has arrived.
 JUDGE_PATIENCE = 4.0
 UNATTENDED_PAUSE = 0.1
+# A program that trials depend on is gone when it has been silent for this long, s. The recorder
+# speaks twice a second, the policy once, and velocities come all the time.
+GONE_AFTER = 4.0
 HELP = "Enter starts the next trial, y success, n failure, x abort, m marks an incident"
 
 
@@ -146,6 +151,9 @@ class TrialNode(Node):
         self._closing = threading.Event()
         self._simulated = bool(self.get_parameter("use_sim_time").value)
         self._images = 0
+        self._began = 0.0
+        self._recorder_heard = self._policy_heard = 0.0
+        self._recorder_state = self._recorder_message = ""
         self._judge_ready = False
         self._judge_words = ""
         # A manager that was killed may have left the policy enabled. Its own heartbeat would set
@@ -216,6 +224,8 @@ class TrialNode(Node):
         subscribe(MultiDOFJointTrajectory, f"{policy}/chunk", self._hear_chunk, queued())
         subscribe(String, f"{values['guard']}/state", self._hear_guard, latched())
         subscribe(Bool, f"{values['guard']}/taken_over", self._hear_takeover, latched())
+        if values["record"]:
+            subscribe(String, f"{values['recorder']}/status", self._hear_recorder, latched())
         subscribe(DiagnosticArray, "/diagnostics", self._hear_diagnostics, queued())
         # Best effort hears every publisher; a reliable subscription would miss some.
         best_effort = QoSProfile(depth=50, reliability=ReliabilityPolicy.BEST_EFFORT)
@@ -282,6 +292,16 @@ class TrialNode(Node):
                 self._session.hear_takeover(taken, self._steady())
         if self._keeper is not None and started:
             self._keeper.trigger("takeover", self._now())
+
+    def _hear_recorder(self, message: String) -> None:
+        try:
+            told = json.loads(message.data)
+        except ValueError:
+            return
+        with self._lock:
+            self._recorder_heard = time.monotonic()
+            self._recorder_state = str(told.get("state", ""))
+            self._recorder_message = str(told.get("error") or told.get("message", ""))
 
     def _hear_chunk(self, message: MultiDOFJointTrajectory) -> None:
         if len(message.points) < 2 or not message.points[0].velocities:
@@ -353,6 +373,7 @@ class TrialNode(Node):
         for status in message.status:
             if status.name != mine:
                 continue
+            self._policy_heard = time.monotonic()
             values = {item.key: item.value for item in status.values}
             try:
                 clamps = float(values.get("clamps", "nan"))
@@ -489,6 +510,7 @@ class TrialNode(Node):
             end_on_takeover=self._values["end_on_takeover"],
         )
         now = self._steady()
+        self._began = time.monotonic()
         session = TrialSession(identity, rules, started=now, wall_start=time.time())
         session.hear_state(self._state, now)
         self._starts.keep(identity["pair"] or identity["scenario"])
@@ -574,6 +596,10 @@ class TrialNode(Node):
             if session is None or self._ending_trial:
                 return
             phase = session.tick(now)
+            missing = self._missing(session, now) if phase == "running" else ""
+            if missing:
+                session.decide("abort", missing, now)
+                phase = session.phase
             if self._judge and phase == "verdict" and session.waiting(now) > JUDGE_PATIENCE:
                 words = f"{session.cause}, but {self._judge_words or 'the judge says nothing'}"
                 session.decide("failure", words, now)
@@ -586,6 +612,21 @@ class TrialNode(Node):
             threading.Thread(target=self._stand, daemon=True).start()
         if phase == "over":
             threading.Thread(target=self._finish, args=(session,), daemon=True).start()
+
+    def _missing(self, session: TrialSession, now: float) -> str:
+        """What has gone without which a trial means nothing; '' when all is there."""
+        steady = time.monotonic()
+        since = steady - self._began
+        if self._values["record"] and since > GONE_AFTER:
+            if steady - self._recorder_heard > GONE_AFTER:
+                return "the recorder is gone"
+            if self._recorder_state != RECORDING:
+                return f"the recorder has stopped: {self._recorder_message}"
+        if since > GONE_AFTER and steady - self._policy_heard > GONE_AFTER:
+            return "the policy's program is gone"
+        if self._state == DRIVING and session.silence(now) > GONE_AFTER:
+            return "no velocities reach the base: is the guard running?"
+        return ""
 
     def _stand(self) -> None:
         if self._values["shadow"]:
@@ -602,7 +643,7 @@ class TrialNode(Node):
         more: dict[str, Any] = {}
         if self._values["record"]:
             try:
-                self.recorder.set_parameters(patience, outcome=session.outcome or "")
+                self.recorder.set_parameters(min(patience, 5.0), outcome=session.outcome or "")
                 saved = _saved_path(self.recorder.trigger("save", timeout=patience))
                 if saved is not None:
                     more["episode"] = saved.name

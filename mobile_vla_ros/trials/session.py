@@ -11,6 +11,8 @@ from mobile_vla_ros.trials.record import LOST_TIME, TrialError, TrialRecord, thi
 
 # Below this a robot stands (m/s and rad/s alike).
 STANDING = 0.02
+# A base that hears no command for this long stands, s.
+COMMAND_TIMEOUT = 0.5
 # Who lost the time in which the robot stood, by the reason the inference node gives.
 _BLAME = {
     "waiting_for_camera": "camera",
@@ -89,6 +91,7 @@ class TrialSession:
     _wanted: float = 0.0
     _command: tuple[float, float, float] = (0.0, 0.0, 0.0)
     _commanded: float | None = None
+    _heard_command: float = -math.inf
     _first_motion: float | None = None
     _drive_end: float | None = None
     _phase_since: float = 0.0
@@ -140,6 +143,7 @@ class TrialSession:
     def hear_command(self, vx: float, vy: float, wz: float, now: float) -> None:
         """A velocity sent to the base (m/s, m/s, rad/s in its frame)."""
         self._integrate(now)
+        self._heard_command = now
         self._command = (vx, vy, wz) if all(map(math.isfinite, (vx, vy, wz))) else (0.0, 0.0, 0.0)
         if self._first_motion is None and self._speed() >= STANDING and self.phase == "running":
             self._first_motion = now
@@ -202,6 +206,8 @@ class TrialSession:
     def tick(self, now: float) -> str:
         """Moves time on; returns the phase."""
         self._integrate(now)
+        if now - self._heard_command > COMMAND_TIMEOUT:
+            self._command = (0.0, 0.0, 0.0)
         if self._last_tick is not None and self.phase == "running":
             self._blame(now - self._last_tick)
         self._last_tick = now
@@ -219,6 +225,10 @@ class TrialSession:
             self.cause += ", no verdict"
             self.phase = "over"
         return self.phase
+
+    def silence(self, now: float) -> float:
+        """Seconds since the last command to the base (since the start, when there was none)."""
+        return now - max(self._heard_command, self.started)
 
     def waiting(self, now: float) -> float:
         """Seconds for which the verdict has been waited for; 0 in other phases."""
