@@ -31,8 +31,9 @@ OWN_DRIVE_SEED = 2_000_000
 EVALUATION_SEED = 100_000
 NOISES = (0.4, 0.8, 1.2, 1.5)
 EPISODES_PER_NOISE = 100
-ROUNDS = 2
-DRIVES_PER_ROUND = 80
+# Epochs of the head before each round of the policy's own drives, and after the last.
+HEAD_EPOCHS = (5, 6, 12)
+DRIVES_PER_ROUND = 64
 SCENARIOS = ("1box_left", "1box_right", "2box_left", "2box_right")
 
 
@@ -56,13 +57,21 @@ def main() -> None:
         work / "vision" / "done.ckpt",
         lambda: _train("vision", {"model_path": str(small)}, data, cache, work / "vision"),
     )
-    head = {"model_path": str(small), "model_load_path": str(vision)}
+
+    def train_head(number: int) -> None:
+        overrides = {
+            "model_path": str(small),
+            "model_load_path": str(vision),
+            "trainer": {"max_epochs": HEAD_EPOCHS[number]},
+        }
+        _train("head", overrides, data, cache, work / f"head_{number}")
+
     checkpoint = stage(
         "head: the LSTM on windows of features",
         work / "head_0" / "done.ckpt",
-        lambda: _train("head", head, data, cache, work / "head_0"),
+        lambda: train_head(0),
     )
-    for number in range(1, ROUNDS + 1):
+    for number in range(1, len(HEAD_EPOCHS)):
         done = work / f"drives_{number}"
         stage(
             f"round {number}: {DRIVES_PER_ROUND} drives of the policy, labelled by the expert",
@@ -72,7 +81,7 @@ def main() -> None:
         checkpoint = stage(
             f"round {number}: head again on all episodes",
             work / f"head_{number}" / "done.ckpt",
-            lambda n=number: _train("head", head, data, cache, work / f"head_{n}"),
+            lambda n=number: train_head(n),
         )
     policy = stage(
         "converted directory",

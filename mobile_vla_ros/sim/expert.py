@@ -46,13 +46,18 @@ class FieldState:
         return replace(self, layout=replace(self.layout, scenario=scenario))
 
 
-def expert_velocities(state: FieldState, max_linear: float = MAX_LINEAR) -> tuple[float, float]:
-    """(vx, wz) to command now and to hold for about 0.4 s, m/s and rad/s."""
+def expert_velocities(
+    state: FieldState, max_linear: float = MAX_LINEAR, margin: float = MARGIN
+) -> tuple[float, float]:
+    """(vx, wz) to command now and to hold for about 0.4 s, m/s and rad/s.
+
+    ``margin`` is the air in metres that it wants between chassis and boxes.
+    """
     x, y, yaw = state.pose
     bottle = state.layout.bottle
     distance = math.hypot(bottle[0] - x, bottle[1] - y)
     to_bottle = math.atan2(bottle[1] - y, bottle[0] - x)
-    heading = _heading(state, to_bottle)
+    heading = _heading(state, to_bottle, margin)
     error = math.remainder(heading - yaw, math.tau)
     # The present turn goes on for about the lag; leaving it out of account overshoots.
     error = math.remainder(error - state.velocities[1] * LAG, math.tau)
@@ -70,7 +75,11 @@ def expert_velocities(state: FieldState, max_linear: float = MAX_LINEAR) -> tupl
 
 
 def expert_chunk(
-    state: FieldState, steps: int = 10, period: float = 0.4, max_linear: float = MAX_LINEAR
+    state: FieldState,
+    steps: int = 10,
+    period: float = 0.4,
+    max_linear: float = MAX_LINEAR,
+    margin: float = MARGIN,
 ) -> np.ndarray:
     """The driver's next commands from ``state``, rolled out on a kinematic copy of the base.
 
@@ -82,13 +91,14 @@ def expert_chunk(
         steps: number of commands.
         period: s for which each is held.
         max_linear: m/s.
+        margin: m of air between chassis and boxes.
 
     Returns:
         float32 [steps, 2]: (vx, wz), m/s and rad/s.
     """
     labels = np.empty((steps, 2), np.float32)
     for index in range(steps):
-        command = expert_velocities(state, max_linear)
+        command = expert_velocities(state, max_linear, margin)
         labels[index] = command
         state = advance_kinematic(state, command, period)
     return labels
@@ -111,10 +121,10 @@ def advance_kinematic(
     return replace(state, pose=(x, y, math.remainder(yaw, math.tau)), velocities=(vx, wz))
 
 
-def _heading(state: FieldState, to_bottle: float) -> float:
+def _heading(state: FieldState, to_bottle: float, margin: float) -> float:
     """Direction of the taut string's first stretch, rad, field frame."""
     x, y, _ = state.pose
-    radius = ROBOT_RADIUS + MARGIN
+    radius = ROBOT_RADIUS + margin
     sign = 1.0 if state.layout.scenario.side == "left" else -1.0
     best = sign * to_bottle
     push = 0.0
@@ -130,7 +140,7 @@ def _heading(state: FieldState, to_bottle: float) -> float:
             best = max(best, min(tangent, math.radians(100)))
         outline = box.distance(x, y)
         if outline < radius:
-            push = max(push, (radius - outline) / MARGIN)
+            push = max(push, (radius - outline) / margin)
     # Too near: lean away from the box, up to 25 degrees more.
     detour = best > sign * to_bottle + 1e-6
     if push > 0 and detour:

@@ -159,7 +159,7 @@ def load_episode(run: RunConfig, path: Path) -> TrainingEpisode:
         sha256 = episode.sha256()
         labels = None
         if run.data.labels == "expert" or run.auxiliary.on:
-            labels = read_labels(path.name, episode.attributes, len(stamps))
+            labels = read_labels(path, episode.attributes, len(stamps))
     bad = np.flatnonzero(~np.isfinite(velocities).all(axis=1) | ~np.isfinite(stamps))
     if bad.size:
         raise RunError(

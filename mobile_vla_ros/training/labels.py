@@ -2,12 +2,16 @@
 
 `expert_chunks` are the commands an expert would give from each row's true state, so that frames
 of a wandering robot carry the way back. `bottle_places` and `box_places` say where things stand.
+Commands of another expert can lie in a `.chunks.npy` file beside the episode: labelling anew
+leaves the recording, its hash and its cached features as they are.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -33,11 +37,26 @@ class EpisodeLabels:
     objects: np.ndarray
 
 
-def read_labels(name: str, attributes: Mapping[str, Any], rows: int) -> EpisodeLabels:
-    """Reads the extra labels out of an episode's attributes.
+def chunks_path(episode: str | Path) -> Path:
+    """Where commands that replace an episode's own `expert_chunks` lie."""
+    return Path(episode).with_suffix(".chunks.npy")
+
+
+def write_chunks(episode: str | Path, chunks: np.ndarray) -> Path:
+    """Writes commands [T, chunk, 2] in m/s and rad/s beside an episode, whole or not at all."""
+    target = chunks_path(episode)
+    temporary = target.with_suffix(".part")
+    with open(temporary, "wb") as file:
+        np.save(file, np.asarray(chunks, dtype=np.float32))
+    os.replace(temporary, target)
+    return target
+
+
+def read_labels(path: Path, attributes: Mapping[str, Any], rows: int) -> EpisodeLabels:
+    """Reads the extra labels out of an episode's attributes and the file beside it.
 
     Args:
-        name: how errors name the episode.
+        path: the episode.
         attributes: the episode's attributes.
         rows: number of its rows.
 
@@ -49,14 +68,17 @@ def read_labels(name: str, attributes: Mapping[str, Any], rows: int) -> EpisodeL
     ]
     if missing:
         raise RunError(
-            f"{name} has no {missing[0]}: expert labels and auxiliary losses need episodes of the "
-            f"simulated field."
+            f"{path.name} has no {missing[0]}: expert labels and auxiliary losses need episodes "
+            f"of the simulated field."
         )
-    chunks = np.asarray(attributes["expert_chunks"], dtype=np.float32)
+    beside = chunks_path(path)
+    chunks = np.asarray(
+        np.load(beside) if beside.exists() else attributes["expert_chunks"], dtype=np.float32
+    )
     bottle = np.asarray(attributes["bottle_places"], dtype=np.float32)[:, None]
     boxes = np.asarray(attributes["box_places"], dtype=np.float32)
     if not len(chunks) == len(bottle) == len(boxes) == rows:
-        raise RunError(f"{name} has labels for {len(chunks)} rows but {rows} rows.")
+        raise RunError(f"{path.name} has labels for {len(chunks)} rows but {rows} rows.")
     nearer = np.argsort(boxes[..., 3], axis=1)
     boxes = np.take_along_axis(boxes, nearer[..., None], axis=1)
     places = np.concatenate([bottle, boxes], axis=1)[:, :MOST_OBJECTS]

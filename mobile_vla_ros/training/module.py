@@ -140,7 +140,8 @@ class PolicyTraining(pl.LightningModule):
         if self.training and self.trainer.current_epoch == 0:
             self.statistics.add(features)
         predicted = self.decode(features)
-        action, count = masked_huber(predicted, batch["labels"], batch["mask"])
+        decay = self.run.step_decay if self.training else 1.0
+        action, count = masked_huber(predicted, batch["labels"], batch["mask"], decay)
         total = action + sum(extra.values()) if extra else action
         return {"loss": total, "action": action, "count": count, **extra}
 
@@ -239,21 +240,28 @@ class PolicyTraining(pl.LightningModule):
         return next(self.model.parameters()).device
 
 
-def masked_huber(predicted: Tensor, labels: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+def masked_huber(
+    predicted: Tensor, labels: Tensor, mask: Tensor, step_decay: float = 1.0
+) -> tuple[Tensor, Tensor]:
     """Huber loss (delta 1) over the valid elements.
 
     Args:
         predicted: [B, T, chunk, dof], normalised.
         labels: the same shape.
         mask: bool [B, T, chunk].
+        step_decay: chunk step k counts by its k-th power.
 
     Returns:
-        The mean over valid elements (0 when there are none) and their number.
+        The (weighted) mean over valid elements, 0 when there are none, and their number.
     """
     each = functional.huber_loss(predicted.float(), labels, reduction="none", delta=1.0)
-    weight = mask[..., None].expand_as(each)
-    count = weight.sum()
-    return (each * weight).sum() / count.clamp(min=1), count
+    valid = mask[..., None].expand_as(each)
+    count = valid.sum()
+    if step_decay == 1:
+        return (each * valid).sum() / count.clamp(min=1), count
+    steps = torch.arange(each.shape[-2], device=each.device)
+    weight = valid * (step_decay**steps)[:, None]
+    return (each * weight).sum() / weight.sum().clamp(min=1e-9), count
 
 
 def warm_cosine(step: int, total: float, warmup: float) -> float:

@@ -133,7 +133,11 @@ class AuxiliarySettings:
 
 @dataclass(frozen=True)
 class RunConfig:
-    """A checked run file. `raw` is the file as it was read: it travels inside the checkpoint."""
+    """A checked run file. `raw` is the file as it was read: it travels inside the checkpoint.
+
+    `step_decay` below 1 makes near commands count more in training: chunk step k by its k-th
+    power. The validation loss counts all alike.
+    """
 
     raw: Mapping[str, Any]
     path: Path | None
@@ -151,6 +155,7 @@ class RunConfig:
     head_learning_rate: float
     weight_decay: float
     warmup: float
+    step_decay: float
     batch_size: int
     seed: int
     feature_cache: bool | None
@@ -244,6 +249,7 @@ def check_run(raw: Mapping[str, Any], path: Path | None = None) -> RunConfig:
         head_learning_rate=read.number("head_learning_rate", learning_rate, above=0),
         weight_decay=read.number("weight_decay", 0.0, least=0),
         warmup=read.number("warmup", 0.05, least=0),
+        step_decay=read.number("step_decay", 1.0, above=0),
         batch_size=read.integer("batch_size", 8),
         seed=read.integer("seed", 0, least=0),
         feature_cache=raw.get("feature_cache"),
