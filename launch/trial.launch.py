@@ -2,7 +2,9 @@
 
     ros2 launch mobile_vla_ros trial.launch.py checkpoint:=/path/to/checkpoint plan:=plan.json
 
-The policy starts disabled; ~/start of the trial manager lets it drive, trial by trial.
+The policy starts disabled; ~/start of the trial manager lets it drive, trial by trial. With
+field:=sim the robot is the simulated one, every start is set up by itself, and with
+unattended:=true the whole plan is driven without anybody.
 """
 
 import importlib.util
@@ -29,7 +31,9 @@ TRIAL = {
     "arrival": (str, "ask", "ask = the operator judges an arrival, success = it counts"),
     "end_on_takeover": (bool, "false", "a takeover ends the trial as a failure"),
     "shadow": (bool, "false", "a person drives, the policy only watches"),
-    "judge": (str, "", "topic of a judge, e.g. the simulated field's outcome"),
+    "field": (str, "", "name of a simulated field's node, which is started too, e.g. sim"),
+    "unattended": (bool, "false", "with a field: drive the whole plan without anybody"),
+    "judge": (str, "", "topic of a judge; '' = the field's outcome, if there is a field"),
     "keys": (bool, "false", "read verdicts from this terminal"),
 }
 
@@ -67,7 +71,21 @@ def nodes(context: LaunchContext) -> list:
         "respawn": True,
         "respawn_delay": 1.0,
     }
+    field = []
+    if text("field"):
+        field = [
+            Node(
+                package="mobile_vla_ros",
+                executable="sim_node",
+                name=text("field"),
+                namespace=LaunchConfiguration("namespace"),
+                remappings=[*remappings, ("state", "mobile_vla/state")],
+                parameters=[LaunchConfiguration("params_file")],
+                output="screen",
+            )
+        ]
     return [
+        *field,
         Node(
             package="mobile_vla_ros",
             executable="recorder_node",

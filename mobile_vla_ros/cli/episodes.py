@@ -205,7 +205,7 @@ def trim(
 
 @app.command()
 def show(
-    path: Path = typer.Argument(..., help="The episode."),
+    path: Path = typer.Argument(..., help="The episode, or an incident capsule."),
     plot: Path | None = typer.Option(
         None, help="The picture to write (.png, .pdf); by default the episode's name with .png."
     ),
@@ -214,11 +214,21 @@ def show(
 ) -> None:
     """Draws the contact sheet: frames with the commands on them, speeds, and the path.
 
+    An incident capsule is drawn with its pictures, every plan to its last step, the commands, the
+    path and what happened when.
+
     Example: mobile_vla episodes show episode_20250101_120000_1box_left.h5 --plot sheet.png
     """
+    from mobile_vla_ros.episodes.incident import is_incident
     from mobile_vla_ros.episodes.reader import open_episode
     from mobile_vla_ros.episodes.sheet import draw_episode, driven_path
 
+    if is_incident(path):
+        facts = _show_incident(path, plot or Path(path.with_suffix(".png").name))
+        for name, value in facts.items():
+            print(f"{name}: {value}")
+        write_json(json_file, facts)
+        return
     with open_episode(path) as episode:
         target = draw_episode(episode, plot or path.with_suffix(".png").name, pictures)
         route, source = driven_path(episode)
@@ -241,6 +251,47 @@ def show(
     for name, value in facts.items():
         print(f"{name}: {value}")
     write_json(json_file, facts)
+
+
+def _show_incident(path: Path, plot: Path) -> dict[str, object]:
+    from mobile_vla_ros.episodes.incident import read_incident
+    from mobile_vla_ros.plots.incident import draw_capsule
+    from mobile_vla_ros.plots.style import save_figure
+
+    incident = read_incident(path)
+    told = incident.attributes
+    title = " · ".join(
+        str(part)
+        for part in (incident.reason, told.get("scenario"), told.get("checkpoint"))
+        if part
+    )
+    figure = draw_capsule(
+        title,
+        incident.time,
+        [
+            (float(stamp), incident.image(index))
+            for index, stamp in enumerate(incident.frame_stamps)
+        ],
+        incident.axes,
+        incident.chunk_stamps,
+        incident.chunks,
+        incident.action_period,
+        incident.commands,
+        incident.odometry,
+        incident.events,
+    )
+    return {
+        "path": path,
+        "reason": incident.reason,
+        "frames": len(incident.jpegs),
+        "chunks": len(incident.chunks),
+        "features": incident.features.shape,
+        "commands": len(incident.commands),
+        "odometry": len(incident.odometry),
+        "events": [text for _, text in incident.events],
+        **told,
+        "plot": save_figure(figure, plot),
+    }
 
 
 @app.command(

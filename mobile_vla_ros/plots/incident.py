@@ -79,3 +79,118 @@ def draw_incident_traces(
         handles += [plt.Line2D([], [], linestyle="none") for _ in notes]
         figure.legend(handles, labels + notes, loc="outside lower center", ncols=3)
     return figure
+
+
+def draw_capsule(
+    title: str,
+    time: float,
+    frames: Sequence[tuple[float, np.ndarray]],
+    axes: Sequence[str],
+    chunk_stamps: np.ndarray,
+    chunks: np.ndarray,
+    action_period: float,
+    commands: np.ndarray,
+    odometry: np.ndarray,
+    events: Sequence[tuple[float, str]],
+) -> Figure:
+    """What a capsule holds: pictures, every plan to its last step, commands, path, events.
+
+    Args:
+        title: stands on top.
+        time: when it was triggered, s.
+        frames: (capture time, uint8 [H, W, 3] RGB), oldest first; two rows of six are drawn.
+        axes: names of the chunks' columns.
+        chunk_stamps: float64 [C], capture time of the frame behind each chunk, s.
+        chunks: float32 [C, steps, dof], m/s and rad/s.
+        action_period: s per step.
+        commands: [M, 4] time, linear.x, linear.y, angular.z as published.
+        odometry: [K, 7] time, x, y, yaw, vx, vy, wz; may be empty.
+        events: (time, text).
+    """
+    columns = {"linear.x": 1, "linear.y": 2, "angular.z": 3}
+    shown = [frames[i] for i in np.unique(np.linspace(0, len(frames) - 1, 12).astype(int))]
+    rows = -(-len(shown) // 6) if frames else 0
+    count = len(axes)
+    with house_style():
+        figure = plt.figure(figsize=(10, 1.4 * rows + 1.9 * count + 1.8))
+        figure.suptitle(title)
+        grid = figure.add_gridspec(
+            rows + count, 6, height_ratios=[1.3] * rows + [1.9] * count if rows + count else None
+        )
+        for index, (stamp, image) in enumerate(shown if frames else []):
+            panel = figure.add_subplot(grid[index // 6, index % 6])
+            panel.imshow(image)
+            panel.set_title(f"{stamp - time:+.1f} s", fontsize=8)
+            panel.set_axis_off()
+        first = None
+        for index, axis in enumerate(axes):
+            panel = figure.add_subplot(grid[rows + index, :4], sharex=first)
+            first = first or panel
+            steps = np.arange(chunks.shape[1]) * action_period
+            for stamp, chunk in zip(chunk_stamps, chunks, strict=True):
+                panel.plot(
+                    stamp - time + steps,
+                    chunk[:, index],
+                    color=COLOURS["sky"],
+                    linewidth=0.6,
+                    alpha=0.5,
+                )
+            if len(chunks):
+                panel.plot(
+                    chunk_stamps - time,
+                    chunks[:, 0, index],
+                    ".",
+                    color=COLOURS["blue"],
+                    label="first step of each plan (thin: all its steps)",
+                )
+            if axis in columns and len(commands):
+                panel.step(
+                    commands[:, 0] - time,
+                    commands[:, columns[axis]],
+                    where="post",
+                    color=COLOURS["black"],
+                    linewidth=1,
+                    label="published command",
+                )
+            for number, (when, _) in enumerate(events, start=1):
+                panel.axvline(when - time, color="grey", linewidth=0.6)
+                if index == 0:
+                    # Neighbouring numbers take turns in height, so that they can be read.
+                    place = (when - time, 1.02 + 0.09 * (number % 2))
+                    panel.annotate(
+                        str(number),
+                        place,
+                        xycoords=("data", "axes fraction"),
+                        ha="center",
+                        fontsize=7,
+                    )
+            panel.axvline(0, color=COLOURS["vermilion"], linewidth=1.2)
+            panel.set_ylabel(f"{axis} ({'rad/s' if axis.startswith('angular') else 'm/s'})")
+        if first is not None:
+            panel.set_xlabel("time from the trigger (s)")
+            first.legend(loc="upper left", fontsize=7)
+        if len(odometry) > 1 and count:
+            _draw_route(figure.add_subplot(grid[rows:, 4:]), odometry, time)
+        lines = [f"{n}: {when - time:+.1f} s {text}" for n, (when, text) in enumerate(events, 1)]
+        handles = [plt.Line2D([], [], linestyle="none") for _ in lines]
+        if lines:
+            figure.legend(
+                handles, lines, loc="outside lower center", ncols=3, handlelength=0, fontsize=7
+            )
+    return figure
+
+
+def _draw_route(panel: plt.Axes, odometry: np.ndarray, time: float) -> None:
+    """The way in the frame of its first pose: ahead is up, left is left."""
+    x, y, yaw = odometry[0, 1:4]
+    moved = odometry[:, 1:3] - (x, y)
+    ahead = moved @ (np.cos(yaw), np.sin(yaw))
+    left = moved @ (-np.sin(yaw), np.cos(yaw))
+    panel.plot(-left, ahead, color=COLOURS["blue"], linewidth=1.2)
+    at = int(np.argmin(np.abs(odometry[:, 0] - time)))
+    panel.plot(-left[at], ahead[at], "o", color=COLOURS["vermilion"], label="trigger")
+    panel.set_aspect("equal", adjustable="datalim")
+    panel.set_xlabel("right (m)")
+    panel.set_ylabel("ahead (m)")
+    panel.set_title("path (odometry)")
+    panel.legend(loc="best")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import matplotlib.pyplot as plt
@@ -14,7 +14,10 @@ from mobile_vla_ros.plots.style import COLOURS, CYCLE, house_style
 
 @dataclass(frozen=True)
 class RateBar:
-    """A success rate to be drawn: label, rate in [0, 1], its interval, and the counts."""
+    """A success rate to be drawn: label, rate in [0, 1], its interval, and the counts.
+
+    Bars of one ``group`` (a checkpoint) have one colour.
+    """
 
     label: str
     rate: float
@@ -22,6 +25,7 @@ class RateBar:
     high: float
     successes: int
     trials: int
+    group: str = ""
 
 
 def draw_rates(bars: Sequence[RateBar], target: float | None = None) -> Figure:
@@ -29,7 +33,9 @@ def draw_rates(bars: Sequence[RateBar], target: float | None = None) -> Figure:
     with house_style():
         figure, axes = plt.subplots(figsize=(6.5, 1.0 + 0.42 * len(bars)))
         rows = np.arange(len(bars))[::-1]
-        for row, bar, colour in zip(rows, bars, _colours(len(bars)), strict=True):
+        colours = _colours_of(bar.group or bar.label for bar in bars)
+        for row, bar in zip(rows, bars, strict=True):
+            colour = colours[bar.group or bar.label]
             axes.plot([bar.low, bar.high], [row, row], color=colour, linewidth=2)
             axes.plot(bar.rate, row, "o", color=colour, markersize=7)
             axes.annotate(
@@ -49,7 +55,9 @@ def draw_rates(bars: Sequence[RateBar], target: float | None = None) -> Figure:
 
 
 def draw_paths(
-    paths: Mapping[str, Sequence[tuple[np.ndarray, str, bool]]], columns: int = 3
+    paths: Mapping[str, Sequence[tuple[np.ndarray, str, bool]]],
+    columns: int = 3,
+    order: Sequence[str] = (),
 ) -> Figure:
     """Paths seen from above, one panel per scenario.
 
@@ -57,9 +65,11 @@ def draw_paths(
         paths: scenario -> (path [N, 4] as (t, x, y, yaw), checkpoint, success) per trial; x is
             forward at the start (up in the figure), y is left (left in the figure), in metres.
         columns: panels in a row at the most.
+        order: the checkpoints in the order of the other figures, for the same colours.
     """
-    names = sorted({name for trials in paths.values() for _, name, _ in trials})
-    colours = dict(zip(names, _colours(len(names)), strict=True))
+    found = {name for trials in paths.values() for _, name, _ in trials}
+    names = [name for name in order if name in found] + sorted(found - set(order))
+    colours = _colours_of([*order, *names])
     with house_style():
         across = max(1, min(columns, len(paths)))
         down = max(1, -(-len(paths) // across))
@@ -114,6 +124,12 @@ def draw_lost_time(lost: Mapping[str, Mapping[str, float]]) -> Figure:
         axes.grid(axis="y", visible=False)
         figure.legend(loc="outside lower center", ncols=len(kinds) or 1)
     return figure
+
+
+def _colours_of(names: Iterable[str]) -> dict[str, str]:
+    """One colour per name, in the order of their first appearance."""
+    known = list(dict.fromkeys(names))
+    return dict(zip(known, _colours(len(known)), strict=True))
 
 
 def _colours(count: int) -> list[str]:

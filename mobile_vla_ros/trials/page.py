@@ -45,7 +45,10 @@ def write_trial_figures(
             )
     if paths:
         written.append(
-            save_figure(draw_paths(paths), first.with_name(f"{first.stem}-paths{first.suffix}"))
+            save_figure(
+                draw_paths(paths, order=[rate.name for rate in report.checkpoints]),
+                first.with_name(f"{first.stem}-paths{first.suffix}"),
+            )
         )
     if any(value for times in report.lost_time.values() for value in times.values()):
         written.append(
@@ -127,7 +130,9 @@ def write_trial_page(
 
 def _bar(rate: Rate) -> RateBar:
     label = rate.name if rate.scenario is None else f"{rate.scenario}, {rate.name}"
-    return RateBar(label, rate.success_rate or 0.0, *rate.wilson, rate.successes, rate.trials)
+    return RateBar(
+        label, rate.success_rate or 0.0, *rate.wilson, rate.successes, rate.trials, rate.name
+    )
 
 
 def _rates_table(rates: Sequence[Rate]) -> Table:

@@ -257,3 +257,41 @@ def test_a_disk_that_fills_up_stops_the_robot_and_the_trial_is_kept(
     time.sleep(0.5)
     assert not rig.moving
     filler.unlink()
+
+
+def test_in_shadow_mode_a_person_drives_and_the_agreement_is_written_down(rig, tmp_path) -> None:
+    field = Field(rig, tmp_path, shadow=True, time_limit=60.0)
+    # The policy wants (0.2, 0); it may publish nothing.
+    field.policy.kill()
+    field.policy.wait()
+    rig.states.clear()
+    field.policy = rig.start_node(
+        "forward:0.2", dry_run=True, image_timeout=1.0, chunk_timeout=0.9
+    )
+    rig.wait(lambda: rig.states, "the watching policy")
+    person = rig.node.create_publisher(Twist, "teleop_cmd_vel", 1)
+    rig.wait(lambda: person.get_subscription_count() > 0, "the guard hears the person")
+    field.begin()
+    rig.wait(lambda: rig.chunks, "predictions")
+    for forward, turn in ((0.2, 0.0), (0.0, 0.3)):
+        end = time.monotonic() + 2.0
+        while time.monotonic() < end:
+            twist = Twist()
+            twist.linear.x, twist.angular.z = forward, turn
+            person.publish(twist)
+            time.sleep(0.05)
+    assert field.call("success").success
+    record = field.finished(1)[0]
+    assert record.shadow
+    assert not record.counts
+    agreement = record.agreement
+    assert agreement["frames"] > 10
+    assert agreement["agree forward"] > 0.8
+    assert agreement["agree left"] < 0.3
+    assert agreement["rmse linear.x"] > 0
+    # The base heard the person and nobody else.
+    assert {velocities for _, velocities in rig.commands} == {
+        (0.0, 0.0, 0.0),
+        (0.2, 0.0, 0.0),
+        (0.0, 0.0, 0.3),
+    }
