@@ -682,7 +682,7 @@ class RecorderNode(Node):
             else [{"name": n, "done": d, "target": 0} for n, d in sorted(self._finished.items())]
         )
         sides = {
-            side: sum(n for name, n in self._finished.items() if name.endswith(f"_{side}"))
+            side: sum(n for name, n in self._finished.items() if side in name.split("_"))
             for side in ("left", "right")
         }
         return {
