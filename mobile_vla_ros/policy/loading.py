@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from mobile_vla_ros.policy import precision as formats
 from mobile_vla_ros.policy.config import PolicyConfig
 from mobile_vla_ros.policy.errors import CheckpointError
+from mobile_vla_ros.policy.heap import return_freed_memory
 from mobile_vla_ros.policy.int8 import require_int8, to_int8
 from mobile_vla_ros.policy.model import rebuild_buffers
 from mobile_vla_ros.policy.plan import LoadPlan, plan_loading
@@ -124,7 +125,9 @@ def fill(plan: LoadPlan, device: torch.device, precision: Precision) -> None:
             setattr(module, parameter, nn.Parameter(value, requires_grad=False))
         if precision.quantised and _is_quantisable(module, names):
             to_int8(cast(nn.Linear, module))
+            return_freed_memory()
     rebuild_buffers(model, device, precision.compute)
+    return_freed_memory()
 
 
 def _is_quantisable(module: nn.Module, names: list[tuple[str, str]]) -> bool:

@@ -11,6 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from mobile_vla_ros.policy.heap import return_freed_memory
+
 # Rows the layout is chosen for: a frame's patches in the vision model, its tokens in the text.
 VISION_ROWS = 257
 TEXT_ROWS = 96
@@ -55,10 +57,17 @@ def pack(backbone: nn.Module) -> int:
         How many were packed.
     """
     packed = 0
-    for name, module in list(backbone.named_modules()):
+    # No list of the layers themselves: each must be freed as soon as it is replaced.
+    owners = [
+        (name, module)
+        for name, module in backbone.named_modules()
+        if not isinstance(module, nn.Linear)
+    ]
+    for name, module in owners:
         for child_name, child in list(module.named_children()):
             if isinstance(child, nn.Linear) and can_pack(child.weight):
                 rows = VISION_ROWS if name.startswith(("vision", "image")) else TEXT_ROWS
                 setattr(module, child_name, PackedLinear(child, rows))
                 packed += 1
+                return_freed_memory()
     return packed
