@@ -52,7 +52,7 @@ def nodes(context: LaunchContext) -> list:
         return LaunchConfiguration(name).perform(context)
 
     def value(name: str, kind: type) -> ParameterValue:
-        return ParameterValue(text(name), value_type=kind)
+        return ParameterValue(LaunchConfiguration(name), value_type=kind)
 
     directory = Path(text("directory")).expanduser()
     transport = text("image_transport")

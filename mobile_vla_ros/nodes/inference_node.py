@@ -18,7 +18,6 @@ after a stop has been answered nothing but zeros can follow.
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import gc
 import math
@@ -33,6 +32,7 @@ import rclpy
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from nav_msgs.msg import Path
 from rcl_interfaces.msg import SetParametersResult
+from rclpy._rclpy_pybind11 import RCLError
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
 from rclpy.parameter import Parameter
@@ -745,9 +745,17 @@ class InferenceNode(LifecycleNode):
             )
 
 
-def _spin(executor: SingleThreadedExecutor) -> None:
-    with contextlib.suppress(ExternalShutdownException):
-        executor.spin()
+def _spin(executor: SingleThreadedExecutor, node: InferenceNode) -> None:
+    while True:
+        try:
+            executor.spin()
+        except ExternalShutdownException:
+            return
+        except RCLError as error:
+            # A transition asked for at the wrong time; rclpy lets that end the executor.
+            node.get_logger().error(f"a request failed: {error}")
+        else:
+            return
 
 
 def main(args: list[str] | None = None, worker_command: tuple[str, ...] = WORKER_COMMAND) -> int:
@@ -763,7 +771,7 @@ def main(args: list[str] | None = None, worker_command: tuple[str, ...] = WORKER
         return EXIT_UNUSABLE
     executor = SingleThreadedExecutor()
     executor.add_node(node)
-    spinning = threading.Thread(target=_spin, args=(executor,), name="executor", daemon=True)
+    spinning = threading.Thread(target=_spin, args=(executor, node), name="executor", daemon=True)
     spinning.start()
     status = 0
     success = TransitionCallbackReturn.SUCCESS

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from typing import Any
 
 from lifecycle_msgs.msg import State, Transition
@@ -15,6 +16,10 @@ from rclpy.parameter import Parameter, parameter_value_to_python
 from std_srvs.srv import SetBool, Trigger
 
 from mobile_vla_ros.errors import InputError
+
+# Larger ids are states within a transition.
+_LAST_PRIMARY_STATE = State.PRIMARY_STATE_FINALIZED
+_AUTOSTART_SECONDS = 3.0
 
 
 class RemoteError(InputError):
@@ -108,6 +113,26 @@ class Remote:
         """Primary lifecycle state (``lifecycle_msgs/State``)."""
         return self.call(GetState, "get_state", GetState.Request(), timeout).current_state.id
 
+    def settled_state(self, timeout: float = 180.0) -> int:
+        """Primary lifecycle state, once the node is in none of its transitions.
+
+        A node that starts itself (parameter ``autostart``) and has not begun to is waited for.
+
+        Raises:
+            RemoteError: it stays in a transition.
+        """
+        begun = time.monotonic()
+        itself = bool(self.parameter("autostart"))
+        while True:
+            state = self.lifecycle_state()
+            waited = time.monotonic() - begun
+            starting = itself and state == State.PRIMARY_STATE_UNCONFIGURED
+            if state <= _LAST_PRIMARY_STATE and not (starting and waited < _AUTOSTART_SECONDS):
+                return state
+            if waited > timeout:
+                raise RemoteError(f"{self.name} is in the middle of a transition: try again")
+            time.sleep(0.1)
+
     def reconfigure(self, timeout: float = 180.0, **values: Any) -> None:
         """Takes a lifecycle node down to unconfigured, sets parameters, brings it up again.
 
@@ -122,9 +147,9 @@ class Remote:
             State.PRIMARY_STATE_INACTIVE: (Transition.TRANSITION_CLEANUP,),
             State.PRIMARY_STATE_UNCONFIGURED: (),
         }
-        state = self.lifecycle_state()
+        state = self.settled_state(timeout)
         if state not in down:
-            raise RemoteError(f"{self.name} is in the middle of a transition: try again")
+            raise RemoteError(f"{self.name} has been shut down: start it again")
         for transition in down[state]:
             self._change(transition, timeout)
         self.set_parameters(**values)

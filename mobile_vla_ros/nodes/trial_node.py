@@ -25,6 +25,7 @@ from typing import Any
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import Twist
+from lifecycle_msgs.msg import State
 from nav_msgs.msg import Odometry
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup, ReentrantCallbackGroup
 from rclpy.clock import Clock, ClockType
@@ -740,8 +741,11 @@ class TrialNode(Node):
         return Path(path).name, path
 
     def _load(self, path: str) -> None:
-        if not path or path == self.policy.parameter("checkpoint"):
+        state = self.policy.settled_state(LOAD_SECONDS)
+        same = not path or path == self.policy.parameter("checkpoint")
+        if same and state == State.PRIMARY_STATE_ACTIVE:
             return
+        path = path or str(self.policy.parameter("checkpoint"))
         self._say(f"loading {'the next checkpoint' if self._plan else path}")
         self.policy.reconfigure(LOAD_SECONDS, checkpoint=path, enabled=False)
 
