@@ -29,9 +29,10 @@ from lifecycle_msgs.msg import State
 from nav_msgs.msg import Odometry
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup, ReentrantCallbackGroup
 from rclpy.clock import Clock, ClockType
-from rclpy.executors import ExternalShutdownException, MultiThreadedExecutor
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
+from rclpy.task import Future
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Bool, String
 from std_srvs.srv import Trigger
@@ -92,12 +93,12 @@ PARAMETERS = (
     Declared("unattended", False, "with a field: drive every trial of the plan by itself"),
     Declared("keys", False, "read verdicts from the terminal: y success, n failure, x abort"),
 )
+# Each tick is a heartbeat too. The guard's timeout is 0.25 s: three of them may be late before it
+# stops the robot.
 TICK_PERIOD = 0.05
 STATUS_PERIOD = 0.5
-# The guard's timeout is 0.25 s: three heartbeats may be late before it stops the robot.
-HEARTBEAT_PERIOD = 0.05
-# A watch that has stopped for this long watches no more, and the heartbeat says so.
-WATCH_TIMEOUT = 1.0
+# How often the graph is asked who offers camera and velocities, s: it costs, and changes seldom.
+GRAPH_PERIOD = 0.5
 LOAD_SECONDS = 300.0
 # After a new field the camera shows it within this time, or it is not running.
 FRAME_SECONDS = 10.0
@@ -160,11 +161,9 @@ class TrialNode(Node):
         # A manager that was killed may have left the policy enabled. Its own heartbeat would set
         # the robot in motion then, so it comes only after the policy has been told to stand.
         self._settled = False
-        self._watched = time.monotonic()
 
         self._topics = MutuallyExclusiveCallbackGroup()
-        self._beats = MutuallyExclusiveCallbackGroup()
-        self._requests = MutuallyExclusiveCallbackGroup()
+        self._requests = ReentrantCallbackGroup()
         self._answers = ReentrantCallbackGroup()
         self.policy = Remote(self, values["policy"], self._answers)
         self.recorder = Remote(self, values["recorder"], self._answers)
@@ -190,12 +189,8 @@ class TrialNode(Node):
             String, f"{values['policy']}/instruction", queued()
         )
         steady = Clock(clock_type=ClockType.STEADY_TIME)
-        for period, callback, group in (
-            (TICK_PERIOD, self._tick, self._topics),
-            (STATUS_PERIOD, self._publish_status, self._topics),
-            (HEARTBEAT_PERIOD, self._beat, self._beats),
-        ):
-            self.create_timer(period, callback, clock=steady, callback_group=group)
+        for period, callback in ((TICK_PERIOD, self._tick), (STATUS_PERIOD, self._publish_status)):
+            self.create_timer(period, callback, clock=steady, callback_group=self._topics)
         for name, serve in (
             ("start", self._serve_start),
             ("success", self._serve_verdict("success")),
@@ -238,13 +233,16 @@ class TrialNode(Node):
             subscribe(Image, f"{policy}/features", self._hear_feature, queued())
         if self._judge:
             subscribe(String, self._judge, self._hear_judge, latched())
-        VelocitySubscription(self, "cmd_vel", self._hear_command, callback_group=group)
+        VelocitySubscription(
+            self, "cmd_vel", self._hear_command, callback_group=group, poll_period=GRAPH_PERIOD
+        )
         CameraSubscription(
             self,
             self._hear_image,
             transport=values["image_transport"],
             depth=2,
             callback_group=group,
+            poll_period=GRAPH_PERIOD,
         )
 
     # what is heard
@@ -415,25 +413,34 @@ class TrialNode(Node):
 
     # requests
 
-    def _serve_start(self, _request, response: Trigger.Response) -> Trigger.Response:
-        try:
-            response.message = self.start_trial()
-            response.success = True
-        except InputError as error:
-            self._say(str(error))
-            response.message = str(error)
-        return response
+    async def _serve_start(self, _request, response: Trigger.Response) -> Trigger.Response:
+        return await self._answer(response, self.start_trial)
 
     def _serve_verdict(self, outcome: str):
-        def serve(_request, response: Trigger.Response) -> Trigger.Response:
-            try:
-                response.message = self.decide(outcome)
-                response.success = True
-            except InputError as error:
-                response.message = str(error)
-            return response
+        async def serve(_request, response: Trigger.Response) -> Trigger.Response:
+            return await self._answer(response, lambda: self.decide(outcome))
 
         return serve
+
+    async def _answer(
+        self, response: Trigger.Response, work: Callable[[], str]
+    ) -> Trigger.Response:
+        """Lets a thread do what may wait for other nodes; the executor goes on meanwhile."""
+        done: Future = Future(executor=self.executor)
+
+        def run() -> None:
+            answer = (False, "it failed: see the log")
+            try:
+                answer = (True, work())
+            except InputError as error:
+                self._say(str(error))
+                answer = (False, str(error))
+            finally:
+                done.set_result(answer)
+
+        threading.Thread(target=run, daemon=True).start()
+        response.success, response.message = await done
+        return response
 
     def _serve_mark(self, _request, response: Trigger.Response) -> Trigger.Response:
         response.success = self._keeper is not None
@@ -588,7 +595,7 @@ class TrialNode(Node):
     # the course of a trial
 
     def _tick(self) -> None:
-        self._watched = time.monotonic()
+        self._beat()
         now = self._steady()
         if self._keeper is not None:
             self._keeper.poll(self._now())
@@ -806,7 +813,7 @@ class TrialNode(Node):
                 self._closing.wait(2.0)
 
     def _beat(self) -> None:
-        held = self._settled and time.monotonic() - self._watched < WATCH_TIMEOUT
+        held = self._settled
         if self._operator is not None:
             when, pressed = self._operator
             held = held and pressed and time.monotonic() - when < 0.25
@@ -887,7 +894,7 @@ def main(args: list[str] | None = None) -> int:
         print(f"trial_manager: {error}", file=sys.stderr)
         rclpy.try_shutdown()
         return 2
-    executor = MultiThreadedExecutor(num_threads=4)
+    executor = SingleThreadedExecutor()
     executor.add_node(node)
     spinning = threading.Thread(target=_spin, args=(executor,), daemon=True)
     spinning.start()
@@ -912,7 +919,7 @@ def main(args: list[str] | None = None) -> int:
     return 0
 
 
-def _spin(executor: MultiThreadedExecutor) -> None:
+def _spin(executor: SingleThreadedExecutor) -> None:
     try:
         executor.spin()
     except ExternalShutdownException:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from textwrap import shorten
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -156,7 +157,7 @@ def draw_capsule(
                 panel.axvline(when - time, color="grey", linewidth=0.6)
                 if index == 0:
                     # Neighbouring numbers take turns in height, so that they can be read.
-                    place = (when - time, 1.02 + 0.09 * (number % 2))
+                    place = (when - time, 1.02 + 0.08 * (number % 4))
                     panel.annotate(
                         str(number),
                         place,
@@ -171,7 +172,10 @@ def draw_capsule(
             first.legend(loc="upper left", fontsize=7)
         if len(odometry) > 1 and count:
             _draw_route(figure.add_subplot(grid[rows:, 4:]), odometry, time)
-        lines = [f"{n}: {when - time:+.1f} s {text}" for n, (when, text) in enumerate(events, 1)]
+        lines = [
+            f"{n}: {when - time:+.1f} s {shorten(text, 48, placeholder=' …')}"
+            for n, (when, text) in enumerate(events, 1)
+        ]
         handles = [plt.Line2D([], [], linestyle="none") for _ in lines]
         if lines:
             figure.legend(

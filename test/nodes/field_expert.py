@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import threading
+import time
 
 import numpy as np
 import rclpy
@@ -43,10 +44,10 @@ class Truth:
         yaw = 2 * math.atan2(pose.orientation.z, pose.orientation.w)
         self.odom = (pose.position.x, pose.position.y, yaw, twist.linear.x, twist.angular.z)
 
-    def state(self) -> FieldState | None:
-        """None before the field has been heard of."""
-        if self.layout is None:
-            return None
+    def state(self) -> FieldState:
+        """Waits until the field has been heard of."""
+        while self.layout is None:
+            time.sleep(0.01)
         x0, y0, yaw0 = self.layout.start
         x, y, yaw, vx, wz = self.odom
         place = (
@@ -74,9 +75,7 @@ class ExpertStream:
     def step(self, image: np.ndarray, stamp: float, generation: int = 0) -> ActionChunk:
         del image
         state = self._truth.state()
-        velocities = np.zeros((10, 2), np.float32)
-        if state is not None:
-            velocities = expert_chunk(state, 10, self._action_period, self._max_linear)
+        velocities = expert_chunk(state, 10, self._action_period, self._max_linear)
         return ActionChunk(
             velocities=velocities,
             axes=("linear.x", "angular.z"),

@@ -151,7 +151,8 @@ def test_a_takeover_drives_is_counted_and_marked_until_the_policy_is_released(
         assert 10 <= taken.sum() < len(episode)
         assert abs(taken.astype(int)[1:] - taken.astype(int)[:-1]).sum() == 2
         turning = episode.actions[:, episode.action_axes.index("angular.z")] > 0.05
-        assert taken[turning].all()
+        # The guard says so right behind its first command: one row may lie between the two.
+        assert taken[turning][1:].all()
     rig.wait(lambda: list((field.folder / "incidents").glob("*.h5")), "a capsule")
     assert read_incident(next((field.folder / "incidents").glob("*.h5"))).reason == "takeover"
 
