@@ -109,8 +109,9 @@ def draw_capsule(
         events: (time, text).
     """
     columns = {"linear.x": 1, "linear.y": 2, "angular.z": 3}
-    shown = [frames[i] for i in np.unique(np.linspace(0, len(frames) - 1, 12).astype(int))]
-    rows = -(-len(shown) // 6) if frames else 0
+    places = np.linspace(0, max(len(frames) - 1, 0), 12).astype(int)
+    shown = [frames[place] for place in np.unique(places)] if frames else []
+    rows = -(-len(shown) // 6)
     count = len(axes)
     with house_style():
         figure = plt.figure(figsize=(10, 1.4 * rows + 1.9 * count + 1.8))
@@ -118,7 +119,7 @@ def draw_capsule(
         grid = figure.add_gridspec(
             rows + count, 6, height_ratios=[1.3] * rows + [1.9] * count if rows + count else None
         )
-        for index, (stamp, image) in enumerate(shown if frames else []):
+        for index, (stamp, image) in enumerate(shown):
             panel = figure.add_subplot(grid[index // 6, index % 6])
             panel.imshow(image)
             panel.set_title(f"{stamp - time:+.1f} s", fontsize=8)
@@ -169,7 +170,8 @@ def draw_capsule(
             panel.set_ylabel(f"{axis} ({'rad/s' if axis.startswith('angular') else 'm/s'})")
         if first is not None:
             panel.set_xlabel("time from the trigger (s)")
-            first.legend(loc="upper left", fontsize=7)
+            if len(chunks) or len(commands):
+                first.legend(loc="upper left", fontsize=7)
         if len(odometry) > 1 and count:
             _draw_route(figure.add_subplot(grid[rows:, 4:]), odometry, time)
         lines = [
