@@ -27,9 +27,16 @@ def result():
 
 
 def test_every_stage_is_timed_in_both_modes(result) -> None:
-    assert {"decode", "preprocess", "vision", "text", "head", "total", "first_call"} == set(
-        result.modes["stream"]["stages"]
-    )
+    assert {
+        "decode",
+        "preprocess",
+        "vision",
+        "text",
+        "head",
+        "total",
+        "first_call",
+        "warm_up",
+    } == set(result.modes["stream"]["stages"])
     assert {"preprocess", "vision", "text", "head", "total"} == set(
         result.modes["window"]["stages"]
     )
