@@ -26,13 +26,13 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-TRAINING_SEED = 1_000_000
+TRAINING_SEED = 1_010_000
 OWN_DRIVE_SEED = 2_000_000
 EVALUATION_SEED = 100_000
-NOISES = (0.4, 0.8, 1.2, 1.5)
-EPISODES_PER_NOISE = 100
-# Epochs of the head before each round of the policy's own drives, and after the last.
-HEAD_EPOCHS = (5, 6, 12)
+NOISES = (0.5, 1.0, 1.5)
+EPISODES_PER_NOISE = 134
+# Steps on windows: before the policy drives for the first time, and after each round of drives.
+JOINT_STEPS = (1200, 1200, 1200)
 DRIVES_PER_ROUND = 64
 SCENARIOS = ("1box_left", "1box_right", "2box_left", "2box_right")
 
@@ -52,36 +52,32 @@ def main() -> None:
             done,
             lambda n=number, p=noise, d=done: _collect(data, n, p, d, arguments.workers),
         )
-    vision = stage(
-        "vision: the whole network on single frames",
+    checkpoint = stage(
+        "single frames: the whole network",
         work / "vision" / "done.ckpt",
         lambda: _train("vision", {"model_path": str(small)}, data, cache, work / "vision"),
     )
-
-    def train_head(number: int) -> None:
+    for number, steps in enumerate(JOINT_STEPS):
+        if number:
+            done = work / f"drives_{number}"
+            stage(
+                f"round {number}: {DRIVES_PER_ROUND} drives of the policy, labelled by the expert",
+                done,
+                lambda c=checkpoint, n=number, d=done: _own_drives(
+                    c, data, n, d, arguments.workers
+                ),
+            )
         overrides = {
             "model_path": str(small),
-            "model_load_path": str(vision),
-            "trainer": {"max_epochs": HEAD_EPOCHS[number]},
+            "model_load_path": str(checkpoint),
+            "seed": 1 + number,
+            "trainer": {"max_steps": steps},
         }
-        _train("head", overrides, data, cache, work / f"head_{number}")
-
-    checkpoint = stage(
-        "head: the LSTM on windows of features",
-        work / "head_0" / "done.ckpt",
-        lambda: train_head(0),
-    )
-    for number in range(1, len(HEAD_EPOCHS)):
-        done = work / f"drives_{number}"
-        stage(
-            f"round {number}: {DRIVES_PER_ROUND} drives of the policy, labelled by the expert",
-            done,
-            lambda c=checkpoint, n=number, d=done: _own_drives(c, data, n, d, arguments.workers),
-        )
+        out = work / f"joint_{number}"
         checkpoint = stage(
-            f"round {number}: head again on all episodes",
-            work / f"head_{number}" / "done.ckpt",
-            lambda n=number: train_head(n),
+            f"round {number}: windows, {steps} steps",
+            out / "done.ckpt",
+            lambda o=overrides, to=out: _train("joint", o, data, cache, to),
         )
     policy = stage(
         "converted directory",

@@ -17,7 +17,7 @@ from mobile_vla_ros.sim.layout import ROBOT_RADIUS, Layout
 from mobile_vla_ros.sim.robot import LAG
 from mobile_vla_ros.sim.scenario import parse_scenario
 
-MARGIN = 0.14  # m of air between chassis and boxes
+MARGIN = 0.24  # m of air between chassis and boxes
 STOP_DISTANCE = 0.37  # m, robot's centre to the bottle's axis; 0.5 is allowed, 0.2 touches
 MAX_LINEAR = 0.3  # m/s
 MAX_ANGULAR = 0.8  # rad/s
