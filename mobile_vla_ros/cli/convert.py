@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import signal
+import sys
 from pathlib import Path
 
 import typer
 
-from mobile_vla_ros.cli.output import write_json
+from mobile_vla_ros.cli.output import check_json_target, write_json
 
 app = typer.Typer(add_completion=False)
 
@@ -39,6 +41,10 @@ def convert(
 
     from mobile_vla_ros.policy.convert import convert as write
 
+    check_json_target(json_file)
+    # Python ends at once on these two, and what it was writing would stay.
+    for ending in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(ending, lambda number, _frame: sys.exit(128 + number))
     with Progress(
         "converting", BarColumn(), DownloadColumn(), TimeRemainingColumn(), transient=True
     ) as progress:
@@ -50,7 +56,7 @@ def convert(
             backbone,
             config,
             dtype=dtype,
-            action_axes=action_axes.split(",") if action_axes else None,
+            action_axes=[axis.strip() for axis in action_axes.split(",")] if action_axes else None,
             started=lambda total: progress.update(task, total=total),
             written=lambda nbytes: progress.advance(task, nbytes),
         )

@@ -42,6 +42,20 @@ def write_json(path: str | Path | None, result: Any) -> None:
         raise InputError(f"cannot write {target}: {error.strerror}") from error
 
 
+def check_json_target(path: str | Path | None) -> None:
+    """Refuses a ``--json`` file that cannot be written, before long work; None does nothing.
+
+    Raises:
+        InputError: the folder does not exist or cannot be written.
+    """
+    if path is None:
+        return
+    folder = Path(path).parent
+    if Path(path).is_dir() or not folder.is_dir() or not os.access(folder, os.W_OK):
+        reason = "it is a directory" if Path(path).is_dir() else f"no folder {folder} to write in"
+        raise InputError(f"cannot write {path}: {reason}")
+
+
 def _plain(value: Any) -> Any:
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return _plain(dataclasses.asdict(value))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fcntl
+import glob
 import json
 import os
 import shutil
@@ -16,7 +18,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from mobile_vla_ros.policy import inspection
-from mobile_vla_ros.policy.checkpoint import STATISTICS_FILE
+from mobile_vla_ros.policy.checkpoint import STATISTICS_FILE, user_path
 from mobile_vla_ros.policy.config import check_axes
 from mobile_vla_ros.policy.errors import CheckpointError
 from mobile_vla_ros.policy.loading import is_finite, prompt_reader
@@ -34,6 +36,7 @@ TEXT_FILES = (
     "preprocessor_config.json",
     "processor_config.json",
 )
+WRITTEN = {"model.safetensors", "config.json", STATISTICS_FILE, *TEXT_FILES}
 
 
 @dataclass(frozen=True)
@@ -85,7 +88,7 @@ def convert(
     kind = DTYPES.get(dtype)
     if kind is None:
         raise CheckpointError(f"unknown dtype {dtype!r}; give bfloat16, float32 or float16")
-    out_dir = Path(out_dir).expanduser()
+    out_dir = user_path(out_dir)
     if out_dir.exists() and (not out_dir.is_dir() or any(out_dir.iterdir())):
         raise CheckpointError(f"{out_dir} exists already and is not an empty directory")
     plan = plan_loading(checkpoint, backbone, config)
@@ -96,7 +99,11 @@ def convert(
     slots, modules = _slots(plan, kind)
     try:
         out_dir.parent.mkdir(parents=True, exist_ok=True)
+        _remove_abandoned(out_dir)
         temporary = Path(tempfile.mkdtemp(dir=out_dir.parent, prefix=f".{out_dir.name}."))
+        # Held as long as this process lives: who finds it free finds what a killed one left.
+        claim = os.open(temporary, os.O_RDONLY)
+        fcntl.flock(claim, fcntl.LOCK_EX)
     except OSError as error:
         raise CheckpointError(f"cannot write {out_dir}: {error.strerror}") from error
     try:
@@ -122,12 +129,28 @@ def convert(
     finally:
         # After the rename there is nothing left under this name.
         shutil.rmtree(temporary, ignore_errors=True)
+        os.close(claim)
     return Converted(
         directory=out_dir,
         weights_bytes=sum(slot.nbytes for slot in slots),
         source_sha256=plan.checkpoint.provenance.sha256,
         description=inspection.describe(plan),
     )
+
+
+def _remove_abandoned(out_dir: Path) -> None:
+    """Removes the unfinished directories of conversions to ``out_dir`` that were killed."""
+    for left in out_dir.parent.glob(f".{glob.escape(out_dir.name)}.????????"):
+        if not left.is_dir() or {item.name for item in left.iterdir()} - WRITTEN:
+            continue
+        claim = os.open(left, os.O_RDONLY)
+        try:
+            fcntl.flock(claim, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(left, ignore_errors=True)
+        except BlockingIOError:
+            pass  # Another conversion is at work there.
+        finally:
+            os.close(claim)
 
 
 def _slots(plan: LoadPlan, dtype: torch.dtype) -> tuple[list[Slot], dict[str, Any]]:

@@ -108,3 +108,27 @@ def test_nothing_but_the_result_is_printed(golden: Path) -> None:
     command = [sys.executable, "-m", "mobile_vla_ros.cli.main", "inspect", str(source)]
     result = subprocess.run(command, capture_output=True, text=True, check=True)
     assert result.stderr == ""
+
+
+def test_convert_leaves_nothing_behind_when_it_is_ended(golden: Path, tmp_path: Path) -> None:
+    program = (
+        "import os, signal, sys\n"
+        "from mobile_vla_ros.policy import convert as room\n"
+        "room.write_safetensors = lambda *_: os.kill(os.getpid(), signal.SIGTERM)\n"
+        "from mobile_vla_ros.cli.main import main\n"
+        "main(['convert', *sys.argv[1:]])\n"
+    )
+    source = checkpoint_in(golden / "mobile_vla_frozen")
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(source), str(tmp_path / "out")], timeout=120
+    )
+    assert done.returncode == 128 + 15
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_convert_refuses_an_unwritable_result_file_before_it_works(
+    golden: Path, tmp_path: Path
+) -> None:
+    source = checkpoint_in(golden / "mobile_vla_frozen")
+    assert run("convert", source, tmp_path / "out", "--json", tmp_path / "no" / "x.json") == 2
+    assert list(tmp_path.iterdir()) == []

@@ -141,3 +141,28 @@ def test_progress_adds_up_to_the_whole(tmp_path: Path) -> None:
     parts: list[int] = []
     result = convert(source, tmp_path / "out", started=total.append, written=parts.append)
     assert total == [result.weights_bytes] == [sum(parts)]
+
+
+def test_what_a_killed_conversion_left_is_removed_by_the_next(tmp_path: Path) -> None:
+    source = write_random_checkpoint(tmp_path / "run", "tiny")
+    left, others = tmp_path / ".out.abcdefgh", tmp_path / ".out.somebody"
+    for folder, name in ((left, "model.safetensors"), (others, "notes.txt")):
+        folder.mkdir()
+        (folder / name).touch()
+    convert(source, tmp_path / "out")
+    assert sorted(item.name for item in tmp_path.iterdir()) == [".out.somebody", "out", "run"]
+
+
+def test_a_conversion_at_work_is_left_alone(tmp_path: Path) -> None:
+    source = write_random_checkpoint(tmp_path / "run", "tiny")
+    begun = []
+
+    def convert_another(total: int) -> None:
+        if not begun:
+            begun.append(total)
+            convert(source, tmp_path / "out", started=convert_another)
+
+    with pytest.raises(CheckpointError, match="cannot write"):
+        convert(source, tmp_path / "out", started=convert_another)
+    assert begun
+    assert sorted(item.name for item in tmp_path.iterdir()) == ["out", "run"]
