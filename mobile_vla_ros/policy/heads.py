@@ -124,6 +124,12 @@ def head_shape(shapes: Mapping[str, tuple[int, ...]], source: str) -> HeadShape 
     while f"rnn.weight_ih_l{layers}" in shapes:
         layers += 1
     last = "mlp.6.weight"
+    flat = [name for name, shape in shapes.items() if name.endswith(last) and len(shape) != 2]
+    if flat:
+        raise CheckpointError(
+            f"{source} has another kind of head: act_head.{flat[0]} is {list(shapes[flat[0]])}, "
+            "not a matrix"
+        )
     if f"velocities.{last}" in shapes:
         kind, outputs, gripper = DRIVING_HEAD, shapes[f"velocities.{last}"][0], None
     elif f"actions.{last}" in shapes and f"gripper.{last}" in shapes:

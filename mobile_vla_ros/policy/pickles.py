@@ -12,6 +12,7 @@ import importlib
 import pathlib
 import pickle
 import re
+import struct
 import types
 import zipfile
 from pathlib import Path
@@ -23,6 +24,21 @@ import torch
 from mobile_vla_ros.policy.errors import CheckpointError
 
 SAFE_TORCH = (2, 10)
+
+# What torch and zipfile raise on a file whose bytes were changed.
+DAMAGE = (
+    RuntimeError,
+    ValueError,
+    EOFError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    AssertionError,
+    ArithmeticError,
+    MemoryError,
+    struct.error,
+    zipfile.BadZipFile,
+)
 
 
 class Attributes:
@@ -101,8 +117,10 @@ def open_pickle(path: Path) -> dict[str, Any]:
             for name in torch.serialization.get_unsafe_globals_in_checkpoint(str(path))
             if name not in names
         ]
-    except (RuntimeError, ValueError, pickle.UnpicklingError, EOFError, KeyError, IndexError) as e:
-        raise CheckpointError(f"{path} is not a torch checkpoint, or it is damaged: {e}") from e
+    except (*DAMAGE, pickle.UnpicklingError) as error:
+        raise CheckpointError(
+            f"{path} is not a torch checkpoint, or it is damaged: {_first_line(error)}"
+        ) from error
     if foreign:
         raise CheckpointError(
             f"{path} was not opened: it carries {foreign[0]}, which is not a class that a "
@@ -113,7 +131,7 @@ def open_pickle(path: Path) -> dict[str, Any]:
             content = torch.load(str(path), map_location="cpu", weights_only=True, mmap=True)
     except pickle.UnpicklingError as error:
         raise CheckpointError(f"{path} was not opened: {_unpickling(error)}") from error
-    except (RuntimeError, ValueError, EOFError, KeyError, TypeError, AttributeError) as error:
+    except DAMAGE as error:
         raise CheckpointError(
             f"{path} is not a torch checkpoint, or it is damaged: {_first_line(error)}"
         ) from error
@@ -137,6 +155,8 @@ def refuse_old_torch(version: str | None = None) -> None:
 
 def _check_container(path: Path) -> None:
     """Tells an empty, truncated or foreign file from a torch archive, in words."""
+    if not path.is_file():
+        raise CheckpointError(f"{path} is not a file")
     with path.open("rb") as file:
         start = file.read(64)
     if not start:
@@ -148,13 +168,15 @@ def _check_container(path: Path) -> None:
             f"{path} is not a checkpoint this torch can map into memory (not a zip archive); if "
             "it comes from torch older than 1.6, save it again with a newer one"
         )
-    if not zipfile.is_zipfile(path):
-        raise CheckpointError(f"{path} is cut off; copy or download it again")
     try:
+        if not zipfile.is_zipfile(path):
+            raise CheckpointError(f"{path} is cut off; copy or download it again")
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
-    except (zipfile.BadZipFile, OSError) as error:
-        raise CheckpointError(f"{path} is damaged: {error}") from error
+    except CheckpointError:
+        raise
+    except (*DAMAGE, OSError) as error:
+        raise CheckpointError(f"{path} is damaged: {_first_line(error)}") from error
     if not any(name.endswith("/data.pkl") for name in names):
         raise CheckpointError(f"{path} is a zip archive, but not a torch checkpoint")
     if any(name.endswith("/constants.pkl") for name in names):

@@ -54,6 +54,13 @@ def from_state(state: Mapping[str, Any], source: str) -> dict[str, StoredTensor]
             raise CheckpointError(
                 f"{source}: the weight {name} is a {type(value).__name__}, not a tensor"
             )
+        if value.layout != torch.strided or value.is_meta or value.is_quantized:
+            raise CheckpointError(
+                f"{source}: the weight {name} is not a plain tensor of values (sparse, quantised "
+                "or empty); save it dense"
+            )
+        if value.is_complex():
+            raise CheckpointError(f"{source}: the weight {name} holds complex numbers")
         stored[str(name)] = StoredTensor(tuple(value.shape), value.dtype, _reader(value))
     return stored
 
@@ -119,8 +126,9 @@ def _sharded(
     index: Path, opener: Callable[[Path], dict[str, StoredTensor]]
 ) -> dict[str, StoredTensor]:
     try:
-        files = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
-    except (json.JSONDecodeError, KeyError, AttributeError, OSError) as error:
+        names = json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()
+        files = sorted({str(name) for name in names})
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OSError) as error:
         raise CheckpointError(f"{index} is not a usable index of weights") from error
     stored: dict[str, StoredTensor] = {}
     for name in files:
