@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -33,6 +34,15 @@ class Adapters:
         """The highest rank (usually the only one)."""
         return max(self.ranks.values())
 
+    def scale(self, module: str) -> float:
+        """What the product of a module's two matrices is multiplied by."""
+        rank = self.ranks[module]
+        return self.alpha / (math.sqrt(rank) if self.rank_stabilised else rank)
+
+    def merge_bias(self, module: str, base: Tensor, adapter: Tensor) -> Tensor:
+        """The bias with that of ``lora_B`` (peft's ``lora_bias=True``) merged in, float32."""
+        return base.float() + self.scale(module) * adapter.float()
+
 
 def read_adapters(
     ranks: Mapping[str, int], run: Mapping[str, Any], name: str, alpha: float | None = None
@@ -59,6 +69,16 @@ def read_adapters(
         )
     stabilised = bool(setup.get("use_rslora", False)) if isinstance(setup, Mapping) else False
     return Adapters(dict(ranks), float(said), stabilised)
+
+
+def fits(layer: nn.Module, down: tuple[int, ...], up: tuple[int, ...]) -> bool:
+    """Whether ``lora_A`` and ``lora_B`` of these shapes belong to the layer."""
+    shape = tuple(layer.weight.shape)  # type: ignore[arg-type]
+    if isinstance(layer, nn.Embedding):
+        shape = shape[::-1]
+    if len(down) != len(shape) or len(up) != len(shape) or not down[0] or down[0] != up[1]:
+        return False
+    return up[0] == shape[0] and down[1:] == shape[1:] and all(side == 1 for side in up[2:])
 
 
 def merge(layer: nn.Module, base: Tensor, down: Tensor, up: Tensor, adapters: Adapters) -> Tensor:

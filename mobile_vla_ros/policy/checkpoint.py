@@ -46,9 +46,11 @@ class Checkpoint:
     details: dict[str, Any] = field(default_factory=dict)
 
     @property
-    def directory(self) -> Path:
-        """Where its sibling files are."""
-        return self.path if self.path.is_dir() else self.path.parent
+    def directories(self) -> tuple[Path, ...]:
+        """Where its sibling files are: beside it, and beside the file a link leads to."""
+        if self.path.is_dir():
+            return (self.path,)
+        return tuple(dict.fromkeys((self.path.parent, self.path.resolve().parent)))
 
     def shape(self, name: str) -> tuple[int, ...]:
         """Shape of a weight by its canonical name."""
@@ -69,7 +71,7 @@ def open_checkpoint(path: str | Path) -> Checkpoint:
     Raises:
         CheckpointError: there is nothing, or it is none of these.
     """
-    path = Path(path).expanduser()
+    path = user_path(path)
     try:
         if path.is_dir():
             return _open_directory(path)
@@ -84,6 +86,15 @@ def open_checkpoint(path: str | Path) -> Checkpoint:
         ) from error
     except OSError as error:
         raise CheckpointError(f"cannot read {path}: {error.strerror or error}") from error
+
+
+def user_path(path: str | Path) -> Path:
+    """The path with a leading ``~`` or ``~name`` put in full, where there is such a home."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        # A folder may well be called ~name.
+        return Path(path)
 
 
 def _open_file(path: Path) -> Checkpoint:

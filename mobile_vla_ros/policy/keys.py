@@ -26,6 +26,7 @@ UNUSED = re.compile(
     r"|text_model\.model\.embed_positions\..*)$"
 )
 LORA = re.compile(r"(?P<module>.+)\.lora_(?P<part>A|B)(?:\.(?P<adapter>[^.]+))?\.weight$")
+LORA_BIAS = re.compile(r"(?P<module>.+)\.lora_B(?:\.(?P<adapter>[^.]+))?\.(?P<part>bias)$")
 LORA_TABLE = re.compile(r"(?P<module>.+)\.lora_embedding_(?P<part>A|B)(?:\.(?P<adapter>[^.]+))?$")
 SAVED = re.compile(r"(?P<module>.+)\.modules_to_save\.(?P<adapter>[^.]+)\.(?P<name>.+)$")
 ORIGINAL = re.compile(r".+\.original_module\..+$")
@@ -37,7 +38,8 @@ class SortedKeys:
 
     Attributes:
         weights: canonical name -> the checkpoint's own name.
-        adapters: canonical module name -> {"A": own name, "B": own name}.
+        adapters: canonical module name -> {"A": own name, "B": own name}, and "bias" where
+            ``lora_B`` has one.
         unused: own names of weights that belong to the model and are not needed.
         foreign: own names that belong to nothing known.
     """
@@ -68,7 +70,7 @@ def sort_keys(names: Iterable[str], source: str, *, root: str = "") -> SortedKey
             continue
         if name.startswith(ADAPTED):
             name = "backbone." + name[len(ADAPTED) :]
-        match = LORA.match(name) or LORA_TABLE.match(name)
+        match = LORA.match(name) or LORA_TABLE.match(name) or LORA_BIAS.match(name)
         if match:
             if UNUSED.match(match["module"] + ".weight"):
                 found.unused.append(own)
@@ -97,8 +99,7 @@ def sort_keys(names: Iterable[str], source: str, *, root: str = "") -> SortedKey
             "can be merged"
         )
     for module, parts in found.adapters.items():
-        if len(parts) < 2:
-            missing = "B" if "A" in parts else "A"
+        for missing in {"A", "B"} - set(parts):
             raise CheckpointError(f"{source} has an adapter without lora_{missing} at {module}")
     return found
 

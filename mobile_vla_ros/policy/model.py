@@ -112,15 +112,33 @@ def kosmos_config(values: Mapping[str, Any], source: str) -> Kosmos2Config:
             f"{source} is of model type {values.get('model_type')!r}, not 'kosmos-2'"
         )
     try:
-        return Kosmos2Config(
+        config = Kosmos2Config(
             text_config=dict(values.get("text_config") or {}),
             vision_config=dict(values.get("vision_config") or {}),
             latent_query_num=values.get("latent_query_num", 64),
         )
-    except (TypeError, ValueError) as error:
+    # transformers checks the values with an exception of its own in each of its versions.
+    except Exception as error:
         raise CheckpointError(
-            f"{source} is not a usable Kosmos-2 configuration: {error}"
+            f"{source} is not a usable Kosmos-2 configuration: {' '.join(str(error).split())}"
         ) from error
+    _check_text(config.text_config, config.latent_query_num, source)
+    return config
+
+
+def _check_text(text: Any, image_tokens: int, source: str) -> None:
+    for key in ("pad_token_id", "bos_token_id", "eos_token_id"):
+        value = getattr(text, key)
+        if not isinstance(value, int) or not 0 <= value < text.vocab_size:
+            raise CheckpointError(
+                f"{source} is not a usable Kosmos-2 configuration: {key} {value} is not one of "
+                f"its {text.vocab_size} tokens"
+            )
+    if text.max_position_embeddings <= image_tokens:
+        raise CheckpointError(
+            f"{source} is not a usable Kosmos-2 configuration: {text.max_position_embeddings} "
+            f"positions leave no room for {image_tokens} image tokens and a prompt"
+        )
 
 
 def empty_model(kosmos: Kosmos2Config, config: PolicyConfig) -> PolicyModel:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from mobile_vla_ros.policy import adapters as lora
-from mobile_vla_ros.policy.checkpoint import Checkpoint, open_checkpoint
+from mobile_vla_ros.policy.checkpoint import Checkpoint, open_checkpoint, user_path
 from mobile_vla_ros.policy.config import PolicyConfig, policy_config, read_run_file
 from mobile_vla_ros.policy.errors import CheckpointError
 from mobile_vla_ros.policy.heads import head_shape
@@ -89,10 +89,14 @@ class LoadPlan:
         checkpoint = self.checkpoint
         value = checkpoint.stored[checkpoint.keys.weights[name]].read()
         owner, _, parameter = name.rpartition(".")
-        parts = checkpoint.keys.adapters.get(owner) if parameter == "weight" else None
-        if parts is None:
+        parts = checkpoint.keys.adapters.get(owner)
+        if parts is None or parameter not in ("weight", "bias"):
             return value
         assert self.adapters is not None
+        if parameter == "bias":
+            if "bias" not in parts:
+                return value
+            return self.adapters.merge_bias(owner, value, checkpoint.stored[parts["bias"]].read())
         down = checkpoint.stored[parts["A"]].read()
         up = checkpoint.stored[parts["B"]].read()
         return lora.merge(module, value, down, up, self.adapters)
@@ -130,10 +134,13 @@ class LoadPlan:
             found = checkpoint.shape(name)
             if found != tuple(weight.shape):
                 wrong.append(f"{name} is {list(found)}, not {list(weight.shape)}")
-        for module, parts in checkpoint.keys.adapters.items():
+        modules = dict(self.model.named_modules())
+        for owner, parts in checkpoint.keys.adapters.items():
             down, up = (checkpoint.stored[parts[part]].shape for part in "AB")
-            if len(down) < 2 or len(up) < 2 or down[0] != up[1]:
-                wrong.append(f"the adapter of {module} is {list(down)} and {list(up)}")
+            if not lora.fits(modules[owner], down, up):
+                wrong.append(f"the adapter of {owner} is {list(down)} and {list(up)}")
+            if "bias" in parts and checkpoint.stored[parts["bias"]].shape != up[:1]:
+                wrong.append(f"the adapter's bias of {owner}")
         if not wrong:
             return None
         return (
@@ -164,6 +171,11 @@ def plan_loading(
         values = read_run_file(directory / "config.json")
     kosmos: Any = kosmos_config(values, str(directory / "config.json"))
     shape = head_shape(opened.head_shapes(), str(opened.path))
+    if shape is None and opened.kind in ("lightning", "robovlms") and run.get("act_head"):
+        raise CheckpointError(
+            f"{opened.path} holds no weight of an action head, though {run_name} describes one "
+            "(act_head); give the whole checkpoint, or the Kosmos-2 directory alone"
+        )
     settings = policy_config(
         run,
         head=shape,
@@ -175,10 +187,17 @@ def plan_loading(
     )
     _check_embedded(opened, settings, run_name)
     ranks = {
-        module: opened.stored[parts["A"]].shape[0]
+        module: sum(opened.stored[parts["A"]].shape[:1])
         for module, parts in opened.keys.adapters.items()
     }
-    model = empty_model(kosmos, settings)
+    try:
+        model = empty_model(kosmos, settings)
+    # Sizes that do not go together meet all kinds of errors inside transformers and torch.
+    except Exception as error:
+        raise CheckpointError(
+            f"{directory / 'config.json'} is not a usable Kosmos-2 configuration: "
+            f"{' '.join(str(error).split())}"
+        ) from error
     return LoadPlan(
         checkpoint=opened,
         model=model,
@@ -198,8 +217,8 @@ def _cover(opened: Checkpoint, model: PolicyModel) -> Coverage:
     adapted = [
         own
         for module, parts in opened.keys.adapters.items()
-        if not hasattr(modules.get(module), "weight")
-        for own in parts.values()
+        for part, own in parts.items()
+        if getattr(modules.get(module), "bias" if part == "bias" else "weight", None) is None
     ]
     unexpected = [opened.keys.weights[name] for name in sorted(held - wanted)]
     return Coverage(
@@ -214,18 +233,21 @@ def _find_run(
     opened: Checkpoint, config: str | Path | Mapping[str, Any] | None
 ) -> tuple[dict[str, Any], str, Path]:
     """The run file, how errors name it, and the folder its relative paths start from."""
+    folder = opened.directories[0]
     if isinstance(config, Mapping):
-        return dict(config), "the run configuration", opened.directory
+        return dict(config), "the run configuration", folder
     if config is not None:
-        path = Path(config).expanduser()
+        path = user_path(config)
         return read_run_file(path), f"the run file {path}", path.parent
     if opened.run is not None:
-        return opened.run, f"the run file inside {opened.path}", opened.directory
-    path = opened.directory / "config.json"
-    if path.is_file():
-        return read_run_file(path), f"the run file {path}", path.parent
+        return opened.run, f"the run file inside {opened.path}", folder
+    for beside in opened.directories:
+        path = beside / "config.json"
+        if path.is_file():
+            return read_run_file(path), f"the run file {path}", path.parent
     raise CheckpointError(
-        f"{opened.path} has no run file inside and there is no {path}; give one with config"
+        f"{opened.path} has no run file inside and there is no {folder / 'config.json'}; give one "
+        "with config"
     )
 
 
@@ -237,7 +259,7 @@ def _find_backbone(
 ) -> Path:
     """The Kosmos-2 directory: the one given, the checkpoint itself, or the run file's own."""
     if backbone is not None:
-        directory = Path(backbone).expanduser()
+        directory = user_path(backbone)
         if not directory.is_dir():
             raise CheckpointError(f"there is no backbone directory {directory}")
         if not (directory / "config.json").is_file():
@@ -268,19 +290,24 @@ def _candidates(opened: Checkpoint, run: Mapping[str, Any], run_directory: Path)
             named.append(values.get("pretrained_model_name_or_path"))
     for name in named:
         if isinstance(name, str) and name:
-            yield run_directory / Path(name).expanduser()
-            yield opened.directory / Path(name).expanduser()
-    yield run_directory / "pretrained"
-    yield opened.directory / "pretrained"
+            for start in (run_directory, *opened.directories):
+                yield start / user_path(name)
+    for start in (run_directory, *opened.directories):
+        yield start / "pretrained"
     for name in named:
         if isinstance(name, str) and name:
             # A path of the machine it was trained on: the same folder beside the checkpoint.
-            yield opened.directory / Path(name).name
+            for start in opened.directories:
+                yield start / Path(name).name
 
 
 def _is_kosmos(directory: Path) -> bool:
     file = directory / "config.json"
-    if not file.is_file():
+    try:
+        if not file.is_file():
+            return False
+    except OSError:
+        # Not readable, or no path at all: run files name folders of other machines.
         return False
     return read_run_file(file).get("model_type") == "kosmos-2"
 
@@ -290,8 +317,8 @@ def _preprocessor(directory: Path) -> dict[str, Any]:
     if not file.is_file():
         return {}
     try:
-        values = json.loads(file.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError, OSError) as error:
+        values = json.loads(file.read_text(encoding="utf-8-sig"))
+    except (ValueError, RecursionError, OSError) as error:
         raise CheckpointError(f"{file} is not valid JSON") from error
     return values if isinstance(values, dict) else {}
 

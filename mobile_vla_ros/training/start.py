@@ -139,6 +139,10 @@ def _fill(
             if parts is not None and adapters is not None and path.endswith(".weight"):
                 down, up = (source.stored[parts[part]].read() for part in "AB")
                 value = lora.merge(owner, value, down, up, adapters)
+            parts = source.keys.adapters.get(path.removesuffix(".bias"), {})
+            if "bias" in parts and adapters is not None:
+                added = source.stored[parts["bias"]].read()
+                value = adapters.merge_bias(path.removesuffix(".bias"), value, added)
             parameter.copy_(value)
     if missing:
         raise RunError(
