@@ -107,15 +107,19 @@ def read_run_file(path: str | Path) -> dict[str, Any]:
     if path.is_dir():
         raise CheckpointError(f"the run file {path} is a directory; give the JSON file itself")
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except OSError as error:
         raise CheckpointError(f"cannot read the run file {path}: {error.strerror}") from error
     except UnicodeDecodeError as error:
-        raise CheckpointError(f"the run file {path} is not text") from error
+        raise CheckpointError(f"the run file {path} is not text in UTF-8") from error
+    except ValueError as error:
+        raise CheckpointError(f"the run file {str(path)!r} cannot be a file: {error}") from error
     try:
         run = json.loads(_without_comments(text))
-    except json.JSONDecodeError as error:
+    except ValueError as error:
         raise CheckpointError(f"the run file {path} is not valid JSON: {error}") from error
+    except RecursionError as error:
+        raise CheckpointError(f"the run file {path} is nested too deeply") from error
     if not isinstance(run, dict):
         raise CheckpointError(f"the run file {path} must hold a JSON object")
     return run
@@ -209,10 +213,14 @@ def policy_config(
     images: dict[str, Any] = {
         "image_size": image_size,
         "image_mean": _channels(
-            run.get("image_mean", preprocessor.get("image_mean", CLIP_MEAN)), "image_mean", name
+            _said(run, "image_mean", _said(preprocessor, "image_mean", CLIP_MEAN)),
+            "image_mean",
+            name,
         ),
         "image_std": _channels(
-            run.get("image_std", preprocessor.get("image_std", CLIP_STD)), "image_std", name
+            _said(run, "image_std", _said(preprocessor, "image_std", CLIP_STD)),
+            "image_std",
+            name,
         ),
     }
     if min(images["image_std"]) <= 0:
@@ -246,7 +254,7 @@ def policy_config(
             **shared,
         )
     _check_supported(run, section, name)
-    latent = _count(section.get("latent", 1), "act_head.latent", name)
+    latent = _count(_said(section, "latent", 1), "act_head.latent", name)
     _must_agree(name, "act_head.type", section.get("type", head.type), head.type)
     _must_agree(name, "act_head.hidden_size", section.get("hidden_size"), head.hidden_size)
     _must_agree(name, "act_head.num_layers", section.get("num_layers"), head.num_layers)
@@ -256,7 +264,7 @@ def policy_config(
             f"values, but the weights have an LSTM that reads {head.input_size}"
         )
     chunk = _chunk_size(run, section, head, name)
-    dof = _dof(section, head, chunk, name)
+    dof = _dof(run, section, head, chunk, name)
     axes, confirmed = _axes(run, extra, head, dof, name)
     low, high = _ranges(run, dof, name)
     return PolicyConfig(
@@ -334,8 +342,13 @@ def _chunk_size(
     if said is None:
         if head.gripper_outputs is not None:
             return head.gripper_outputs
-        said_dof = section.get("action_dim", 2)
-        return head.outputs // _count(said_dof, "act_head.action_dim", name)
+        per_step = _count(_said_dof(run, section, head), "act_head.action_dim", name)
+        if head.outputs % per_step or head.outputs < per_step:
+            raise CheckpointError(
+                f"{name} disagrees with the weights: it says act_head.action_dim {per_step}, but "
+                f"the head has {head.outputs} outputs"
+            )
+        return head.outputs // per_step
     chunk = _count(said, "fwd_pred_next_n", name)
     if head.gripper_outputs is not None:
         _must_agree(name, "fwd_pred_next_n", chunk, head.gripper_outputs)
@@ -347,10 +360,25 @@ def _chunk_size(
     return chunk
 
 
-def _dof(section: Mapping[str, Any], head: HeadShape, chunk: int, name: str) -> int:
+def _said(values: Mapping[str, Any], key: str, default: Any) -> Any:
+    """The value of a key; a null counts as not said."""
+    value = values.get(key)
+    return default if value is None else value
+
+
+def _said_dof(run: Mapping[str, Any], section: Mapping[str, Any], head: HeadShape) -> Any:
+    """Values per action step as the run file says, by a number or by naming the axes."""
+    axes = run.get("action_axes")
+    named = len(axes) if isinstance(axes, (list, tuple)) and axes else None
+    return _said(section, "action_dim", 7 if head.type == ARM_HEAD else named or 2)
+
+
+def _dof(
+    run: Mapping[str, Any], section: Mapping[str, Any], head: HeadShape, chunk: int, name: str
+) -> int:
     per_step = head.outputs // chunk
     dof = per_step if head.gripper_outputs is None else per_step + head.gripper_outputs // chunk
-    said = section.get("action_dim", 2 if head.type == DRIVING_HEAD else 7)
+    said = _said_dof(run, section, head)
     if said != dof or head.outputs % chunk:
         raise CheckpointError(
             f"{name} disagrees with the weights: it says fwd_pred_next_n {chunk} and "
@@ -397,7 +425,7 @@ def _window_size(run: Mapping[str, Any], section: Mapping[str, Any], name: str) 
 def _ranges(
     run: Mapping[str, Any], dof: int, name: str
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    if not run.get("norm_action", True):
+    if not _said(run, "norm_action", True):
         return (-1.0,) * dof, (1.0,) * dof
     low = _per_axis(run.get("norm_min", -1.0), dof, "norm_min", name)
     high = _per_axis(run.get("norm_max", 1.0), dof, "norm_max", name)
@@ -426,9 +454,13 @@ def _channels(value: Any, key: str, name: str) -> tuple[float, ...]:
 
 
 def _number(value: Any, key: str, name: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-        raise CheckpointError(f"{name}: {key} must be a number, not {value!r}")
-    return float(value)
+    try:
+        number = float(value) if isinstance(value, (int, float)) else math.nan
+    except OverflowError:
+        number = math.inf
+    if isinstance(value, bool) or not math.isfinite(number):
+        raise CheckpointError(f"{name}: {key} must be a number, not {str(value)[:40]!r}")
+    return number
 
 
 def _count(value: Any, key: str, name: str) -> int:
@@ -447,7 +479,7 @@ def _period(value: Any, key: str, name: str) -> float:
 
 
 def _image_size(run: Mapping[str, Any], default: int, name: str) -> int:
-    value = run.get("image_size", default)
+    value = _said(run, "image_size", default)
     if isinstance(value, (list, tuple)) and len(set(value)) == 1:
         value = value[0]
     return _count(value, "image_size", name)

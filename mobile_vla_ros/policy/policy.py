@@ -137,7 +137,7 @@ class Policy:
             self._graphs.forget_prompts()
 
     @torch.inference_mode()
-    def encode_images(self, pixel_values: Tensor) -> Tensor:
+    def encode_images(self, pixel_values: np.ndarray | Tensor) -> Tensor:
         """Encodes frames, without an instruction.
 
         Args:
@@ -153,7 +153,7 @@ class Policy:
     @torch.inference_mode()
     def encode_frames(
         self,
-        pixel_values: Tensor | None,
+        pixel_values: np.ndarray | Tensor | None,
         instruction: str,
         *,
         context: Tensor | None = None,
@@ -241,7 +241,7 @@ class Policy:
         return maps
 
     @torch.inference_mode()
-    def decode(self, features: Tensor) -> Tensor:
+    def decode(self, features: np.ndarray | Tensor) -> Tensor:
         """Features [B, T, latent, D] to normalised actions, float32 [B, T, chunk, dof].
 
         The values lie in [-1, 1] (but for a 7-DoF head's gripper, the last one, which has no
@@ -254,7 +254,7 @@ class Policy:
         return head(self._features(features))
 
     @torch.inference_mode()
-    def latents(self, features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def latents(self, features: np.ndarray | Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Features [B, T, latent, D] to the LSTM's output and last states.
 
         Returns:
@@ -398,8 +398,14 @@ class Policy:
             )
         return self.model.act_head
 
-    def _pixels(self, pixel_values: Tensor) -> Tensor:
+    def _pixels(self, pixel_values: np.ndarray | Tensor) -> Tensor:
         size = self.config.image_size
+        pixel_values = torch.as_tensor(pixel_values)
+        if not pixel_values.is_floating_point():
+            raise PolicyError(
+                f"pixel_values must be preprocessed (float), not {pixel_values.dtype}; "
+                "see preprocess"
+            )
         if pixel_values.dim() != 4 or tuple(pixel_values.shape[1:]) != (3, size, size):
             raise PolicyError(
                 f"pixel_values must be [N, 3, {size}, {size}], not {list(pixel_values.shape)}"
@@ -408,7 +414,8 @@ class Policy:
             raise PolicyError("pixel_values holds no frame")
         return pixel_values.to(self.device)
 
-    def _features(self, features: Tensor) -> Tensor:
+    def _features(self, features: np.ndarray | Tensor) -> Tensor:
+        features = torch.as_tensor(features)
         expected = (self.config.latent, self.width)
         if features.dim() != 4 or tuple(features.shape[2:]) != expected or not features.numel():
             raise PolicyError(

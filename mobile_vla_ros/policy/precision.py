@@ -48,7 +48,7 @@ def choose_device(device: str | torch.device) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         chosen = torch.device(device)
-    except RuntimeError as error:
+    except (RuntimeError, TypeError) as error:
         raise PolicyError(
             f"unknown device {str(device)!r}; give auto, cpu, cuda or cuda:0"
         ) from error

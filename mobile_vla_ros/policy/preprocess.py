@@ -41,7 +41,7 @@ def preprocess(
         float32 [N, 3, size, size], within one grey level of PIL.
 
     Raises:
-        PolicyError: the images are not uint8 RGB of a positive size.
+        PolicyError: there are none, or they are not uint8 RGB of a positive size.
     """
     frames = as_frames(images)
     device = torch.device(device)
@@ -75,6 +75,8 @@ def as_frames(images: np.ndarray | Tensor | Any) -> Tensor:
         raise PolicyError(
             f"images must have the shape [N, height, width, 3], not {list(frames.shape)}"
         )
+    if not len(frames):
+        raise PolicyError("there are no images: the batch is empty")
     if min(frames.shape[1:3]) == 0:
         raise PolicyError(f"an image of {frames.shape[2]}x{frames.shape[1]} pixels is empty")
     return frames

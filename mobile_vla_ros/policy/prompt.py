@@ -71,8 +71,17 @@ class PromptReader:
         """Token ids of the prompt, ``<s>`` first and ``</s>`` last.
 
         Raises:
-            PolicyError: the prompt is longer than the policy reads.
+            PolicyError: it is no text, or the prompt is longer than the policy reads.
         """
+        if not isinstance(instruction, str):
+            raise PolicyError(f"an instruction is text, not {type(instruction).__name__}")
+        try:
+            instruction.encode()
+        except UnicodeEncodeError as error:
+            raise PolicyError(
+                f"the instruction cannot be read: its character {error.start + 1} is no character "
+                "(a lone surrogate)"
+            ) from error
         prompt = TEMPLATE.format(instruction=instruction.strip())
         ids = list(self._tokenizer.encode(prompt).ids)
         if ids[:1] != [self._begin]:
