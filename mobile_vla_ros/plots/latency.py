@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from mobile_vla_ros.plots.style import COLOURS, CYCLE, house_style
 
@@ -42,7 +43,7 @@ def draw_latency(
                 )
                 left += middle
             bars.annotate(
-                f" {1e3 * float(np.median(samples[mode]['total'])):.3g} ms",
+                f" {_milliseconds(float(np.median(samples[mode]['total'])))}",
                 (left, row),
                 va="center",
             )
@@ -65,8 +66,16 @@ def draw_latency(
             fontsize=7,
         )
         tail.set_xscale("log")
+        tail.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        tail.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        tail.xaxis.set_minor_formatter(NullFormatter())
         tail.set_xlabel("total per step (ms)")
         tail.set_ylabel("share of steps")
         tail.legend(loc="center right")
         figure.suptitle(title, fontsize=9)
     return figure
+
+
+def _milliseconds(seconds: float) -> str:
+    value = 1e3 * seconds
+    return f"{value:.0f} ms" if value >= 100 else f"{value:.3g} ms"
