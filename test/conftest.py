@@ -12,6 +12,8 @@ import pytest
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TRANSFORMERS_OFFLINE"] = "1"
 os.environ.setdefault("MUJOCO_GL", "egl")
+# The policies are tiny and the tests run side by side: more threads only wait for each other.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 # Discovery stays on this machine; Humble has another variable for that than its successors.
 if os.environ.get("ROS_DISTRO") == "humble":
     os.environ["ROS_LOCALHOST_ONLY"] = "1"

@@ -205,6 +205,9 @@ class ModelWorker:
                 pass_fds=descriptors,
                 stdin=subprocess.DEVNULL,
                 stdout=sys.stderr,
+                # Threads that wait must not spin: on a busy machine a small model would take ten
+                # times as long, and the node's own threads would starve.
+                env={"OMP_WAIT_POLICY": "PASSIVE", **os.environ},
                 start_new_session=True,
             )
         except OSError as error:

@@ -42,7 +42,7 @@ class Events:
     def frame_refused(self, frame, sentence):
         self.told.put(("bad_image", sentence))
 
-    def chunk_came(self, frame, chunk, seconds):
+    def chunk_came(self, frame, chunk, seconds, more):
         self.told.put(("chunk", frame, chunk))
 
     def wait_for(self, kind: str):
