@@ -197,7 +197,17 @@ def _drive_share(share: tuple[str, str, list[tuple[str, int]]]) -> int:
 def _convert(checkpoint: Path, directory: Path) -> None:
     from mobile_vla_ros.policy.convert import convert
 
-    convert(checkpoint, directory, dtype="float32")
+    part = directory.with_suffix(".part")
+    shutil.rmtree(part, ignore_errors=True)
+    convert(checkpoint, part, dtype="float32")
+    # The directory stands alone: names of folders on this machine say nothing to its users.
+    file = part / "config.json"
+    values = json.loads(file.read_text(encoding="utf-8"))
+    values["model_path"], values["model_load_path"] = ".", None
+    file.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
+    for item in part.iterdir():
+        item.chmod(0o644)
+    part.rename(directory)
 
 
 def _evaluate(policy: Path, episodes: int, result: Path, workers: int) -> None:
