@@ -47,7 +47,7 @@ from mobile_vla_ros.nodes.feature_message import feature_of
 from mobile_vla_ros.nodes.incident_keeper import IncidentKeeper
 from mobile_vla_ros.nodes.parameters import Declared, declare, misspelt, refusal
 from mobile_vla_ros.nodes.qos import latched, newest_only, queued
-from mobile_vla_ros.nodes.remote import AbsentError, Remote, RemoteError
+from mobile_vla_ros.nodes.remote import Remote, RemoteError
 from mobile_vla_ros.nodes.start_view import StartViews
 from mobile_vla_ros.nodes.stop_signal import StopSignal, init_without_signals
 from mobile_vla_ros.nodes.terminal import Terminal, TerminalError
@@ -784,16 +784,18 @@ class TrialNode(Node):
     # what is said
 
     def settle(self) -> None:
-        """Makes the policy stand, whoever enabled it before; then the heartbeat may begin."""
+        """Makes the policy stand, whoever enabled it before; then the heartbeat may begin.
+
+        A policy that is not seen may only not have been discovered yet, and may be enabled: so
+        nothing moves before one has answered.
+        """
         while not (self._values["shadow"] or self._closing.is_set()):
             try:
                 self.policy.switch("enable", False)
                 break
-            except AbsentError:
-                break
             except RemoteError as error:
-                self.get_logger().warning(str(error))
-                self._closing.wait(1.0)
+                self.get_logger().warning(f"nothing moves yet: {error}")
+                self._closing.wait(0.5)
         self._settled = True
 
     def drive_unattended(self) -> None:
