@@ -29,6 +29,9 @@ def latency(
     runs: int = typer.Option(30, help="Measured runs.", min=1),
     warm_up: int = typer.Option(3, help="Runs before them.", min=0),
     lean_pairs: int = typer.Option(15, help="Pairs of lean and plain frames; 0 none.", min=0),
+    error: bool = typer.Option(
+        False, help="Load it in float32 as well and print what the number format costs."
+    ),
     data: Path | None = typer.Option(None, help="Episodes to take frames from (else drawn ones)."),
     json_file: Path | None = typer.Option(None, "--json", help="Machine-readable result."),
     raw: Path | None = typer.Option(None, help="Raw samples as .npz."),
@@ -87,7 +90,13 @@ def latency(
         "loading_peak": loading.bytes,
         "running_peak": running.bytes,
     }
-    values = vars(result) | {"load_seconds": load_seconds}
+    values = vars(result) | {"load_seconds": load_seconds, "velocity_error": None}
+    if error:
+        from mobile_vla_ros.benchmark.accuracy import velocity_error
+        from mobile_vla_ros.benchmark.latency import INSTRUCTION
+
+        exact = _policy(checkpoint, backbone, config, random, device, "float32")
+        values["velocity_error"] = velocity_error(policy, exact, frames, INSTRUCTION)
     samples = values.pop("samples")
     for values_of_mode in values["modes"].values():
         values_of_mode["stages"]["load"] = once(load_seconds)
@@ -220,6 +229,16 @@ def _tell(result: dict[str, Any]) -> None:
         print(
             f"the lean frame takes {result['lean_over_plain']:.3f} of the plain one "
             f"(median of {result['lean_pairs']} pairs)"
+        )
+    if result["velocity_error"] is not None:
+        found = result["velocity_error"]
+        axes = ", ".join(
+            f"{axis} at most {values['max']:.2g} (mean {values['mean']:.2g})"
+            for axis, values in found["axes"].items()
+        )
+        print(
+            f"against float32, {found['windows']} windows: {axes}; normalised at most "
+            f"{found['max_normalised']:.2g}"
         )
     floor, memory = result["floor"], result["memory"]
     print(

@@ -133,6 +133,17 @@ def test_the_command_writes_result_samples_and_figure(tmp_path, capsys) -> None:
     assert differences(values, values) == []
 
 
+def test_the_cost_of_a_number_format_is_printed_and_bounded(tmp_path, golden, capsys) -> None:
+    checkpoint = next((golden / "mobile_vla_frozen").glob("*.ckpt"))
+    out = tmp_path / "r.json"
+    options = ["--dtype", "int8", "--error", "--mode", "stream", "--runs", 1, "--lean-pairs", 0]
+    assert run("--checkpoint", checkpoint, *options, "--json", out) == 0
+    assert "against float32" in capsys.readouterr().out
+    found = json.loads(out.read_text())["velocity_error"]
+    assert 0 < found["max_normalised"] < 0.03
+    assert set(found["axes"]) == {"linear.x", "angular.z"}
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
