@@ -14,29 +14,16 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from installation import LAUNCHER, NODES, install
 
-REPOSITORY = Path(__file__).parents[2]
-sys.path.insert(0, str(REPOSITORY / "test" / "nodes"))
+sys.path.insert(0, str(NODES))
 
-from recorder_harness import PATIENCE, Robot  # noqa: E402
+from recorder_harness import PATIENCE, Robot
 
-from mobile_vla_ros.episodes import find_episodes, open_episode  # noqa: E402
+from mobile_vla_ros.episodes import find_episodes, open_episode
 
 pytestmark = [pytest.mark.ros, pytest.mark.launch_ros]
 
-LAUNCHER = """
-import sys
-from launch import LaunchDescription, LaunchService
-from launch.actions import IncludeLaunchDescription
-from launch.launch_description_sources import PythonLaunchDescriptionSource
-arguments = [tuple(argument.split(":=", 1)) for argument in sys.argv[2:]]
-source = PythonLaunchDescriptionSource(sys.argv[1])
-service = LaunchService()
-service.include_launch_description(
-    LaunchDescription([IncludeLaunchDescription(source, launch_arguments=arguments)])
-)
-sys.exit(service.run())
-"""
 # As a shell starts it: the leader of a session whose terminal is its standard input.
 IN_TERMINAL = (
     "import fcntl, os, sys, termios; os.setsid(); fcntl.ioctl(0, termios.TIOCSCTTY, 0);"
@@ -47,26 +34,8 @@ IN_TERMINAL = (
 @pytest.fixture
 def launch_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """record.launch.py of an installed package."""
-    prefix = tmp_path / "install"
-    share = prefix / "share" / "mobile_vla_ros"
-    share.mkdir(parents=True)
-    for folder in ("launch", "config"):
-        (share / folder).symlink_to(REPOSITORY / folder)
-    index = prefix / "share" / "ament_index" / "resource_index" / "packages"
-    index.mkdir(parents=True)
-    (index / "mobile_vla_ros").touch()
-    executables = prefix / "lib" / "mobile_vla_ros"
-    executables.mkdir(parents=True)
-    for name in ("camera_node", "recorder_node", "teleop_node"):
-        script = executables / name
-        script.write_text(
-            f'#!/bin/sh\nexec {sys.executable} -m mobile_vla_ros.nodes.{name} "$@"\n'
-        )
-        script.chmod(0o755)
-    others = os.environ.get("AMENT_PREFIX_PATH", "")
-    monkeypatch.setenv("AMENT_PREFIX_PATH", f"{prefix}:{others}" if others else str(prefix))
-    monkeypatch.setenv("ROS_LOG_DIR", str(tmp_path / "log"))
-    return share / "launch" / "record.launch.py"
+    prefix = install(tmp_path, monkeypatch, "camera_node", "recorder_node", "teleop_node")
+    return prefix / "share" / "mobile_vla_ros" / "launch" / "record.launch.py"
 
 
 def write_pictures(folder: Path) -> str:
