@@ -370,6 +370,8 @@ class InferenceNode(LifecycleNode):
                 self._pilot.set_instruction(instruction, now)
             if "enabled" in changes:
                 self._pilot.enable(changes["enabled"], now)
+                if not changes["enabled"]:
+                    self._zero_at_once()
         for name in ("instruction", "enabled"):
             if name in changes:
                 self._tell(f"{name}: {changes[name]}")
@@ -392,10 +394,22 @@ class InferenceNode(LifecycleNode):
         with self._lock:
             if self._pilot is not None:
                 self._pilot.stop(time.monotonic())
+                self._zero_at_once()
         self._tell("stop")
         response.success = True
         response.message = "stopped until ~/enable true"
         return response
+
+    def _zero_at_once(self) -> None:
+        """Sends the zero of a hard stop before its request is answered; needs the lock.
+
+        A gate behind this node holds the last velocity for a while: whoever was answered must not
+        open it on one from before. Where the node has fallen silent, it stays so.
+        """
+        speaking = self._command is not None and self._command.velocities is not None
+        if speaking and self._cmd_vel is not None and self._pilot is not None:
+            axes = self._pilot.axes
+            self._cmd_vel.publish(twist_of(axes, [0.0] * len(axes)))
 
     def _on_reset(self, _request, response: Trigger.Response):
         with self._lock:

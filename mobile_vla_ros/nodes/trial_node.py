@@ -111,6 +111,11 @@ UNATTENDED_PAUSE = 0.1
 # A program that trials depend on is gone when it has been silent for this long, s. The recorder
 # speaks twice a second, the policy once, and velocities come all the time.
 GONE_AFTER = 4.0
+# The guard forgets a velocity after its timeout, 0.25 s: so long after the policy has been told to
+# stand, a heartbeat wakes nothing from before.
+SETTLE_SECONDS = 0.5
+# A trial asked for before that is done waits for it this long, s.
+SETTLE_PATIENCE = 10.0
 HELP = "Enter starts the next trial, y success, n failure, x abort, m marks an incident"
 
 
@@ -160,7 +165,7 @@ class TrialNode(Node):
         self._judge_words = ""
         # A manager that was killed may have left the policy enabled. Its own heartbeat would set
         # the robot in motion then, so it comes only after the policy has been told to stand.
-        self._settled = False
+        self._settled = threading.Event()
 
         self._topics = MutuallyExclusiveCallbackGroup()
         self._requests = ReentrantCallbackGroup()
@@ -459,6 +464,9 @@ class TrialNode(Node):
         if not self._starting.acquire(blocking=False):
             raise TrialError("a trial is just being started")
         try:
+            # Otherwise the order to stand, given at the start, might stop this trial.
+            if not self._settled.wait(SETTLE_PATIENCE):
+                raise TrialError(f"{self.policy.name} has not answered yet: is it running?")
             return self._start_trial()
         finally:
             self._starting.release()
@@ -792,11 +800,13 @@ class TrialNode(Node):
         while not (self._values["shadow"] or self._closing.is_set()):
             try:
                 self.policy.switch("enable", False)
-                break
             except RemoteError as error:
                 self.get_logger().warning(f"nothing moves yet: {error}")
                 self._closing.wait(0.5)
-        self._settled = True
+            else:
+                self._closing.wait(SETTLE_SECONDS)
+                break
+        self._settled.set()
 
     def drive_unattended(self) -> None:
         """Starts trial after trial until the plan is done; runs in a thread of its own."""
@@ -815,7 +825,7 @@ class TrialNode(Node):
                 self._closing.wait(2.0)
 
     def _beat(self) -> None:
-        held = self._settled
+        held = self._settled.is_set()
         if self._operator is not None:
             when, pressed = self._operator
             held = held and pressed and time.monotonic() - when < 0.25

@@ -81,7 +81,7 @@ def test_it_stands_without_an_instruction_and_drives_by_topic_parameter_and_serv
     rig.wait(lambda: "mark" in rig.events, "the mark")
     rig.wait(lambda: float(rig.diagnosis("frame_age") or 1) < 0.5, "diagnostics")
     rig.wait(lambda: rig.diagnosis("state") == "driving", "the diagnosis of driving")
-    assert int(rig.diagnosis("clamps")) > 0
+    rig.wait(lambda: int(rig.diagnosis("clamps")) > 0, "the count of clamped velocities")
     for key in (
         "command_age_worst",
         "encoder_p50",
@@ -90,6 +90,22 @@ def test_it_stands_without_an_instruction_and_drives_by_topic_parameter_and_serv
         "lost_frames",
     ):
         assert float(rig.diagnosis(key)) >= 0.0, key
+
+
+def test_the_zero_of_a_stop_is_sent_with_its_answer_not_at_the_next_tick(rig) -> None:
+    drive(rig, instruction="go", control_rate=2.0)
+    rig.start_camera()
+    delays = []
+    for attempt in range(5):
+        rig.wait_until_moving()
+        answer = rig.trigger("stop") if attempt % 2 else rig.enable(False)
+        at = time.monotonic()
+        assert answer.success
+        rig.wait(lambda: not rig.moving, "standing")
+        delays.append(rig.commands[-1][0] - at)
+        assert rig.enable(True).success
+    # at the next tick, the median would be 0.25 s
+    assert sorted(delays)[2] < 0.1, delays
 
 
 def test_the_lifecycle_can_be_led_from_outside_and_zeros_precede_deactivation(rig) -> None:
