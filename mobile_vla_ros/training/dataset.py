@@ -82,7 +82,10 @@ def load_split(
         raise RunError("no data: give --data or train_dataset.data_dir in the run file.")
     folder = Path(data)
     if not folder.is_dir():
-        raise RunError(f"{folder} is no folder of episodes.")
+        raise RunError(
+            f"{folder} is no folder of episodes; give --data, or correct train_dataset.data_dir "
+            f"in the run file."
+        )
     validation_pattern = run.data.validation_pattern
     paths = find_episodes(folder)
     excluded = run.data.exclude_pattern

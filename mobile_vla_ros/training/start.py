@@ -24,6 +24,25 @@ from mobile_vla_ros.policy.prompt import PromptReader, read_tokenizer
 from mobile_vla_ros.training.run import RunConfig, RunError
 
 
+def check_start(run: RunConfig) -> None:
+    """Refuses a run whose starting weights are not there; opens nothing.
+
+    Raises:
+        RunError: no Kosmos-2 directory, or no checkpoint to start from.
+    """
+    directory = Path(run.model_path)
+    if not (directory / "config.json").is_file():
+        raise RunError(
+            f"model_path {directory} is no Kosmos-2 directory: it has no config.json; download "
+            f"the model or correct the run file."
+        )
+    if run.model_load_path and not Path(run.model_load_path).exists():
+        raise RunError(
+            f"model_load_path {run.model_load_path} does not exist; download the checkpoint or "
+            f"correct the run file."
+        )
+
+
 def starting_network(
     run: RunConfig, say: Callable[[str], None]
 ) -> tuple[PolicyModel, PolicyConfig, PromptReader]:
@@ -40,12 +59,8 @@ def starting_network(
         CheckpointError: a file is missing or is no checkpoint.
         RunError: a checkpoint of another size, or without a backbone.
     """
+    check_start(run)
     directory = Path(run.model_path)
-    if not (directory / "config.json").is_file():
-        raise RunError(
-            f"model_path {directory} is no Kosmos-2 directory: it has no config.json; download "
-            f"the model or correct the run file."
-        )
     kosmos = kosmos_config(read_run_file(directory / "config.json"), str(directory))
     width = kosmos.text_config.embed_dim
     raw = {**run.raw, "action_axes": list(run.action_axes)}

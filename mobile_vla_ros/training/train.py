@@ -13,6 +13,7 @@ from lightning.pytorch.callbacks import Callback, EarlyStopping
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from torch.utils.data import DataLoader
 
+from mobile_vla_ros.errors import InputError
 from mobile_vla_ros.policy.config import PolicyConfig
 from mobile_vla_ros.policy.model import PolicyModel
 from mobile_vla_ros.training.augmentation import Transform
@@ -40,7 +41,7 @@ from mobile_vla_ros.training.dataset import (
 )
 from mobile_vla_ros.training.module import PolicyTraining, attach_adapters
 from mobile_vla_ros.training.run import AugmentationSettings, RunConfig, RunError
-from mobile_vla_ros.training.start import starting_network
+from mobile_vla_ros.training.start import check_start, starting_network
 from mobile_vla_ros.training.table import part_sizes, size_table
 
 FORMAT = 1
@@ -106,12 +107,25 @@ def train(
     """
     out = Path(out)
     stopped = where_it_stopped(resume) if resume is not None else None
+    check_start(run)
+    # Tried out now: reading, hashing and caching hundreds of episodes takes its time.
+    _lightning(
+        run, accelerator, logger=False, enable_checkpointing=False, enable_progress_bar=False
+    )
     pl.seed_everything(run.seed, workers=True, verbose=False)
+    made = [folder for folder in (out, *out.parents) if not folder.exists()]
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise RunError(f"cannot write {out}: {error.strerror}.") from error
-    prepared = prepare(run, data, Path(cache or out / "cache"), progress=progress, say=say)
+    try:
+        prepared = prepare(run, data, Path(cache or out / "cache"), progress=progress, say=say)
+    except InputError:
+        # A run that never began leaves no folder that looks like one.
+        for folder in made:
+            if not any(folder.iterdir()):
+                folder.rmdir()
+        raise
     parts = part_sizes(prepared.module)
     show(size_table(parts, prepared.cached))
 
@@ -282,13 +296,28 @@ def _trainer(
     progress: bool,
     accelerator: str | None,
 ) -> pl.Trainer:
-    settings = run.trainer
     extra = list(callbacks)
-    if settings.early_stopping_patience is not None and prepared.validation is not None:
-        extra.append(EarlyStopping("val_loss", patience=int(settings.early_stopping_patience)))
+    patience = run.trainer.early_stopping_patience
+    if patience is not None and prepared.validation is not None:
+        extra.append(EarlyStopping("val_loss", patience=int(patience)))
+    return _lightning(
+        run,
+        accelerator,
+        default_root_dir=out,
+        callbacks=extra,
+        logger=[
+            CSVLogger(out, name="logs", version=""),
+            TensorBoardLogger(out, name="logs", version=""),
+        ],
+        plugins=[WholeFiles()],
+        enable_progress_bar=progress,
+    )
+
+
+def _lightning(run: RunConfig, accelerator: str | None, **more: Any) -> pl.Trainer:
+    settings = run.trainer
     try:
         return pl.Trainer(
-            default_root_dir=out,
             accelerator=accelerator or settings.accelerator,
             devices=settings.devices,
             num_nodes=settings.num_nodes,
@@ -300,15 +329,9 @@ def _trainer(
             accumulate_grad_batches=settings.accumulate_grad_batches,
             log_every_n_steps=settings.log_every_n_steps,
             check_val_every_n_epoch=settings.check_val_every_n_epoch,
-            callbacks=extra,
-            logger=[
-                CSVLogger(out, name="logs", version=""),
-                TensorBoardLogger(out, name="logs", version=""),
-            ],
-            plugins=[WholeFiles()],
-            enable_progress_bar=progress,
             enable_model_summary=False,
             num_sanity_val_steps=0,
+            **more,
         )
     except (ValueError, pl.utilities.exceptions.MisconfigurationException) as error:
         raise RunError(f"trainer settings cannot be used: {error}") from error

@@ -25,7 +25,7 @@ def refusal(run: RunConfig, data: Path | None, out: Path, **options: Any) -> str
         train(run, data, out, **options)
     sentence = str(caught.value)
     assert "\n" not in sentence
-    assert not list(out.glob("*.ckpt"))
+    assert not out.exists()
     return sentence
 
 
@@ -86,6 +86,29 @@ def test_a_starting_checkpoint_of_another_size(
 def test_a_missing_backbone(make_run: MakeRun, episodes: Path, tmp_path: Path) -> None:
     run = make_run(model_path=str(tmp_path))
     assert "no Kosmos-2 directory" in refusal(run, episodes, tmp_path / "out")
+
+
+def test_a_missing_checkpoint_to_start_from_is_named_before_the_episodes_are_read(
+    make_run: MakeRun, tmp_path: Path
+) -> None:
+    run = make_run(model_load_path=str(tmp_path / "none.pt"))
+    assert "none.pt does not exist" in refusal(run, tmp_path / "nowhere", tmp_path / "out")
+
+
+def test_a_device_that_is_not_there_is_named_before_the_episodes_are_read(
+    make_run: MakeRun, tmp_path: Path
+) -> None:
+    sentence = refusal(make_run(), tmp_path / "nowhere", tmp_path / "out", accelerator="quantum")
+    assert "trainer settings cannot be used" in sentence
+    assert "quantum" in sentence
+
+
+def test_a_run_that_cannot_begin_leaves_a_folder_that_was_there(
+    make_run: MakeRun, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match="is no folder"):
+        train(make_run(), tmp_path / "nowhere", tmp_path)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_expert_labels_need_simulated_episodes(
