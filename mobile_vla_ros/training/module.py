@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -309,7 +310,10 @@ def attach_adapters(model: PolicyModel, run: RunConfig) -> list[str]:
         bias=run.setup.lora_bias,
         target_modules=targets,
     )
-    model.backbone = get_peft_model(model.backbone, settings)
+    with warnings.catch_warnings():
+        # peft asks transformers 5 by the name that transformers 4 used; the answer is the same.
+        warnings.filterwarnings("ignore", "`is_gradient_checkpointing`", FutureWarning)
+        model.backbone = get_peft_model(model.backbone, settings)
     return targets
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -49,7 +50,10 @@ FORMAT = 1
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """What a run came to. Losses are NaN where nothing was measured."""
+    """What a run came to. Losses are NaN where nothing was measured.
+
+    `train_loss` and `val_loss` are the last epoch's; `best_val_loss` is `best_checkpoint`'s.
+    """
 
     best_checkpoint: Path | None
     last_checkpoint: Path | None
@@ -61,6 +65,7 @@ class TrainingResult:
     training_episodes: int
     validation_episodes: int
     interrupted: bool = False
+    best_val_loss: float = math.nan
 
 
 @dataclass(frozen=True)
@@ -162,6 +167,7 @@ def train(
     last = out / LAST_NAME
     best = Path(keeper.best_model_path) if keeper.best_model_path else None
     metrics = trainer.callback_metrics
+    score = keeper.best_model_score if keeper.monitor else None
     return TrainingResult(
         best_checkpoint=best,
         last_checkpoint=last if last.exists() else None,
@@ -173,6 +179,7 @@ def train(
         training_episodes=len(prepared.split.train),
         validation_episodes=len(prepared.split.validation),
         interrupted=interrupted,
+        best_val_loss=math.nan if score is None else float(score),
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,9 @@ from mobile_vla_ros.episodes import open_episode
 from mobile_vla_ros.policy import load_policy
 from mobile_vla_ros.training import module as training_module
 from mobile_vla_ros.training.dataset import load_split
+from mobile_vla_ros.training.module import attach_adapters
 from mobile_vla_ros.training.run import RunConfig
+from mobile_vla_ros.training.start import starting_network
 from mobile_vla_ros.training.train import prepare, train
 
 MODES: dict[str, dict[str, Any]] = {
@@ -318,3 +321,22 @@ def test_masked_steps_do_not_count() -> None:
     loss, count = training_module.masked_huber(predicted, labels, mask)
     assert int(count) == 4
     assert float(loss) == pytest.approx((0.5 + 0.5 + 0.125 + 0.125) / 4)
+
+
+def test_the_best_loss_is_that_of_the_best_checkpoint(
+    make_run: MakeRun, episodes: Path, tmp_path: Path
+) -> None:
+    # So large a step spoils every epoch after the first.
+    run = make_run(learning_rate=0.3, trainer={"max_epochs": 3}, warmup=0)
+    result = train(run, episodes, tmp_path)
+    assert result.best_checkpoint is not None
+    assert f"val_loss={result.best_val_loss:.3f}" in result.best_checkpoint.name
+    assert result.best_val_loss <= result.val_loss
+
+
+def test_adapters_are_attached_without_a_warning(make_run: MakeRun) -> None:
+    run = make_run(**MODES["lora"])
+    model, _, _ = starting_network(run, lambda sentence: None)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", FutureWarning)
+        assert attach_adapters(model, run)
