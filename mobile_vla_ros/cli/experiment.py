@@ -7,7 +7,8 @@ from typing import Any
 
 import typer
 
-from mobile_vla_ros.cli.output import write_json
+from mobile_vla_ros.cli.output import check_json_target, write_json
+from mobile_vla_ros.errors import InputError
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -22,6 +23,8 @@ _SMALL = typer.Option(
 )
 _JSON = typer.Option(None, "--json", help="Write the result as JSON.")
 DRIVES = {True: 8, False: 40}
+# Lightning's words for a device -> those of load_policy.
+DEVICES = {None: "auto", "auto": "auto", "cpu": "cpu", "gpu": "cuda", "cuda": "cuda"}
 
 
 @app.command("list")
@@ -33,7 +36,7 @@ def list_command(configs: Path | None = _CONFIGS, json_file: Path | None = _JSON
     from rich.console import Console
     from rich.table import Table
 
-    from mobile_vla_ros.training.experiments import target_words
+    from mobile_vla_ros.training.scoreboard import target_words
 
     rows = _rows(configs)
     table = Table("id", "what", "data", "target")
@@ -62,6 +65,13 @@ def run_command(
     small: bool = _SMALL,
     runs: Path = _RUNS,
     data: Path | None = typer.Option(None, help="Folder of episodes instead of the row's own."),
+    backbone: Path | None = typer.Option(
+        None, help="Kosmos-2 directory instead of the row's own model_path."
+    ),
+    robovlms: Path | None = typer.Option(
+        None, help="RoboVLMs checkpoint instead of the row's own model_load_path."
+    ),
+    resume: bool = typer.Option(False, "--resume", help="Go on with a training that was ended."),
     device: str | None = typer.Option(None, help="cpu, gpu or auto."),
     configs: Path | None = _CONFIGS,
     json_file: Path | None = _JSON,
@@ -69,34 +79,45 @@ def run_command(
     """Runs one experiment: trains it, or measures the checkpoints that other rows trained.
 
     With --small everything it needs is made: a small network, simulated episodes, and a stand-in
-    with random weights for the RoboVLMs checkpoint.
+    with random weights for the RoboVLMs checkpoint. It shows that a row runs from end to end; the
+    targets are those of the real network and episodes. At real size a missed target ends with
+    status 1.
 
-    Example: mobile_vla experiment run "case 3" --small
+    Examples:
+
+    mobile_vla experiment run "case 3" --small
+
+    mobile_vla experiment run "case 3" --data episodes --backbone models/kosmos-2-patch14-224
     """
-    from mobile_vla_ros.training.experiments import (
-        checkpoints_to_measure,
-        find_experiment,
-        result_file,
-    )
+    from mobile_vla_ros.training.experiments import find_experiment, read_result, result_file
+    from mobile_vla_ros.training.scoreboard import verdict
 
     rows = _rows(configs)
     row = find_experiment(rows, name)
+    check_json_target(json_file)
+    if device not in DEVICES:
+        raise InputError(f"--device is {device!r}; use cpu, gpu or auto.")
     target = result_file(runs, row, small)
     if row.kind == "train":
-        result = _train(row, small, runs, data, device, target.parent)
+        overrides: dict[str, Any] = {}
+        if small and (backbone or robovlms):
+            raise InputError("--small makes its own network; leave --backbone and --robovlms out.")
+        if robovlms is not None and not row.run.get("model_load_path"):
+            raise InputError(f"{row.id} starts from Kosmos-2 alone; leave --robovlms out.")
+        if backbone is not None:
+            overrides["model_path"] = str(backbone.resolve())
+        if robovlms is not None:
+            overrides["model_load_path"] = str(robovlms.resolve())
+        result = _train(row, small, runs, data, overrides, resume, device, target.parent)
     else:
-        measured = {}
-        for trained, found in checkpoints_to_measure(rows, row, runs, small).items():
-            measured[trained] = _measure(row.measure, found, small, data)
-        best = next(iter(measured.values()))
-        result = {"by_checkpoint": measured, **(best if len(measured) == 1 else {})}
+        result = _compare(rows, row, small, runs, data, device)
     target.parent.mkdir(parents=True, exist_ok=True)
     write_json(target, result)
     write_json(json_file, result)
-    for metric, value in result.items():
-        if isinstance(value, float):
-            typer.echo(f"{metric} {value:.4g}")
+    _print_scores(row, read_result(runs, row, small))
     typer.echo(f"kept in {target}")
+    if verdict(row, result) == "missed" and not small:
+        raise typer.Exit(1)
 
 
 @app.command("table")
@@ -108,27 +129,38 @@ def table_command(
 ) -> None:
     """Prints measured against target; what was never measured stays empty.
 
+    Losses compare only between rows that were validated on the same episodes.
+
     Example: mobile_vla experiment table --runs runs
     """
-    from rich.console import Console
-    from rich.table import Table
+    from mobile_vla_ros.training.experiments import read_result
+    from mobile_vla_ros.training.scoreboard import table_rows
 
-    from mobile_vla_ros.training.experiments import METRICS, table_rows, target_words
-
-    rows = table_rows(_rows(configs), runs, small)
+    rows = _rows(configs)
+    found = table_rows(rows, runs, small)
+    where = runs / ("small" if small else "real")
     kind = "small network, simulated data" if small else "real size"
-    table = Table("id", "what", "target", *METRICS.values(), "", title=f"Experiments ({kind})")
+    typer.echo(f"Experiments, {kind} ({where})")
+    if small:
+        typer.echo("The targets are those of the real network and episodes.")
     for row in rows:
-        measured = row["measured"]
-        table.add_row(
-            row["id"],
-            row["title"],
-            target_words(row["targets"]) or row["question"],
-            *(f"{measured[name]:.3g}" if name in measured else "" for name in METRICS),
-            row["verdict"],
+        typer.echo("")
+        _print_scores(row, read_result(runs, row, small))
+    write_json(json_file, found)
+
+
+def _print_scores(row: Any, result: dict[str, Any] | None) -> None:
+    """A row's title and, in columns: metric, of which checkpoint, measured, target, verdict."""
+    from mobile_vla_ros.training.scoreboard import scores
+
+    question = f": {row.question}" if row.question else ""
+    typer.secho(f"{row.id:<7} {row.title}{question}", bold=True)
+    for line in scores(row, result):
+        text = (
+            f"  {line.metric:<28} {line.of:<11} {line.measured:>12}  "
+            f"{line.target:<14} {line.verdict}"
         )
-    Console().print(table)
-    write_json(json_file, rows)
+        typer.echo(text.rstrip())
 
 
 def _rows(configs: Path | None) -> list[Any]:
@@ -137,30 +169,67 @@ def _rows(configs: Path | None) -> list[Any]:
     return read_experiments(configs or experiments_folder())
 
 
+def _compare(
+    rows: list[Any], row: Any, small: bool, runs: Path, data: Path | None, device: str | None
+) -> dict[str, Any]:
+    from mobile_vla_ros.cli.experiment_measures import measure
+    from mobile_vla_ros.training.experiments import checkpoints_to_measure
+
+    chosen = checkpoints_to_measure(rows, row, runs, small)
+    left_out = [name for name in row.of if name != "best" and name not in chosen]
+    if left_out:
+        typer.echo(f"not trained yet, left out: {', '.join(left_out)}")
+    # A row whose last epoch was its best has one checkpoint under both names.
+    done: dict[str, dict[str, Any]] = {}
+    measured = {}
+    for name, found in chosen.items():
+        if found["checkpoint"] not in done:
+            typer.echo(f"measuring {name} ({Path(found['checkpoint']).name})")
+            done[found["checkpoint"]] = measure(
+                row.measure, found, drives=DRIVES[small], data=data, device=DEVICES[device]
+            )
+        measured[name] = done[found["checkpoint"]]
+    alone = next(iter(measured.values())) if len(measured) == 1 else {}
+    return {"by_checkpoint": measured, **alone}
+
+
 def _train(
-    row: Any, small: bool, runs: Path, data: Path | None, device: str | None, out: Path
+    row: Any,
+    small: bool,
+    runs: Path,
+    data: Path | None,
+    overrides: dict[str, Any],
+    resume: bool,
+    device: str | None,
+    out: Path,
 ) -> dict[str, Any]:
     import dataclasses
     import logging
 
     from rich.console import Console
 
+    from mobile_vla_ros.cli.experiment_measures import measure
+    from mobile_vla_ros.training.checkpoints import LAST_NAME
     from mobile_vla_ros.training.experiments import small_overrides
     from mobile_vla_ros.training.run import load_run
     from mobile_vla_ros.training.train import train
 
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     console = Console()
-    overrides: dict[str, Any] = {}
+    if resume and not (out / LAST_NAME).exists():
+        raise InputError(f"nothing to resume: there is no {out / LAST_NAME}.")
     if small:
+        if data is not None:
+            _check_episodes(data)
         place = runs / "small"
-        episodes = data or _small_episodes(row, place)
-        overrides = small_overrides(row, place, episodes)
+        overrides = small_overrides(row, place, data or _small_episodes(row, place))
         data = None
+    run = load_run(row.path, overrides)
     result = train(
-        load_run(row.path, overrides),
+        run,
         data,
         out,
+        resume=out / LAST_NAME if resume else None,
         cache=runs / "cache",
         progress=console.is_terminal,
         say=lambda sentence: console.print(sentence, highlight=False, soft_wrap=True),
@@ -168,14 +237,27 @@ def _train(
         accelerator=device,
     )
     if result.interrupted:
+        typer.echo(f"interrupted at step {result.steps}; give the same command with --resume")
         raise typer.Exit(130)
     found = dataclasses.asdict(result)
-    folder = data or load_run(row.path, overrides).data.data_dir
-    found["data"] = str(folder)
-    return {**found, **_measure(row.measure, found, small, Path(str(folder)))}
+    # What is measured is the best checkpoint, so its loss is the row's.
+    found["last_val_loss"], found["val_loss"] = found["val_loss"], found.pop("best_val_loss")
+    found["checkpoint"] = found["best_checkpoint"] or found["last_checkpoint"]
+    found["data"] = str(Path(data or run.data.data_dir).resolve())
+    more = measure(row.measure, found, drives=DRIVES[small], device=DEVICES[device])
+    return {**found, **more}
+
+
+def _check_episodes(folder: Path) -> None:
+    from mobile_vla_ros.episodes import find_episodes
+
+    if not folder.is_dir() or not find_episodes(folder):
+        raise InputError(f"{folder} is no folder of episodes.")
 
 
 def _small_episodes(row: Any, place: Path) -> Path:
+    import tempfile
+
     from mobile_vla_ros.sim.collect import CollectSettings, collect
     from mobile_vla_ros.sim.driver import DriverSettings
     from mobile_vla_ros.sim.scenario import SCENARIOS
@@ -185,97 +267,12 @@ def _small_episodes(row: Any, place: Path) -> Path:
     folder = place / f"episodes_{side or 'both'}_{count}"
     if not folder.exists():
         typer.echo(f"collecting {count} simulated episodes")
-        # Collected beside its final name: a folder that is there is complete.
-        part = folder.with_suffix(".part")
         settings = CollectSettings(
             scenarios=scenarios, episodes=count, seed=4_000_000, driver=DriverSettings(noise=0.5)
         )
-        taken = {path.name for path in part.glob("*.h5")} if part.exists() else set()
-        for name in taken:
-            (part / name).unlink()
-        collect(part, settings)
-        part.rename(folder)
+        place.mkdir(parents=True, exist_ok=True)
+        # Collected beside its final name: a folder that is there is complete.
+        with tempfile.TemporaryDirectory(dir=place, prefix=".episodes-") as part:
+            collect(Path(part) / folder.name, settings)
+            (Path(part) / folder.name).rename(folder)
     return folder
-
-
-def _measure(
-    what: tuple[str, ...], found: dict[str, Any], small: bool, data: Path | None
-) -> dict[str, Any]:
-    """Measures one trained checkpoint: losses are known, the rest is done here."""
-    checkpoint = Path(found.get("best_checkpoint") or found["last_checkpoint"])
-    result: dict[str, Any] = {"checkpoint": str(checkpoint)}
-    for name in what:
-        if name == "val_loss":
-            result["val_loss"] = found["val_loss"]
-            result["train_loss"] = found["train_loss"]
-        elif name == "rmse":
-            result |= _rmse(checkpoint, Path(data or found["data"]))
-        elif name == "success_rate":
-            result |= _success(checkpoint, DRIVES[small])
-        elif name == "latency":
-            result |= _latency(checkpoint)
-    return result
-
-
-def _rmse(checkpoint: Path, data: Path) -> dict[str, Any]:
-    import subprocess
-    import sys
-    import tempfile
-
-    from mobile_vla_ros.errors import InputError
-    from mobile_vla_ros.policy import load_policy
-
-    # verify refuses files it was trained on, so it is handed the validation files alone.
-    names = sorted(load_policy(checkpoint).provenance.validation_files)
-    files = [data / name for name in names if (data / name).exists()]
-    if not files:
-        raise InputError(f"none of the validation episodes of {checkpoint.name} is in {data}.")
-    with tempfile.TemporaryDirectory() as folder:
-        target = Path(folder) / "verify.json"
-        command = [sys.executable, "-m", "mobile_vla_ros.cli.main", "verify"]
-        command += ["--checkpoint", str(checkpoint), "--json", str(target)]
-        for file in files:
-            command += ["--data", str(file)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if not target.exists():
-            said = done.stderr.strip().splitlines() or ["no reason given"]
-            raise InputError(f"verify failed: {said[-1]}")
-        import json
-
-        found = json.loads(target.read_text(encoding="utf-8"))
-    return {"rmse_normalised_step0": found["rmse_normalised_step0"], "rmse": found["rmse"]}
-
-
-def _success(checkpoint: Path, drives: int) -> dict[str, Any]:
-    from mobile_vla_ros.policy import load_policy
-    from mobile_vla_ros.sim.evaluate import evaluate, evaluation_plan
-    from mobile_vla_ros.sim.scenario import SCENARIOS
-
-    plan = evaluation_plan(SCENARIOS, drives, 100_000)
-    summary = evaluate(load_policy(checkpoint), plan=plan).summary()
-    keys = ("episodes", "successes", "success_rate", "wilson", "driving_time", "path_length")
-    return {key: summary[key] for key in keys}
-
-
-def _latency(checkpoint: Path, frames: int = 30) -> dict[str, Any]:
-    """Median and 99th percentile of one frame in the stream, from pixels to chunk, in ms."""
-    import time
-
-    import numpy as np
-
-    from mobile_vla_ros.policy import load_policy
-
-    policy = load_policy(checkpoint)
-    stream = policy.stream("go left")
-    image = np.random.default_rng(0).integers(0, 256, (360, 640, 3), dtype=np.uint8)
-    times = []
-    for index in range(frames + 5):
-        start = time.perf_counter()
-        stream.step(image, index * policy.config.frame_period)
-        times.append(1e3 * (time.perf_counter() - start))
-    steady = times[5:]
-    return {
-        "latency_ms": float(np.median(steady)),
-        "latency_p99_ms": float(np.percentile(steady, 99)),
-        "device": str(policy.device),
-    }

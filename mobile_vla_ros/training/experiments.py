@@ -1,4 +1,4 @@
-"""The lab's experiments: one file per row, what each has measured, and the table of all."""
+"""The lab's experiments: one file per row, and what each has measured."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 import os
 import re
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,12 +18,15 @@ from mobile_vla_ros.policy.config import read_run_file
 from mobile_vla_ros.training.run import RunError
 
 RESULT = "result.json"
-METRICS = {
-    "val_loss": "validation loss",
-    "train_loss": "training loss",
-    "rmse_normalised_step0": "RMSE",
-    "success_rate": "success rate",
-    "latency_ms": "latency (ms)",
+# After a row's id: its last checkpoint, where the id alone means its best.
+LAST = " last"
+# What a row may measure, and the keys of its result that come of it.
+MEASURES = {
+    "val_loss": ("val_loss", "last_val_loss", "train_loss"),
+    "rmse": ("rmse_normalised_step0", "rmse"),
+    "success_rate": ("success_rate", "wilson", "driving_time", "path_length"),
+    "stages": ("preprocess_ms", "vision_ms", "text_ms", "head_ms"),
+    "latency": ("latency_ms",),
 }
 
 
@@ -36,8 +40,9 @@ class Experiment:
         kind: `train` (a run file) or `measure` (of checkpoints that other rows trained).
         data: what it is made on, in words.
         targets: metric -> {"reached" | "below" | "above": value}.
-        measure: what is measured beside the losses: `rmse`, `success_rate`, `latency`.
-        of: rows whose checkpoints are measured; `best` is the one of lowest validation loss.
+        measure: what is measured, of `MEASURES`; a trained row's losses always are.
+        of: rows whose best checkpoints are measured (with ` last` behind the id: their last);
+            `best` alone is the one of lowest validation loss among all rows.
         small: how much simulated data the small version takes: `episodes`, `side`.
         question: what the lab wants to know, where there is no number to reach.
         path: its file.
@@ -107,6 +112,13 @@ def read_experiment(path: str | Path) -> Experiment:
     missing = [key for key in ("id", "title", "data", "targets") if key not in said]
     if missing:
         raise RunError(f"{path}: experiment.{missing[0]} is missing.")
+    unknown = [str(what) for what in said.get("measure", ()) if what not in MEASURES]
+    if unknown:
+        raise RunError(
+            f"{path}: experiment.measure has '{unknown[0]}'; choose among {', '.join(MEASURES)}."
+        )
+    if said["kind"] == "measure" and not (said.get("measure") and said.get("of")):
+        raise RunError(f"{path}: experiment.measure and experiment.of must say what and of whom.")
     return Experiment(
         id=said["id"],
         title=said["title"],
@@ -145,16 +157,20 @@ def read_result(runs: str | Path, row: Experiment, small: bool) -> dict[str, Any
     path = result_file(runs, row, small)
     if not path.exists():
         return None
-    return json.loads(path.read_text(encoding="utf-8"))
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise RunError(f"{path} is damaged; delete it and run {row.id} again.") from error
+    return found if isinstance(found, dict) else None
 
 
 def checkpoints_to_measure(
     rows: Sequence[Experiment], row: Experiment, runs: str | Path, small: bool
 ) -> dict[str, dict[str, Any]]:
-    """Results (with their checkpoints) of the rows that `row` measures, by id.
+    """What `row` measures: results of trained rows by id, with the path of a `checkpoint` each.
 
     Raises:
-        RunError: none of them has been trained.
+        RunError: none of them has been trained, or its checkpoint is gone.
     """
     trained = {
         other.id: result
@@ -162,17 +178,27 @@ def checkpoints_to_measure(
         if other.kind == "train" and (result := read_result(runs, other, small))
     }
     if row.of == ("best",):
-        scored = {
-            name: result for name, result in trained.items() if result.get("val_loss") is not None
-        }
+        scored = [name for name, result in trained.items() if result.get("val_loss") is not None]
         if not scored:
             raise RunError(f"{row.id} needs a trained row: run T1-1 or case 3 first.")
-        best = min(scored, key=lambda name: scored[name]["val_loss"])
-        return {best: scored[best]}
-    found = {name: trained[name] for name in row.of if name in trained}
-    if not found:
-        raise RunError(f"{row.id} compares {', '.join(row.of)}: run one of them first.")
-    return found
+        wanted: tuple[str, ...] = (min(scored, key=lambda name: trained[name]["val_loss"]),)
+    else:
+        wanted = tuple(name for name in row.of if name.removesuffix(LAST) in trained)
+        if not wanted:
+            ids = dict.fromkeys(name.removesuffix(LAST) for name in row.of)
+            raise RunError(f"{row.id} compares {', '.join(ids)}: run one of them first.")
+    return {name: _with_checkpoint(name, trained[name.removesuffix(LAST)]) for name in wanted}
+
+
+def _with_checkpoint(name: str, result: Mapping[str, Any]) -> dict[str, Any]:
+    best = result.get("best_checkpoint") or result.get("last_checkpoint")
+    # Where the last epoch was the best, both files hold the same weights.
+    same = result.get("val_loss") == result.get("last_val_loss")
+    path = result.get("last_checkpoint") if name.endswith(LAST) and not same else best
+    if path is None or not Path(path).exists():
+        trained = name.removesuffix(LAST)
+        raise RunError(f"the checkpoint of {trained}, {path}, is gone; run {trained} again.")
+    return {**result, "checkpoint": str(path)}
 
 
 def small_overrides(row: Experiment, place: Path, episodes: Path, seed: int = 0) -> dict[str, Any]:
@@ -191,16 +217,16 @@ def small_overrides(row: Experiment, place: Path, episodes: Path, seed: int = 0)
     from mobile_vla_ros.training.small import write_small_kosmos2
 
     backbone = place / "kosmos"
-    if not (backbone / "config.json").exists():
-        write_small_kosmos2(backbone, seed)
-    start = None
-    if row.run.get("model_load_path"):
-        start = place / "robovlms.pt"
-        if not start.exists():
-            _write_stand_in(backbone, start, seed + 1)
-    cached = bool(row.run["train_setup"].get("freeze_backbone")) and not row.run[
-        "train_setup"
-    ].get("lora_enable")
+    start = place / "robovlms.pt" if row.run.get("model_load_path") else None
+    place.mkdir(parents=True, exist_ok=True)
+    # Both get their names when they are whole: an interruption leaves no half of one.
+    with tempfile.TemporaryDirectory(dir=place, prefix=".small-") as part:
+        if not backbone.exists():
+            write_small_kosmos2(Path(part) / "kosmos", seed).rename(backbone)
+        if start is not None and not start.exists():
+            _write_stand_in(backbone, Path(part) / start.name, seed + 1).rename(start)
+    setup = row.run.get("train_setup", {})
+    cached = bool(setup.get("freeze_backbone")) and not setup.get("lora_enable")
     return {
         "model_path": str(backbone.resolve()),
         "model_load_path": str(start.resolve()) if start else None,
@@ -225,51 +251,7 @@ def small_overrides(row: Experiment, place: Path, episodes: Path, seed: int = 0)
     }
 
 
-def table_rows(rows: Sequence[Experiment], runs: str | Path, small: bool) -> list[dict[str, Any]]:
-    """One dictionary per row: id, title, data, targets, measured (only what was measured)."""
-    result = []
-    for row in rows:
-        found = read_result(runs, row, small) or {}
-        result.append(
-            {
-                "id": row.id,
-                "title": row.title,
-                "data": row.data,
-                "targets": dict(row.targets),
-                "question": row.question,
-                "measured": {name: found[name] for name in METRICS if found.get(name) is not None},
-                "verdict": verdict(row, found),
-            }
-        )
-    return result
-
-
-def verdict(row: Experiment, measured: Mapping[str, Any]) -> str:
-    """`met`, `missed`, or nothing where there is no bound or no measurement."""
-    answers = []
-    for name, target in row.targets.items():
-        value = measured.get(name)
-        if value is None:
-            continue
-        if "below" in target:
-            answers.append(value < target["below"])
-        if "above" in target:
-            answers.append(value > target["above"])
-    if not answers:
-        return ""
-    return "met" if all(answers) else "missed"
-
-
-def target_words(targets: Mapping[str, Mapping[str, float]]) -> str:
-    """The targets in words."""
-    return "; ".join(
-        f"{METRICS.get(name, name)} {word} {value:g}"
-        for name, target in targets.items()
-        for word, value in target.items()
-    )
-
-
-def _write_stand_in(backbone: Path, path: Path, seed: int) -> None:
+def _write_stand_in(backbone: Path, path: Path, seed: int) -> Path:
     """A checkpoint in RoboVLMs' layout with a 7-DoF head and random weights."""
     from safetensors.torch import load_file
 
@@ -286,3 +268,4 @@ def _write_stand_in(backbone: Path, path: Path, seed: int) -> None:
     for name, value in ArmHead(width, 64, 4, 10, 7).state_dict().items():
         state[f"model.act_head.{name}"] = value
     torch.save({"state_dict": state}, path)
+    return path

@@ -1,4 +1,4 @@
-"""The lab's experiments: every row is there, a small one runs, the table leaves gaps empty."""
+"""The lab's experiments: every row is there, a small one runs, bad input leaves nothing."""
 
 from __future__ import annotations
 
@@ -9,17 +9,18 @@ from typing import Any
 import pytest
 
 from mobile_vla_ros.cli.main import main
+from mobile_vla_ros.training import small
 from mobile_vla_ros.training.experiments import (
     Experiment,
     checkpoints_to_measure,
     experiments_folder,
     find_experiment,
     read_experiments,
+    result_file,
     small_overrides,
-    table_rows,
-    verdict,
 )
 from mobile_vla_ros.training.run import RunError, load_run
+from mobile_vla_ros.training.scoreboard import table_rows
 from mobile_vla_ros.training.start import starting_network
 
 IDS = {
@@ -66,28 +67,13 @@ def test_rows_that_measure_name_rows_that_exist(rows: list[Experiment]) -> None:
     for row in rows:
         if row.kind == "measure":
             assert row.measure
-            assert row.of == ("best",) or set(row.of) <= IDS
+            assert row.of == ("best",) or {name.removesuffix(" last") for name in row.of} <= IDS
 
 
 def test_an_unknown_id_lists_the_known_ones(rows: list[Experiment]) -> None:
     with pytest.raises(RunError, match="T4-4"):
         find_experiment(rows, "T9")
     assert find_experiment(rows, "CASE3").id == "case 3"
-
-
-def test_nothing_measured_gives_empty_cells(rows: list[Experiment], tmp_path: Path) -> None:
-    table = table_rows(rows, tmp_path, small=False)
-    assert len(table) == len(IDS)
-    assert all(row["measured"] == {} and row["verdict"] == "" for row in table)
-    with pytest.raises(RunError, match="run one of them first"):
-        checkpoints_to_measure(rows, find_experiment(rows, "T2-3"), tmp_path, small=False)
-
-
-def test_a_verdict_compares_bounds_only(rows: list[Experiment]) -> None:
-    below = find_experiment(rows, "T4-2")
-    assert verdict(below, {"val_loss": 0.009}) == "met"
-    assert verdict(below, {"val_loss": 0.011}) == "missed"
-    assert verdict(find_experiment(rows, "T1-1"), {"val_loss": 0.5}) == ""
 
 
 def test_the_small_version_of_a_robovlms_row_starts_from_a_7_dof_stand_in(
@@ -100,6 +86,151 @@ def test_the_small_version_of_a_robovlms_row_starts_from_a_7_dof_stand_in(
     assert any("7-DoF arm head replaced by a fresh one" in sentence for sentence in said)
 
 
+def test_an_interrupted_small_network_is_made_anew(
+    rows: list[Experiment], episodes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def half(directory: Path, seed: int) -> Path:
+        directory.mkdir()
+        (directory / "config.json").write_text("{}")
+        raise KeyboardInterrupt
+
+    row = find_experiment(rows, "T4-1")
+    with monkeypatch.context() as patch:
+        patch.setattr(small, "write_small_kosmos2", half)
+        with pytest.raises(KeyboardInterrupt):
+            small_overrides(row, tmp_path, episodes)
+    assert list(tmp_path.iterdir()) == []
+    small_overrides(row, tmp_path, episodes)
+    assert (tmp_path / "kosmos" / "tokenizer.json").exists()
+
+
+def trained(runs: Path, row: Experiment, **result: Any) -> None:
+    """A finished training on paper: two checkpoints that hold nothing, and the result."""
+    folder = result_file(runs, row, small=False).parent
+    folder.mkdir(parents=True)
+    for name in ("best", "last"):
+        (folder / f"{name}.ckpt").touch()
+        result.setdefault(f"{name}_checkpoint", str(folder / f"{name}.ckpt"))
+    (folder / "result.json").write_text(json.dumps(result))
+
+
+def test_best_is_the_row_of_lowest_validation_loss(rows: list[Experiment], tmp_path: Path) -> None:
+    for name, loss in (("T1-1", 0.03), ("case 3", 0.02), ("T4-1", None)):
+        trained(tmp_path, find_experiment(rows, name), val_loss=loss, last_val_loss=0.04)
+    found = checkpoints_to_measure(rows, find_experiment(rows, "T3-1"), tmp_path, small=False)
+    assert list(found) == ["case 3"]
+    assert Path(found["case 3"]["checkpoint"]).name == "best.ckpt"
+
+
+def test_checkpoints_of_different_epochs_are_compared(
+    rows: list[Experiment], tmp_path: Path
+) -> None:
+    row = find_experiment(rows, "T2-1")
+    trained(tmp_path, find_experiment(rows, "T1-1"), val_loss=0.03, last_val_loss=0.04)
+    trained(tmp_path, find_experiment(rows, "case 3"), val_loss=0.02, last_val_loss=0.02)
+    found = checkpoints_to_measure(rows, row, tmp_path, small=False)
+    names = {name: Path(result["checkpoint"]).name for name, result in found.items()}
+    # The last epoch of case 3 was its best: one checkpoint, measured once.
+    assert names == {
+        "T1-1": "best.ckpt",
+        "T1-1 last": "last.ckpt",
+        "case 3": "best.ckpt",
+        "case 3 last": "best.ckpt",
+    }
+
+
+def test_a_damaged_result_and_a_lost_checkpoint_are_named(
+    rows: list[Experiment], tmp_path: Path
+) -> None:
+    row = find_experiment(rows, "case 3")
+    trained(tmp_path, row, val_loss=0.02, last_val_loss=0.03)
+    (tmp_path / "real" / "case_3" / "best.ckpt").unlink()
+    with pytest.raises(RunError, match=r"best.ckpt, is gone; run case 3 again"):
+        checkpoints_to_measure(rows, find_experiment(rows, "T3-1"), tmp_path, small=False)
+    result_file(tmp_path, row, small=False).write_text('{"val_loss": 0.')
+    with pytest.raises(RunError, match="damaged"):
+        table_rows(rows, tmp_path, small=False)
+
+
+@pytest.mark.parametrize(
+    ("section", "complaint"),
+    [
+        ({"measure": ["speed"], "of": ["best"]}, "'speed'; choose among"),
+        ({"measure": ["rmse"]}, "must say what and of whom"),
+    ],
+)
+def test_a_row_that_says_nothing_usable_is_refused(
+    tmp_path: Path, section: dict[str, Any], complaint: str
+) -> None:
+    row = {"id": "X", "title": "x", "kind": "measure", "data": "-", "targets": {}, **section}
+    (tmp_path / "X.json").write_text(json.dumps({"experiment": row}))
+    with pytest.raises(RunError, match=complaint):
+        read_experiments(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["nope"], "no experiment 'nope'; there are T1-1"),
+        (["case 3"], "model_path"),
+        (["T1-2", "--backbone", "{kosmos}"], "model_load_path /models/kosmos_ph_oxe-pretrain.pt"),
+        (["case 3", "--backbone", "{kosmos}"], "/data/episodes is no folder of episodes"),
+        (["case 3", "--backbone", "{kosmos}", "--data", "{empty}"], "matches '*.h5'"),
+        (["case 3", "--robovlms", "x.pt"], "leave --robovlms out"),
+        (["case 3", "--resume"], "nothing to resume"),
+        (["case 3", "--device", "quantum"], "use cpu, gpu or auto"),
+        (["case 3", "--small", "--data", "{empty}"], "is no folder of episodes"),
+        (["case 3", "--small", "--backbone", "{kosmos}"], "--small makes its own network"),
+        (["case 3", "--small", "--json", "{empty}/none/result.json"], "cannot write"),
+        (["T3-1"], "needs a trained row"),
+    ],
+)
+def test_bad_input_is_one_sentence_and_leaves_nothing(
+    golden: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    complaint: str,
+) -> None:
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    kosmos = golden / "mobile_vla_frozen" / "pretrained"
+    words = [word.format(empty=empty, kosmos=kosmos) for word in arguments]
+    assert command("experiment", "run", *words, "--runs", tmp_path / "runs") == 2
+    error = capsys.readouterr().err
+    assert complaint in error
+    assert len(error.strip().splitlines()) == 1
+    assert list(tmp_path.rglob("*")) == [empty]
+
+
+def test_a_missed_target_ends_with_status_1_at_real_size(
+    rows: list[Experiment], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    case_3 = find_experiment(rows, "case 3")
+    configs, runs = tmp_path / "configs", tmp_path / "runs"
+    configs.mkdir()
+    (configs / "case_3.json").write_text(case_3.path.read_text())
+    trained(runs, case_3, val_loss=0.02, last_val_loss=0.03, train_loss=0.01)
+    for name, bound in (("A", 0.021), ("B", 0.019)):
+        row = {
+            "id": name,
+            "title": "loss",
+            "kind": "measure",
+            "data": "-",
+            "of": ["best"],
+            "measure": ["val_loss"],
+            "targets": {"val_loss": {"below": bound}},
+        }
+        (configs / f"{name}.json").write_text(json.dumps({"experiment": row}))
+    where = ["--runs", runs, "--configs", configs]
+    assert command("experiment", "run", "A", *where) == 0
+    assert "below 0.021    met" in capsys.readouterr().out
+    assert command("experiment", "run", "B", *where) == 1
+    printed = capsys.readouterr().out
+    assert "below 0.019    missed" in printed
+    assert "case 3" in printed
+
+
 def test_a_small_row_runs_and_appears_in_the_table(
     episodes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -107,12 +238,21 @@ def test_a_small_row_runs_and_appears_in_the_table(
     assert command("experiment", "run", "T4-1", "--data", episodes, *where) == 0
     assert command("experiment", "run", "T2-3", *where) == 2
     assert "run one of them first" in capsys.readouterr().err
-    assert command("experiment", "run", "T3-1", *where) == 0
+    assert command("experiment", "run", "T3-1", *where, "--json", tmp_path / "t3.json") == 0
+    printed = capsys.readouterr().out
+    for words in ("vision (ms)", "text (ms)", "head (ms)", "below 200"):
+        assert words in printed
+    # It was trained to its end: to resume it changes nothing.
+    before = json.loads((tmp_path / "small" / "T4-1" / "result.json").read_text())
+    assert command("experiment", "run", "T4-1", "--data", episodes, *where, "--resume") == 0
+    assert json.loads((tmp_path / "small" / "T4-1" / "result.json").read_text()) == before
     assert command("experiment", "table", *where, "--json", tmp_path / "table.json") == 0
     found = {row["id"]: row for row in json.loads((tmp_path / "table.json").read_text())}
     assert set(found) == IDS
-    assert set(found["T4-1"]["measured"]) == {"val_loss", "train_loss"}
-    assert found["T3-1"]["measured"]["latency_ms"] > 0
+    assert set(found["T4-1"]["measured"]) == {"val_loss", "last_val_loss", "train_loss"}
+    stages = ("vision_ms", "text_ms", "head_ms", "latency_ms")
+    for values in (found["T3-1"]["measured"], json.loads((tmp_path / "t3.json").read_text())):
+        assert all(values[stage] > 0 for stage in stages)
     assert found["T3-2"]["measured"] == {}
     assert (
         command("experiment", "table", "--runs", tmp_path, "--json", tmp_path / "real.json") == 0
