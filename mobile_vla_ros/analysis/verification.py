@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from mobile_vla_ros.analysis.axes_fit import fit_axes
-from mobile_vla_ros.analysis.directions import confusion, directions
 from mobile_vla_ros.analysis.held_out import Provenance, TrainedOnError, generalisation
 from mobile_vla_ros.analysis.instruction_swap import instruction_swap
 from mobile_vla_ros.analysis.paths import latency_effect
@@ -24,6 +23,7 @@ from mobile_vla_ros.analysis.recordings import (
 from mobile_vla_ros.analysis.traces import Trace, error_sums, follow
 from mobile_vla_ros.errors import InputError
 from mobile_vla_ros.stats.bootstrap import Interval, bootstrap_mean, bootstrap_sums
+from mobile_vla_ros.stats.directions import confusion, directions
 from mobile_vla_ros.stats.regression import mae, r2, rmse
 
 DEFINITION = (

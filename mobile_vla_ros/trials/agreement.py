@@ -6,28 +6,11 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 
-DIRECTIONS = ("forward", "backward", "left", "right", "stop")
+import numpy as np
 
+from mobile_vla_ros.stats.directions import BACKWARD, LABELS, directions
 
-def direction(linear: float, lateral: float, angular: float, still: float = 0.05) -> str:
-    """The direction of a velocity in words.
-
-    Args:
-        linear: m/s forward.
-        lateral: m/s to the left.
-        angular: rad/s counter-clockwise.
-        still: magnitudes below this count as zero, m/s and rad/s.
-
-    Returns:
-        ``stop``, ``left`` or ``right`` (turning or strafing wins over driving on when it is the
-        larger), ``forward`` or ``backward``.
-    """
-    sideways = lateral if abs(lateral) > abs(angular) else angular
-    if max(abs(linear), abs(sideways)) < still:
-        return "stop"
-    if abs(sideways) >= max(still, abs(linear)):
-        return "left" if sideways > 0 else "right"
-    return "forward" if linear > 0 else "backward"
+AXES = ("linear.x", "linear.y", "angular.z")
 
 
 class Agreement:
@@ -48,10 +31,10 @@ class Agreement:
         if self._driven is None or not all(math.isfinite(value) for value in velocities):
             return
         wish = dict(zip(axes, map(float, velocities), strict=True))
-        names = ("linear.x", "linear.y", "angular.z")
-        policy = tuple(wish.get(name, 0.0) for name in names)
-        self._pairs[direction(*self._driven), direction(*policy)] += 1
-        for name, person, policy_value in zip(names, self._driven, policy, strict=True):
+        policy = tuple(wish.get(name, 0.0) for name in AXES)
+        person_word, policy_word = directions(np.array([self._driven, policy]), AXES).tolist()
+        self._pairs[person_word, policy_word] += 1
+        for name, person, policy_value in zip(AXES, self._driven, policy, strict=True):
             if name in wish:
                 self._squares[name] += (person - policy_value) ** 2  # type: ignore[assignment]
         self._count += 1
@@ -64,7 +47,7 @@ class Agreement:
             "frames": self._count,
             "agree": round(sum(n for (a, b), n in self._pairs.items() if a == b) / self._count, 4),
         }
-        for name in DIRECTIONS:
+        for name in (*LABELS, BACKWARD):
             total = sum(n for (person, _), n in self._pairs.items() if person == name)
             if total:
                 result[f"agree {name}"] = round(self._pairs[name, name] / total, 4)

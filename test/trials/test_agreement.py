@@ -2,24 +2,9 @@ import math
 
 import pytest
 
-from mobile_vla_ros.trials.agreement import Agreement, direction
+from mobile_vla_ros.trials.agreement import Agreement
 
 AXES = ("linear.x", "angular.z")
-
-
-@pytest.mark.parametrize(
-    ("velocity", "word"),
-    [
-        ((0.3, 0.0, 0.0), "forward"),
-        ((-0.3, 0.0, 0.0), "backward"),
-        ((0.1, 0.0, 0.5), "left"),
-        ((0.1, 0.0, -0.5), "right"),
-        ((0.1, 0.3, 0.0), "left"),
-        ((0.01, 0.0, -0.02), "stop"),
-    ],
-)
-def test_a_velocity_has_a_direction(velocity, word) -> None:
-    assert direction(*velocity) == word
 
 
 def test_agreement_is_counted_by_the_persons_direction() -> None:
@@ -37,6 +22,14 @@ def test_agreement_is_counted_by_the_persons_direction() -> None:
     assert summary["agree"] == pytest.approx(2 / 3, abs=1e-3)
     assert (summary["agree forward"], summary["agree left"]) == (0.5, 1.0)
     assert summary["rmse linear.x"] == pytest.approx(math.sqrt((0.01 + 0.04) / 3), abs=1e-3)
+
+
+def test_driving_backward_counts_as_a_direction_of_its_own() -> None:
+    agreement = Agreement()
+    agreement.driven(-0.3, 0.0, 0.0)
+    agreement.predicted(AXES, (-0.2, 0.05))
+    agreement.predicted(AXES, (0.2, 0.05))
+    assert agreement.summary()["agree backward"] == 0.5
 
 
 def test_nothing_compared_is_said_as_zero_frames() -> None:
