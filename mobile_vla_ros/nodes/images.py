@@ -25,6 +25,8 @@ _YUV422 = {
 # What numpy and OpenCV read here by themselves; anything else is left to cv_bridge.
 ENCODINGS = (*_EIGHT_BIT, *_SIXTEEN_BIT, *_YUV422)
 MAX_SIDE = 16384
+# Prime, so that no row of pixels is a whole number of rows of the fingerprint.
+_WORDS = 1021
 
 
 @dataclass(frozen=True)
@@ -139,16 +141,22 @@ def decode_compressed(data) -> np.ndarray:
 
 
 def fingerprint(data) -> int:
-    """A cheap number that changes when any pixel does, to notice a camera that has frozen.
+    """A cheap number that changes when the picture does, to notice a camera that has frozen.
+
+    It holds within one process only.
 
     Args:
         data: any buffer of bytes.
     """
     everything = np.frombuffer(data, np.uint8)
     words = everything[: everything.size & ~7].view(np.uint64)
-    # Sums wrap; the position-blind sum is enough here, since two different pictures of a live
-    # camera meet in it by a chance of 2**-64 or so.
-    return int(np.add.reduce(words)) ^ int(np.add.reduce(everything[words.nbytes :])) << 32
+    rows = words.size // _WORDS
+    table = words[: rows * _WORDS].reshape(rows, _WORDS)
+    # One sum over everything would not see a picture that moves: the same bytes, elsewhere. Sums
+    # down and across tell where they are, and take a fifth of the time of a checksum.
+    sums = (np.add.reduce(table, axis=0), np.add.reduce(table, axis=1))
+    rest = everything[table.nbytes :]
+    return hash((*(part.tobytes() for part in sums), rest.tobytes()))
 
 
 def _bytes_per_pixel(encoding: str) -> int | None:

@@ -119,6 +119,14 @@ def test_the_fingerprint_changes_with_any_single_byte() -> None:
     assert sum(fingerprint(_flipped(data, i)) == fingerprint(data) for i in range(len(data))) == 0
 
 
+@pytest.mark.parametrize("axis", [0, 1])
+def test_the_fingerprint_changes_when_the_picture_moves(axis) -> None:
+    still = np.zeros((480, 640, 3), np.uint8)
+    still[100:140, 200:240] = 255
+    moved = [np.roll(still, 8 * step, axis) for step in range(20)]
+    assert len({fingerprint(picture.tobytes()) for picture in moved}) == len(moved)
+
+
 def _flipped(data: bytes, index: int) -> bytes:
     changed = bytearray(data)
     changed[index] ^= 1
