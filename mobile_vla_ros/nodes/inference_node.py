@@ -54,7 +54,7 @@ from mobile_vla_ros.control.pilot import (
     Pilot,
     PilotSettings,
 )
-from mobile_vla_ros.control.watchdog import MODEL_FAILED
+from mobile_vla_ros.control.watchdog import MODEL_FAILED, STOP_SERVICE
 from mobile_vla_ros.errors import InputError
 from mobile_vla_ros.nodes.camera_subscription import CameraSubscription
 from mobile_vla_ros.nodes.diagnostics import Percentiles, status_message
@@ -152,6 +152,8 @@ class InferenceNode(LifecycleNode):
         self._pilot: Pilot | None = None
         self._state = ""
         self._loading = False
+        # Of ~/stop, until ~/enable true: it outlives the pilot, and may come before there is one.
+        self._stop_latched = False
         self._loaded = threading.Event()
         self._report: dict = {}
         self._refusal = ""
@@ -216,16 +218,19 @@ class InferenceNode(LifecycleNode):
                     raise DriveError("told to end while the policy was loading")
             if self._refusal:
                 raise DriveError(self._refusal)
-            pilot = self._make_pilot()
+            self._create_publishers()
+            with self._lock:
+                # What was asked for while it loaded is in the values; none comes in between.
+                if self._refusal:
+                    raise DriveError(self._refusal)
+                pilot = self._make_pilot()
+                self._gauges = DriveDiagnostics(self._report["policy"]["frame_period"])
+                self._pilot = pilot
         except InputError:
-            self._worker.stop()
+            self._dismantle()
             raise
         finally:
             self._loading = False
-        self._create_publishers()
-        with self._lock:
-            self._gauges = DriveDiagnostics(self._report["policy"]["frame_period"])
-            self._pilot = pilot
         self._say_how_it_is()
         # What was made so far lives as long as the node: no later collection looks at it again.
         gc.collect()
@@ -249,6 +254,8 @@ class InferenceNode(LifecycleNode):
         pilot.set_instruction(values["instruction"], now)
         if not values["enabled"]:
             pilot.enable(False, now)
+        if self._stop_latched:
+            pilot.stop(now)
         return pilot
 
     def _create_publishers(self) -> None:
@@ -362,6 +369,8 @@ class InferenceNode(LifecycleNode):
         now = time.monotonic()
         with self._lock:
             self._values.update(changes)
+            if changes.get("enabled"):
+                self._stop_latched = False
             if self._pilot is None:
                 return None
             if changes.keys() & set(LIMITS):
@@ -392,6 +401,7 @@ class InferenceNode(LifecycleNode):
 
     def _on_stop(self, _request, response: Trigger.Response):
         with self._lock:
+            self._stop_latched = True
             if self._pilot is not None:
                 self._pilot.stop(time.monotonic())
                 self._zero_at_once()
@@ -557,7 +567,7 @@ class InferenceNode(LifecycleNode):
                     return
                 pilot = self._pilot
                 if pilot is None:
-                    state = WARMING_UP if self._loading else UNCONFIGURED
+                    state = self._state_without_pilot()
                 else:
                     clock = self.get_clock().now().nanoseconds / NANOSECONDS
                     command = pilot.tick(now, clock)
@@ -573,6 +583,11 @@ class InferenceNode(LifecycleNode):
                 self._restart_worker(down, pilot.detail)
             if state != self._state:
                 self._say_state(state, "" if pilot is None else pilot.detail)
+
+    def _state_without_pilot(self) -> str:
+        if not self._loading:
+            return UNCONFIGURED
+        return STOPPED + STOP_SERVICE if self._stop_latched else WARMING_UP
 
     def _note(self, command: Command) -> None:
         self._command = command

@@ -108,6 +108,20 @@ def test_the_zero_of_a_stop_is_sent_with_its_answer_not_at_the_next_tick(rig) ->
     assert sorted(delays)[2] < 0.1, delays
 
 
+def test_a_stop_while_the_policy_loads_holds_until_it_is_enabled(rig) -> None:
+    drive(rig, "load:4", instruction="go")
+    rig.wait_for_state("warming_up")
+    assert rig.trigger("stop").success
+    rig.wait_for_state("stopped: stop service")
+    rig.start_camera()
+    rig.wait(lambda: rig.lifecycle() == "active", "the active node")
+    rig.wait(lambda: len(rig.chunks) > 2, "predictions")
+    assert not any(any(v) for _, v in rig.commands)
+    assert "unconfigured" not in rig.states
+    assert rig.enable(True).success
+    rig.wait_until_moving()
+
+
 def test_the_lifecycle_can_be_led_from_outside_and_zeros_precede_deactivation(rig) -> None:
     drive(rig, autostart=False, instruction="go")
     rig.wait_for_state("unconfigured")

@@ -13,6 +13,7 @@ a text file that says what that policy does:
     raise_after:N       raises from frame N on
     die_after:N         ends without a word from frame N on
     refuse              says that the checkpoint is no good
+    load:SECONDS        takes so long to load, then drives as `steady` does
     forward:SPEED       (SPEED, 0)
     expert:SPEED        drives the simulated field by what is true of it, at most so fast
 """
@@ -133,6 +134,8 @@ def load(settings: dict) -> Policy:
     behaviour = Path(settings["checkpoint"]).read_text()
     if behaviour == "refuse":
         raise InputError("checkpoint refuse: the test says that it is no good")
+    if behaviour.startswith("load:"):
+        time.sleep(float(behaviour.partition(":")[2]))
     return Policy(behaviour)
 
 
