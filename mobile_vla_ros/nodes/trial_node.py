@@ -24,81 +24,39 @@ from typing import Any
 
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
-from geometry_msgs.msg import Twist
 from lifecycle_msgs.msg import State
-from nav_msgs.msg import Odometry
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup, ReentrantCallbackGroup
 from rclpy.clock import Clock, ClockType
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
-from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.task import Future
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Bool, String
 from std_srvs.srv import Trigger
-from trajectory_msgs.msg import MultiDOFJointTrajectory
 
 from mobile_vla_ros.control.guard import ESTOP
 from mobile_vla_ros.control.pilot import DRIVING
 from mobile_vla_ros.episodes.recording import RECORDING
 from mobile_vla_ros.errors import InputError
-from mobile_vla_ros.nodes.camera_subscription import CameraSubscription
-from mobile_vla_ros.nodes.feature_message import feature_of
 from mobile_vla_ros.nodes.incident_keeper import IncidentKeeper
-from mobile_vla_ros.nodes.parameters import Declared, declare, misspelt, refusal
+from mobile_vla_ros.nodes.parameters import declare, misspelt, refusal
 from mobile_vla_ros.nodes.qos import latched, newest_only, queued
 from mobile_vla_ros.nodes.remote import Remote, RemoteError
 from mobile_vla_ros.nodes.start_view import StartViews
 from mobile_vla_ros.nodes.stop_signal import StopSignal, init_without_signals
 from mobile_vla_ros.nodes.terminal import Terminal, TerminalError
-from mobile_vla_ros.nodes.trajectory import chunk_of
-from mobile_vla_ros.nodes.velocity import VelocitySubscription, velocities_of
+from mobile_vla_ros.nodes.trial_ears import TrialEars
+from mobile_vla_ros.nodes.trial_parameters import PARAMETERS
 from mobile_vla_ros.trials.agreement import Agreement
 from mobile_vla_ros.trials.log import TrialLog, read_trials
 from mobile_vla_ros.trials.plan import PlannedTrial, TrialPlan, read_plan
 from mobile_vla_ros.trials.record import TrialError, TrialRecord
 from mobile_vla_ros.trials.session import TrialRules, TrialSession
 
-PARAMETERS = (
-    Declared("directory", "~/trials", "trials.jsonl, incidents/ and starts/ go there"),
-    Declared("plan", "", "plan file of 'mobile_vla trials plan'; '' = trials as set below"),
-    Declared("key", "", "key file of a blind plan; only the checkpoint to load is read from it"),
-    Declared("scenario", "", "scenario of a trial without a plan", live=True),
-    Declared("instruction", "", "what the policy is told in a trial without a plan", live=True),
-    Declared(
-        "checkpoint", "", "path to load for a trial without a plan; '' = as it is", live=True
-    ),
-    Declared("note", "", "operator's note, written into the next trial", live=True),
-    Declared("time_limit", 60.0, "a trial longer than this has failed, s", 1.0, 3600.0),
-    Declared("verdict_timeout", 0.0, "wait this long for a verdict, s; 0 = for ever", 0.0, 3600.0),
-    Declared(
-        "arrival",
-        "ask",
-        "what an arrival counts as: ask = the operator says, success = it does",
-        options=("ask", "success"),
-    ),
-    Declared("end_on_takeover", False, "a person's takeover ends the trial as a failure"),
-    Declared("record", True, "record an episode of each trial through the recorder node"),
-    Declared("shadow", False, "a person drives, the policy only watches (its dry_run is true)"),
-    Declared("incidents", True, "keep a capsule of each unordered stop, takeover and mark"),
-    Declared("incident_before", 10.0, "seconds kept before an incident", 1.0, 60.0),
-    Declared("incident_after", 5.0, "seconds kept after an incident", 0.0, 60.0),
-    Declared("image_transport", "raw", "raw or compressed", options=("raw", "compressed")),
-    Declared("policy", "mobile_vla", "name of the inference node"),
-    Declared("recorder", "episode_recorder", "name of the recorder node"),
-    Declared("guard", "cmd_vel_guard", "name of the guard node"),
-    Declared("field", "", "name of a simulated field's node; it sets up the planned starts"),
-    Declared("field_seed", 0, "added to a start's number: the seed of its field", 0, 2**30),
-    Declared("judge", "", "topic of a judge that knows; '' = the field's ~/outcome, if any"),
-    Declared("unattended", False, "with a field: drive every trial of the plan by itself"),
-    Declared("keys", False, "read verdicts from the terminal: y success, n failure, x abort"),
-)
 # Each tick is a heartbeat too. The guard's timeout is 0.25 s: three of them may be late before it
 # stops the robot.
 TICK_PERIOD = 0.05
 STATUS_PERIOD = 0.5
-# How often the graph is asked who offers camera and velocities, s: it costs, and changes seldom.
-GRAPH_PERIOD = 0.5
 LOAD_SECONDS = 300.0
 # After a new field the camera shows it within this time, or it is not running.
 FRAME_SECONDS = 10.0
@@ -141,23 +99,19 @@ class TrialNode(Node):
             self._log.forget_running()
             self._broken = None
         self._lock = threading.RLock()
-        self._session: TrialSession | None = None
         self._planned: PlannedTrial | None = None
         self._reason = ""
         self._message = "ready"
         self._state = ""
         self._taken = False
-        self._axes: tuple[str, ...] = ("linear.x", "angular.z")
         self._clamps: float | None = None
         self._operator: tuple[float, bool] | None = None
-        self._agreement = Agreement()
         self._hashes: dict[str, str] = {}
         self._ending_trial = False
         self._asked = False
         self._starting = threading.Lock()
         self._closing = threading.Event()
         self._simulated = bool(self.get_parameter("use_sim_time").value)
-        self._images = 0
         self._began = 0.0
         self._recorder_heard = self._policy_heard = 0.0
         self._recorder_state = self._recorder_message = ""
@@ -184,18 +138,29 @@ class TrialNode(Node):
                 values["incident_after"],
             )
         self._starts = StartViews(self._directory / "starts")
+        self.ears = TrialEars(
+            self,
+            lock=self._lock,
+            keeper=self._keeper,
+            now=self._now,
+            steady=self._steady,
+            pictured=self._show_start,
+            policy=values["policy"],
+            image_transport=values["image_transport"],
+            shadow=values["shadow"],
+        )
         self._listen()
         self._status = self.create_publisher(String, "~/status", latched())
         self._view = self.create_publisher(
             CompressedImage, "~/start_view/compressed", newest_only()
         )
         self._heartbeat = self.create_publisher(Bool, "deadman", newest_only())
-        self._instruction = self.create_publisher(
-            String, f"{values['policy']}/instruction", queued()
+        self.create_timer(
+            STATUS_PERIOD,
+            self._publish_status,
+            clock=Clock(clock_type=ClockType.STEADY_TIME),
+            callback_group=self._topics,
         )
-        steady = Clock(clock_type=ClockType.STEADY_TIME)
-        for period, callback in ((TICK_PERIOD, self._tick), (STATUS_PERIOD, self._publish_status)):
-            self.create_timer(period, callback, clock=steady, callback_group=self._topics)
         for name, serve in (
             ("start", self._serve_start),
             ("success", self._serve_verdict("success")),
@@ -212,6 +177,10 @@ class TrialNode(Node):
                 f"the trial '{self._broken.get('trial', '?')}' was cut short: call ~/success, "
                 "~/failure or ~/abort for it, or start the next one to leave it as interrupted"
             )
+        # A thread of its own: a timer would have the executor look at everything twenty times a
+        # second for the sake of one small message.
+        self._ticking = threading.Thread(target=self._keep_ticking, name="ticks", daemon=True)
+        self._ticking.start()
 
     def _listen(self) -> None:
         values, group = self._values, self._topics
@@ -222,33 +191,16 @@ class TrialNode(Node):
         policy = values["policy"]
         subscribe(String, f"{policy}/state", self._hear_state, latched())
         subscribe(String, f"{policy}/event", self._hear_event, queued())
-        subscribe(MultiDOFJointTrajectory, f"{policy}/chunk", self._hear_chunk, queued())
         subscribe(String, f"{values['guard']}/state", self._hear_guard, latched())
         subscribe(Bool, f"{values['guard']}/taken_over", self._hear_takeover, latched())
         if values["record"]:
             subscribe(String, f"{values['recorder']}/status", self._hear_recorder, latched())
         subscribe(DiagnosticArray, "/diagnostics", self._hear_diagnostics, queued())
-        # Best effort hears every publisher; a reliable subscription would miss some.
-        best_effort = QoSProfile(depth=50, reliability=ReliabilityPolicy.BEST_EFFORT)
-        subscribe(Odometry, "odom", self._hear_odometry, best_effort)
         subscribe(String, "~/reason", self._hear_reason, queued())
         subscribe(Bool, "operator_deadman", self._hear_deadman, queued())
         self._judge = values["judge"] or (f"{values['field']}/outcome" if values["field"] else "")
-        if self._keeper is not None:
-            subscribe(Image, f"{policy}/features", self._hear_feature, queued())
         if self._judge:
             subscribe(String, self._judge, self._hear_judge, latched())
-        VelocitySubscription(
-            self, "cmd_vel", self._hear_command, callback_group=group, poll_period=GRAPH_PERIOD
-        )
-        CameraSubscription(
-            self,
-            self._hear_image,
-            transport=values["image_transport"],
-            depth=2,
-            callback_group=group,
-            poll_period=GRAPH_PERIOD,
-        )
 
     # what is heard
 
@@ -256,8 +208,8 @@ class TrialNode(Node):
         now = self._steady()
         with self._lock:
             before, self._state = self._state, message.data
-            if self._session is not None:
-                self._session.hear_state(message.data, now)
+            if self.ears.session is not None:
+                self.ears.session.hear_state(message.data, now)
         if self._keeper is None or before == message.data:
             return
         with self._keeper.lock:
@@ -292,8 +244,8 @@ class TrialNode(Node):
         with self._lock:
             started = taken and not self._taken
             self._taken = taken
-            if self._session is not None:
-                self._session.hear_takeover(taken, self._steady())
+            if self.ears.session is not None:
+                self.ears.session.hear_takeover(taken, self._steady())
         if self._keeper is not None and started:
             self._keeper.trigger("takeover", self._now())
 
@@ -306,71 +258,6 @@ class TrialNode(Node):
             self._recorder_heard = time.monotonic()
             self._recorder_state = str(told.get("state", ""))
             self._recorder_message = str(told.get("error") or told.get("message", ""))
-
-    def _hear_chunk(self, message: MultiDOFJointTrajectory) -> None:
-        if len(message.points) < 2 or not message.points[0].velocities:
-            return
-        now = self._now()
-        chunk = chunk_of(message, self._axes)
-        wanted = max(map(abs, chunk.velocities[0])) if len(chunk.velocities) else 0.0
-        with self._lock:
-            if self._session is not None:
-                self._session.hear_chunk(float(wanted), now - chunk.stamp)
-            if self._values["shadow"]:
-                self._agreement.predicted(chunk.axes, chunk.velocities[0])
-        if self._keeper is not None:
-            with self._keeper.lock:
-                self._keeper.ring.axes = chunk.axes
-                self._keeper.ring.action_period = chunk.action_period
-                self._keeper.ring.add_chunk(chunk.stamp, now, chunk.velocities)
-
-    def _hear_feature(self, message: Image) -> None:
-        feature = feature_of(message)
-        if feature is None or self._keeper is None:
-            return
-        stamp = message.header.stamp.sec + message.header.stamp.nanosec * 1e-9
-        with self._keeper.lock:
-            self._keeper.ring.add_feature(stamp, self._now(), feature)
-
-    def _hear_command(self, twist: Twist) -> None:
-        vx, vy, wz = velocities_of(twist, ("linear.x", "linear.y", "angular.z"))
-        with self._lock:
-            if self._session is not None:
-                self._session.hear_command(vx, vy, wz, self._steady())
-                if self._values["shadow"]:
-                    self._agreement.driven(vx, vy, wz)
-        if self._keeper is not None:
-            with self._keeper.lock:
-                self._keeper.ring.add_command(self._now(), vx, vy, wz)
-
-    def _hear_odometry(self, message: Odometry) -> None:
-        place, turn = message.pose.pose.position, message.pose.pose.orientation
-        yaw = math.atan2(2 * (turn.w * turn.z + turn.x * turn.y), 1 - 2 * (turn.y**2 + turn.z**2))
-        with self._lock:
-            if self._session is not None:
-                self._session.hear_odometry(place.x, place.y, yaw, self._steady())
-        if self._keeper is not None:
-            speed = message.twist.twist
-            with self._keeper.lock:
-                self._keeper.ring.add_odometry(
-                    *(self._now(), place.x, place.y, yaw),
-                    *(speed.linear.x, speed.linear.y, speed.angular.z),
-                )
-
-    def _hear_image(self, message: Image | CompressedImage) -> None:
-        stamp = message.header.stamp.sec + message.header.stamp.nanosec * 1e-9
-        self._images += 1
-        if self._keeper is not None:
-            self._keeper.frame(stamp, self._now(), message)
-        with self._lock:
-            waiting = self._session is None
-            planned = self._next()
-        if waiting and self._view.get_subscription_count():
-            pair = planned.pair if planned is not None else self._text("scenario")
-            view = self._starts.compare(pair, message)
-            if view is not None:
-                self._view.publish(CompressedImage(format="jpeg", data=view))
-        self._starts.newest = message
 
     def _hear_diagnostics(self, message: DiagnosticArray) -> None:
         mine = f"{self.resolve_topic_name(self._values['policy']).lstrip('/')}: driving"
@@ -385,10 +272,22 @@ class TrialNode(Node):
                 continue
             axes = tuple(part for part in values.get("action_axes", "").split(", ") if part)
             with self._lock:
-                self._axes = axes or self._axes
-                if self._session is not None and self._clamps is not None:
-                    self._session.hear_clamps(max(0, int(clamps - self._clamps)))
+                self.ears.axes = axes or self.ears.axes
+                if self.ears.session is not None and self._clamps is not None:
+                    self.ears.session.hear_clamps(max(0, int(clamps - self._clamps)))
                 self._clamps = clamps if math.isfinite(clamps) else self._clamps
+
+    def _show_start(self, message: Image | CompressedImage) -> None:
+        """Between trials: where the robot is to stand, over what its camera sees."""
+        with self._lock:
+            waiting = self.ears.session is None
+            planned = self._next()
+        if waiting and self._view.get_subscription_count():
+            pair = planned.pair if planned is not None else self._text("scenario")
+            view = self._starts.compare(pair, message)
+            if view is not None:
+                self._view.publish(CompressedImage(format="jpeg", data=view))
+        self._starts.newest = message
 
     def _hear_reason(self, message: String) -> None:
         self._reason = message.data
@@ -405,7 +304,7 @@ class TrialNode(Node):
             return
         now = self._steady()
         with self._lock:
-            session = self._session
+            session = self.ears.session
             if not verdict.get("decided"):
                 # Only what is decided after this is about the trial now running.
                 self._judge_ready = True
@@ -473,7 +372,7 @@ class TrialNode(Node):
 
     def _start_trial(self) -> str:
         with self._lock:
-            if self._session is not None:
+            if self.ears.session is not None:
                 raise TrialError("a trial is running: give its verdict first")
             planned = self._next()
             self._judge_ready = False
@@ -537,17 +436,17 @@ class TrialNode(Node):
                     for key in ("trial", "scenario", "instruction", "checkpoint")
                 } | {"checkpoint_sha256": identity["checkpoint_sha256"]}
         with self._lock:
-            self._agreement = Agreement()
+            self.ears.agreement = Agreement()
             self._reason = ""
             self._planned = planned
-            self._session = session
+            self.ears.session = session
             if self._taken:
                 session.hear_takeover(True, now)
 
     def _forsake(self, begun: bool) -> None:
         """A trial that could not begin leaves nothing behind, and the robot stands."""
         with self._lock:
-            self._session = self._planned = None
+            self.ears.session = self._planned = None
         self._stand()
         if self._values["record"]:
             try:
@@ -566,9 +465,9 @@ class TrialNode(Node):
         self.field.set_parameters(scenario=scenario, seed=self._values["field_seed"] + start)
         self.field.trigger("reset", timeout=30.0)
         # The picture after the next may still be of the old field, the one after that is not.
-        wanted = self._images + 2
+        wanted = self.ears.images + 2
         end = time.monotonic() + FRAME_SECONDS
-        while self._images < wanted:
+        while self.ears.images < wanted:
             if time.monotonic() > end:
                 raise TrialError("the simulated field shows no pictures: is it running?")
             time.sleep(0.01)
@@ -592,7 +491,7 @@ class TrialNode(Node):
         """
         cause, self._reason = self._reason, ""
         with self._lock:
-            session = self._session
+            session = self.ears.session
             if session is not None:
                 session.decide(outcome, cause, self._steady())
                 return f"{session.identity['trial']}: {outcome}"
@@ -602,13 +501,17 @@ class TrialNode(Node):
 
     # the course of a trial
 
+    def _keep_ticking(self) -> None:
+        while not self._closing.wait(TICK_PERIOD):
+            self._tick()
+
     def _tick(self) -> None:
         self._beat()
         now = self._steady()
         if self._keeper is not None:
             self._keeper.poll(self._now())
         with self._lock:
-            session = self._session
+            session = self.ears.session
             if session is None or self._ending_trial:
                 return
             phase = session.tick(now)
@@ -670,7 +573,7 @@ class TrialNode(Node):
             except RemoteError as error:
                 self._say(f"the trial's episode is not complete: {error}")
         if self._values["shadow"]:
-            more["agreement"] = self._agreement.summary()
+            more["agreement"] = self.ears.agreement.summary()
         record = session.record(self._steady(), time.time(), **more)
         try:
             self._log.append(record)
@@ -681,7 +584,7 @@ class TrialNode(Node):
             self._written += 1
             if record.number is not None and (record.counts or record.shadow):
                 self._done.add(record.number)
-            self._session = None
+            self.ears.session = None
             self._planned = None
             self._ending_trial = False
         self._say(f"{record.trial}: {record.outcome} ({record.cause})")
@@ -812,7 +715,7 @@ class TrialNode(Node):
         """Starts trial after trial until the plan is done; runs in a thread of its own."""
         while not self._closing.wait(UNATTENDED_PAUSE):
             with self._lock:
-                busy, planned = self._session is not None, self._next()
+                busy, planned = self.ears.session is not None, self._next()
             if busy:
                 continue
             if planned is None:
@@ -846,7 +749,7 @@ class TrialNode(Node):
     def status(self) -> dict[str, Any]:
         """What ``~/status`` carries, as JSON."""
         with self._lock:
-            session, planned = self._session, self._next()
+            session, planned = self.ears.session, self._next()
             return {
                 "phase": session.phase if session is not None else "waiting",
                 "trial": session.identity["trial"] if session is not None else None,
@@ -881,11 +784,17 @@ class TrialNode(Node):
         except InputError as error:
             self._say(str(error))
 
+    @property
+    def alive(self) -> bool:
+        """Whether it still watches and sends its heartbeat."""
+        return self._ticking.is_alive()
+
     def close(self) -> None:
         """An orderly end: the robot stands, a running trial is interrupted and written down."""
         self._closing.set()
+        self._ticking.join(1.0)
         with self._lock:
-            session = self._session
+            session = self.ears.session
             if session is not None and session.phase != "over":
                 session.decide("interrupted", "the trial manager was ended", self._steady())
             ending, self._ending_trial = self._ending_trial, True
@@ -906,10 +815,14 @@ def main(args: list[str] | None = None) -> int:
         print(f"trial_manager: {error}", file=sys.stderr)
         rclpy.try_shutdown()
         return 2
-    executor = SingleThreadedExecutor()
-    executor.add_node(node)
-    spinning = threading.Thread(target=_spin, args=(executor,), daemon=True)
-    spinning.start()
+    executors = [SingleThreadedExecutor(), SingleThreadedExecutor()]
+    for executor, one in zip(executors, (node, node.ears), strict=True):
+        executor.add_node(one)
+    spinning = [
+        threading.Thread(target=_spin, args=(executor,), daemon=True) for executor in executors
+    ]
+    for thread in spinning:
+        thread.start()
     threading.Thread(target=node.settle, daemon=True).start()
     if node.get_parameter("unattended").value:
         threading.Thread(target=node.drive_unattended, daemon=True).start()
@@ -920,15 +833,21 @@ def main(args: list[str] | None = None) -> int:
             terminal.say(HELP)
         except TerminalError as error:
             node.get_logger().error(str(error))
-    while not stop.wait(0.2) and spinning.is_alive():
-        pass
+    status = 0
+    while not stop.wait(0.2):
+        # Without one of its threads it keeps no promise: an end is seen, and the robot stands.
+        if not (node.alive and all(thread.is_alive() for thread in spinning)):
+            status = 1
+            break
     node.close()
     if terminal is not None:
         terminal.close()
-    executor.shutdown(timeout_sec=1.0)
+    for executor in executors:
+        executor.shutdown(timeout_sec=1.0)
+    node.ears.destroy_node()
     node.destroy_node()
     rclpy.try_shutdown()
-    return 0
+    return status
 
 
 def _spin(executor: SingleThreadedExecutor) -> None:

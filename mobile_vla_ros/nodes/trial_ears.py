@@ -1,0 +1,189 @@
+"""What a trial manager hears often: frames, chunks, features, velocities, odometry.
+
+It hears them through a node of its own. Before every single message rclpy looks at each entity of
+the node that waits, and a manager has about forty of them; here there are eight. At 10 frames/s
+and 50 velocities/s that halves what the manager costs a robot's computer.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from geometry_msgs.msg import Twist
+from nav_msgs.msg import Odometry
+from rclpy.node import Node
+from rclpy.parameter import Parameter
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+from rclpy.subscription import Subscription
+from sensor_msgs.msg import CompressedImage, Image
+from trajectory_msgs.msg import MultiDOFJointTrajectory
+
+from mobile_vla_ros.nodes.camera_subscription import CameraSubscription
+from mobile_vla_ros.nodes.feature_message import feature_of
+from mobile_vla_ros.nodes.incident_keeper import IncidentKeeper
+from mobile_vla_ros.nodes.qos import queued
+from mobile_vla_ros.nodes.trajectory import NANOSECONDS, chunk_of, nanoseconds_of
+from mobile_vla_ros.nodes.velocity import VelocitySubscription, velocities_of
+from mobile_vla_ros.trials.agreement import Agreement
+from mobile_vla_ros.trials.session import TrialSession
+
+# How often the graph is asked who offers camera and velocities, s: it costs, and changes seldom.
+GRAPH_PERIOD = 0.5
+
+
+try:
+    from rclpy.event_handler import SubscriptionEventCallbacks
+except ImportError:  # Humble keeps it elsewhere
+    from rclpy.qos_event import SubscriptionEventCallbacks
+
+
+class TrialEars(Node):
+    """Hands what it hears to the running session, the incident ring and the agreement.
+
+    Args:
+        manager: the trial manager; its namespace, remappings and context hold here too.
+        lock: held around every use of ``session``, ``agreement`` and ``axes``.
+        keeper: of the incident ring; None when incidents are switched off.
+        now: the time of stamps, s.
+        steady: what sessions are timed with, s.
+        pictured: called with every camera message, after the ring has it.
+        policy: name of the inference node.
+        image_transport: raw or compressed.
+        shadow: whether a person drives and the policy only watches.
+
+    Attributes:
+        session: the trial that is running, if any; whoever sets it holds the lock.
+        agreement: between policy and person, in shadow mode.
+        axes: what the policy's velocities are.
+        images: camera messages heard so far.
+    """
+
+    def __init__(
+        self,
+        manager: Node,
+        *,
+        lock: threading.RLock,
+        keeper: IncidentKeeper | None,
+        now: Callable[[], float],
+        steady: Callable[[], float],
+        pictured: Callable[[Image | CompressedImage], None],
+        policy: str,
+        image_transport: str,
+        shadow: bool,
+    ) -> None:
+        super().__init__(
+            f"{manager.get_name()}_ears",
+            context=manager.context,
+            namespace=manager.get_namespace(),
+            # Names come resolved from the manager: its remappings must not be applied twice.
+            use_global_arguments=False,
+            enable_rosout=False,
+            start_parameter_services=False,
+            parameter_overrides=[Parameter("start_type_description_service", value=False)],
+        )
+        self._lock = lock
+        self._keeper = keeper
+        self._now = now
+        self._steady = steady
+        self._pictured = pictured
+        self._shadow = shadow
+        self.session: TrialSession | None = None
+        self.agreement = Agreement()
+        self.axes: tuple[str, ...] = ("linear.x", "angular.z")
+        self.images = 0
+
+        resolve = manager.resolve_topic_name
+        self.create_subscription(
+            MultiDOFJointTrajectory, resolve(f"{policy}/chunk"), self._hear_chunk, queued()
+        )
+        if keeper is not None:
+            self.create_subscription(
+                Image, resolve(f"{policy}/features"), self._hear_feature, queued()
+            )
+        # Best effort hears every publisher; a reliable subscription would miss some.
+        best_effort = QoSProfile(depth=50, reliability=ReliabilityPolicy.BEST_EFFORT)
+        self.create_subscription(Odometry, resolve("odom"), self._hear_odometry, best_effort)
+        VelocitySubscription(
+            self, resolve("cmd_vel"), self._hear_command, poll_period=GRAPH_PERIOD
+        )
+        CameraSubscription(
+            self,
+            self._hear_image,
+            topic=resolve("image"),
+            transport=image_transport,
+            depth=2,
+            poll_period=GRAPH_PERIOD,
+        )
+
+    def create_subscription(self, *args: Any, **options: Any) -> Subscription:
+        """As any node's, but without rclpy's own event handlers, of which each is waited on too.
+
+        They would warn of a quality of service that does not fit; here each is what its publisher
+        offers, or fits every one.
+        """
+        if options.get("event_callbacks") is None:
+            options["event_callbacks"] = SubscriptionEventCallbacks(use_default_callbacks=False)
+        return super().create_subscription(*args, **options)
+
+    def _hear_chunk(self, message: MultiDOFJointTrajectory) -> None:
+        if len(message.points) < 2 or not message.points[0].velocities:
+            return
+        now = self._now()
+        chunk = chunk_of(message, self.axes)
+        wanted = max(map(abs, chunk.velocities[0])) if len(chunk.velocities) else 0.0
+        with self._lock:
+            if self.session is not None:
+                self.session.hear_chunk(float(wanted), now - chunk.stamp)
+            if self._shadow:
+                self.agreement.predicted(chunk.axes, chunk.velocities[0])
+        if self._keeper is not None:
+            with self._keeper.lock:
+                self._keeper.ring.axes = chunk.axes
+                self._keeper.ring.action_period = chunk.action_period
+                self._keeper.ring.add_chunk(chunk.stamp, now, chunk.velocities)
+
+    def _hear_feature(self, message: Image) -> None:
+        feature = feature_of(message)
+        if feature is None or self._keeper is None:
+            return
+        with self._keeper.lock:
+            self._keeper.ring.add_feature(_seconds(message), self._now(), feature)
+
+    def _hear_command(self, twist: Twist) -> None:
+        vx, vy, wz = velocities_of(twist, ("linear.x", "linear.y", "angular.z"))
+        with self._lock:
+            if self.session is not None:
+                self.session.hear_command(vx, vy, wz, self._steady())
+                if self._shadow:
+                    self.agreement.driven(vx, vy, wz)
+        if self._keeper is not None:
+            with self._keeper.lock:
+                self._keeper.ring.add_command(self._now(), vx, vy, wz)
+
+    def _hear_odometry(self, message: Odometry) -> None:
+        place, turn = message.pose.pose.position, message.pose.pose.orientation
+        yaw = math.atan2(2 * (turn.w * turn.z + turn.x * turn.y), 1 - 2 * (turn.y**2 + turn.z**2))
+        with self._lock:
+            if self.session is not None:
+                self.session.hear_odometry(place.x, place.y, yaw, self._steady())
+        if self._keeper is not None:
+            speed = message.twist.twist
+            with self._keeper.lock:
+                self._keeper.ring.add_odometry(
+                    *(self._now(), place.x, place.y, yaw),
+                    *(speed.linear.x, speed.linear.y, speed.angular.z),
+                )
+
+    def _hear_image(self, message: Image | CompressedImage) -> None:
+        self.images += 1
+        if self._keeper is not None:
+            self._keeper.frame(_seconds(message), self._now(), message)
+        self._pictured(message)
+
+
+def _seconds(message: Any) -> float:
+    """The capture time of a message, s."""
+    return nanoseconds_of(message.header.stamp) / NANOSECONDS
