@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
+from mobile_vla_ros.cli import options
 from mobile_vla_ros.cli.output import write_json
 
 app = typer.Typer(
@@ -16,41 +17,31 @@ app = typer.Typer(
     help="Extract context vectors, compare two models' vectors, and see what they tell.",
 )
 
-CHECKPOINT = typer.Option(..., "--checkpoint", "-c", help="Any checkpoint, or a Kosmos-2 folder.")
-DATA = typer.Option(
-    ..., "--data", "-d", help="Episode files or folders; may be given more than once."
-)
-BACKBONE = typer.Option(None, help="The Kosmos-2 directory.")
-CONFIG = typer.Option(None, help="A run JSON.")
-DEVICE = typer.Option("auto", help="auto, cpu or cuda.")
-DTYPE = typer.Option("auto", help="auto, float32, bfloat16, float16 or int8.")
-INSTRUCTION = typer.Option(None, help="Prompt of the action token; else each episode's own.")
-WINDOWS = typer.Option(1, min=0, help="Windows per episode, evenly spaced; 1: the first, 0: all.")
-LIMIT = typer.Option(None, min=1, help="At most this many episodes.")
-SEED = typer.Option(0, help="Seed of shuffles, resampling and maps.")
-JSON = typer.Option(None, "--json", help="Write the result as JSON.")
-PLOT = typer.Option(None, help="Write a figure (.png or .pdf).")
+Instruction = Annotated[
+    str | None, typer.Option(help="Prompt of the action token; else each episode's own.")
+]
+Seed = Annotated[int, typer.Option(help="Seed of shuffles, resampling and maps.")]
 
 
 @app.command()
 def extract(
-    checkpoint: Path = CHECKPOINT,
-    data: list[Path] = DATA,
-    out: Path = typer.Option(..., "--out", "-o", help="Folder of the extraction."),
-    backbone: Path | None = BACKBONE,
-    config: Path | None = CONFIG,
-    device: str = DEVICE,
-    dtype: str = DTYPE,
-    instruction: str | None = INSTRUCTION,
-    windows: int = WINDOWS,
-    window_size: int | None = typer.Option(
-        None, min=1, help="Frames per window; else the policy's."
-    ),
-    batch: int | None = typer.Option(
-        None, min=1, help="Frames at a time; else as the memory allows."
-    ),
-    limit: int | None = LIMIT,
-    json_file: Path | None = JSON,
+    checkpoint: options.Checkpoint,
+    data: options.Data,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the extraction.")],
+    backbone: options.Backbone = None,
+    config: options.Config = None,
+    device: options.Device = "auto",
+    dtype: options.Dtype = "auto",
+    instruction: Instruction = None,
+    windows: options.Windows = 1,
+    window_size: Annotated[
+        int | None, typer.Option(min=1, help="Frames per window; else the policy's.")
+    ] = None,
+    batch: Annotated[
+        int | None, typer.Option(min=1, help="Frames at a time; else as the memory allows.")
+    ] = None,
+    limit: options.Limit = None,
+    json_file: options.JsonFile = None,
 ) -> None:
     """Writes the image context (windows, frames, tokens, D) and the action token's features.
 
@@ -86,25 +77,27 @@ def extract(
 
 @app.command()
 def compare(
-    a: Path = typer.Argument(..., help="A checkpoint, or the folder of an extraction."),
-    b: Path = typer.Argument(..., help="Another one; extractions must show the same frames."),
-    data: list[Path] = typer.Option(
-        [], "--data", "-d", help="Episodes, when A and B are checkpoints."
-    ),
-    backbone: Path | None = BACKBONE,
-    config: Path | None = CONFIG,
-    backbone_b: Path | None = typer.Option(None, help="B's Kosmos-2 directory, when another."),
-    config_b: Path | None = typer.Option(None, help="B's run JSON, when another."),
-    device: str = DEVICE,
-    dtype: str = DTYPE,
-    instruction: str | None = INSTRUCTION,
-    windows: int = WINDOWS,
-    limit: int | None = LIMIT,
-    seed: int = SEED,
-    json_file: Path | None = JSON,
-    plot: Path | None = typer.Option(
-        None, help="Write the metrics as a figure; maps and distributions go beside it."
-    ),
+    a: Annotated[Path, typer.Argument(help="A checkpoint, or the folder of an extraction.")],
+    b: Annotated[Path, typer.Argument(help="Another one; extractions must show the same frames.")],
+    data: Annotated[
+        list[Path] | None,
+        typer.Option("--data", "-d", help="Episodes, when A and B are checkpoints."),
+    ] = None,
+    backbone: options.Backbone = None,
+    config: options.Config = None,
+    backbone_b: options.OtherBackbone = None,
+    config_b: options.OtherConfig = None,
+    device: options.Device = "auto",
+    dtype: options.Dtype = "auto",
+    instruction: Instruction = None,
+    windows: options.Windows = 1,
+    limit: options.Limit = None,
+    seed: Seed = 0,
+    json_file: options.JsonFile = None,
+    plot: Annotated[
+        Path | None,
+        typer.Option(help="Write the metrics as a figure; maps and distributions go beside it."),
+    ] = None,
 ) -> None:
     """Compares the context vectors of two models on the same frames.
 
@@ -122,7 +115,7 @@ def compare(
         pair = _both(
             (a, backbone, config),
             (b, backbone_b or backbone, config_b or config),
-            data,
+            data or [],
             Path(scratch),
             device=device,
             dtype=dtype,
@@ -151,22 +144,24 @@ def compare(
 
 @app.command()
 def probe(
-    checkpoint: Path = CHECKPOINT,
-    data: list[Path] = DATA,
-    backbone: Path | None = BACKBONE,
-    config: Path | None = CONFIG,
-    device: str = DEVICE,
-    dtype: str = DTYPE,
-    neutral: str | None = typer.Option(
-        None,
-        help="Prompt that names no side, for probing the side at the action token; else the "
-        "first episode's instruction without left and right.",
-    ),
-    windows: int = WINDOWS,
-    limit: int | None = LIMIT,
-    seed: int = SEED,
-    json_file: Path | None = JSON,
-    plot: Path | None = PLOT,
+    checkpoint: options.Checkpoint,
+    data: options.Data,
+    backbone: options.Backbone = None,
+    config: options.Config = None,
+    device: options.Device = "auto",
+    dtype: options.Dtype = "auto",
+    neutral: Annotated[
+        str | None,
+        typer.Option(
+            help="Prompt that names no side, for probing the side at the action token; else the "
+            "first episode's instruction without left and right."
+        ),
+    ] = None,
+    windows: options.Windows = 1,
+    limit: options.Limit = None,
+    seed: Seed = 0,
+    json_file: options.JsonFile = None,
+    plot: options.Plot = None,
 ) -> None:
     """Asks linear probes whether the features tell velocity, side and distance travelled.
 
@@ -220,18 +215,18 @@ def probe(
 
 @app.command()
 def ablate(
-    checkpoint: Path = CHECKPOINT,
-    data: list[Path] = DATA,
-    backbone: Path | None = BACKBONE,
-    config: Path | None = CONFIG,
-    device: str = DEVICE,
-    dtype: str = DTYPE,
-    instruction: str | None = INSTRUCTION,
-    windows: int = WINDOWS,
-    limit: int | None = typer.Option(10, min=1, help="At most this many episodes."),
-    seed: int = SEED,
-    json_file: Path | None = JSON,
-    plot: Path | None = PLOT,
+    checkpoint: options.Checkpoint,
+    data: options.Data,
+    backbone: options.Backbone = None,
+    config: options.Config = None,
+    device: options.Device = "auto",
+    dtype: options.Dtype = "auto",
+    instruction: Instruction = None,
+    windows: options.Windows = 1,
+    limit: options.Limit = 10,
+    seed: Seed = 0,
+    json_file: options.JsonFile = None,
+    plot: options.Plot = None,
 ) -> None:
     """Takes away tokens, groups of tokens, frames and the instruction; measures the velocities.
 
@@ -267,17 +262,17 @@ def ablate(
 
 @app.command()
 def attention(
-    checkpoint: Path = CHECKPOINT,
-    data: list[Path] = DATA,
-    backbone: Path | None = BACKBONE,
-    config: Path | None = CONFIG,
-    device: str = DEVICE,
-    dtype: str = DTYPE,
-    instruction: str | None = INSTRUCTION,
-    windows: int = WINDOWS,
-    limit: int | None = typer.Option(4, min=1, help="At most this many episodes."),
-    json_file: Path | None = JSON,
-    plot: Path | None = PLOT,
+    checkpoint: options.Checkpoint,
+    data: options.Data,
+    backbone: options.Backbone = None,
+    config: options.Config = None,
+    device: options.Device = "auto",
+    dtype: options.Dtype = "auto",
+    instruction: Instruction = None,
+    windows: options.Windows = 1,
+    limit: options.Limit = 4,
+    json_file: options.JsonFile = None,
+    plot: options.Plot = None,
 ) -> None:
     """Draws where the action token and the image projection look, over the frames.
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
 import typer
 
+from mobile_vla_ros.cli import options
 from mobile_vla_ros.cli.output import write_json
 
 app = typer.Typer(
@@ -20,27 +22,23 @@ def group() -> None:
 
 @app.command()
 def compare(
-    a: Path = typer.Argument(..., help="A checkpoint with an action head."),
-    b: Path = typer.Argument(..., help="Another one."),
-    data: list[Path] = typer.Option(
-        ..., "--data", "-d", help="Episode files or folders; may be given more than once."
-    ),
-    backbone: Path | None = typer.Option(None, help="The Kosmos-2 directory."),
-    config: Path | None = typer.Option(None, help="A run JSON."),
-    backbone_b: Path | None = typer.Option(None, help="B's Kosmos-2 directory, when another."),
-    config_b: Path | None = typer.Option(None, help="B's run JSON, when another."),
-    device: str = typer.Option("auto", help="auto, cpu or cuda."),
-    dtype: str = typer.Option("auto", help="auto, float32, bfloat16, float16 or int8."),
-    instruction: str | None = typer.Option(
-        None, help="Instruction instead of each episode's own."
-    ),
-    windows: int = typer.Option(
-        1, min=0, help="Windows per episode, evenly spaced; 1: the first, 0: all."
-    ),
-    limit: int | None = typer.Option(None, min=1, help="At most this many episodes."),
-    seed: int = typer.Option(0, help="Seed of shuffles and resampling."),
-    json_file: Path | None = typer.Option(None, "--json", help="Write the result as JSON."),
-    plot: Path | None = typer.Option(None, help="Write a figure (.png or .pdf)."),
+    a: Annotated[Path, typer.Argument(help="A checkpoint with an action head.")],
+    b: Annotated[Path, typer.Argument(help="Another one.")],
+    data: options.Data,
+    backbone: options.Backbone = None,
+    config: options.Config = None,
+    backbone_b: options.OtherBackbone = None,
+    config_b: options.OtherConfig = None,
+    device: options.Device = "auto",
+    dtype: options.Dtype = "auto",
+    instruction: Annotated[
+        str | None, typer.Option(help="Instruction instead of each episode's own.")
+    ] = None,
+    windows: options.Windows = 1,
+    limit: options.Limit = None,
+    seed: Annotated[int, typer.Option(help="Seed of shuffles and resampling.")] = 0,
+    json_file: options.JsonFile = None,
+    plot: options.Plot = None,
 ) -> None:
     """Compares LSTM outputs and cell states by debiased CKA and Procrustes.
 

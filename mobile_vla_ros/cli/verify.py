@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
+from mobile_vla_ros.cli import options
 from mobile_vla_ros.cli.output import write_json
 
 app = typer.Typer(add_completion=False)
@@ -14,33 +15,39 @@ app = typer.Typer(add_completion=False)
 
 @app.command()
 def verify(
-    checkpoint: Path = typer.Option(..., "--checkpoint", "-c", help="The policy to verify."),
-    data: list[Path] = typer.Option(
-        ..., "--data", "-d", help="Episode files or folders; may be given more than once."
-    ),
-    backbone: Path | None = typer.Option(None, help="The Kosmos-2 directory."),
-    config: Path | None = typer.Option(None, help="A run JSON."),
-    device: str = typer.Option("auto", help="auto, cpu or cuda."),
-    dtype: str = typer.Option("auto", help="auto, float32, bfloat16, float16 or int8."),
-    instruction: str | None = typer.Option(
-        None, help="Instruction for every episode instead of its own."
-    ),
-    threshold: float | None = typer.Option(
-        None, help="Exit with status 1 when the RMSE is above this, e.g. 0.12."
-    ),
-    latency: str = typer.Option(
-        "", help="Latencies in ms, e.g. 50,150,400: where the robot's path would end."
-    ),
-    skip_training_files: bool = typer.Option(
-        False, help="Leave out files the checkpoint was trained on instead of refusing them."
-    ),
-    swap: bool = typer.Option(
-        True, help="Also follow the frames with left and right exchanged in the instruction."
-    ),
-    limit: int | None = typer.Option(None, min=1, help="At most this many episodes."),
-    seed: int = typer.Option(0, help="Seed of the bootstrap."),
-    json_file: Path | None = typer.Option(None, "--json", help="Write the result as JSON."),
-    plot: Path | None = typer.Option(None, help="Write a figure (.png or .pdf)."),
+    checkpoint: Annotated[Path, typer.Option("--checkpoint", "-c", help="The policy to verify.")],
+    data: options.Data,
+    backbone: options.Backbone = None,
+    config: options.Config = None,
+    device: options.Device = "auto",
+    dtype: options.Dtype = "auto",
+    instruction: Annotated[
+        str | None, typer.Option(help="Instruction for every episode instead of its own.")
+    ] = None,
+    threshold: Annotated[
+        float | None,
+        typer.Option(help="Exit with status 1 when the RMSE is above this, e.g. 0.12."),
+    ] = None,
+    latency: Annotated[
+        str,
+        typer.Option(help="Latencies in ms, e.g. 50,150,400: where the robot's path would end."),
+    ] = "",
+    skip_training_files: Annotated[
+        bool,
+        typer.Option(
+            help="Leave out files the checkpoint was trained on instead of refusing them."
+        ),
+    ] = False,
+    swap: Annotated[
+        bool,
+        typer.Option(
+            help="Also follow the frames with left and right exchanged in the instruction."
+        ),
+    ] = True,
+    limit: options.Limit = None,
+    seed: Annotated[int, typer.Option(help="Seed of the bootstrap.")] = 0,
+    json_file: options.JsonFile = None,
+    plot: options.Plot = None,
 ) -> None:
     """Follows held-out episodes as the robot would see them and measures the velocity error.
 
