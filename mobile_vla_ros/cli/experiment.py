@@ -22,6 +22,7 @@ _SMALL = typer.Option(
     False, "--small", help="The small network on simulated data, for any laptop."
 )
 _JSON = typer.Option(None, "--json", help="Write the result as JSON.")
+SMALL_NOTE = "Small network, simulated data; titles and targets are those of the real ones."
 DRIVES = {True: 8, False: 40}
 # Lightning's words for a device -> those of load_policy.
 DEVICES = {None: "auto", "auto": "auto", "cpu": "cpu", "gpu": "cuda", "cuda": "cuda"}
@@ -115,6 +116,8 @@ def run_command(
     write_json(target, result)
     write_json(json_file, result)
     _print_scores(row, read_result(runs, row, small))
+    if small:
+        typer.echo(SMALL_NOTE)
     typer.echo(f"kept in {target}")
     if verdict(row, result) == "missed" and not small:
         raise typer.Exit(1)
@@ -138,11 +141,11 @@ def table_command(
 
     rows = _rows(configs)
     found = table_rows(rows, runs, small)
-    where = runs / ("small" if small else "real")
-    kind = "small network, simulated data" if small else "real size"
-    typer.echo(f"Experiments, {kind} ({where})")
+    typer.echo(f"Experiments ({runs / ('small' if small else 'real')})")
     if small:
-        typer.echo("The targets are those of the real network and episodes.")
+        typer.echo(SMALL_NOTE)
+    elif not any(row["measured"] or row["by_checkpoint"] for row in found):
+        typer.echo("Nothing was measured yet; --small shows the small versions.")
     for row in rows:
         typer.echo("")
         _print_scores(row, read_result(runs, row, small))
@@ -150,17 +153,17 @@ def table_command(
 
 
 def _print_scores(row: Any, result: dict[str, Any] | None) -> None:
-    """A row's title and, in columns: metric, of which checkpoint, measured, target, verdict."""
-    from mobile_vla_ros.training.scoreboard import scores
+    """A row's title, then metric by metric: measured (of which checkpoints), target, verdict."""
+    from mobile_vla_ros.training.scoreboard import columns, scores
 
     question = f": {row.question}" if row.question else ""
     typer.secho(f"{row.id:<7} {row.title}{question}", bold=True)
+    names = columns(row, result)
+    if any(names):
+        typer.echo(" " * 30 + "".join(f"{name:>11}" for name in names))
     for line in scores(row, result):
-        text = (
-            f"  {line.metric:<28} {line.of:<11} {line.measured:>12}  "
-            f"{line.target:<14} {line.verdict}"
-        )
-        typer.echo(text.rstrip())
+        cells = "".join(f"{cell:>11}" for cell in line.measured)
+        typer.echo(f"  {line.metric:<28}{cells}  {line.target:<14} {line.verdict}".rstrip())
 
 
 def _rows(configs: Path | None) -> list[Any]:

@@ -51,7 +51,7 @@ def measure(
     policy = load_policy(found["checkpoint"], device=device)
     if "rmse" in wanted:
         result |= _rmse(policy, Path(data or found["data"]))
-    if "success_rate" in wanted:
+    if wanted & {"success_rate", "drive"}:
         result |= _success(policy, drives)
     if wanted & {"stages", "latency"}:
         result |= _latency(policy)

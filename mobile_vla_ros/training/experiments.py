@@ -24,7 +24,8 @@ LAST = " last"
 MEASURES = {
     "val_loss": ("val_loss", "last_val_loss", "train_loss"),
     "rmse": ("rmse_normalised_step0", "rmse"),
-    "success_rate": ("success_rate", "wilson", "driving_time", "path_length"),
+    "success_rate": ("success_rate", "wilson"),
+    "drive": ("driving_time", "path_length"),
     "stages": ("preprocess_ms", "vision_ms", "text_ms", "head_ms"),
     "latency": ("latency_ms",),
 }

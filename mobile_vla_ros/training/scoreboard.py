@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mobile_vla_ros.training.experiments import MEASURES, Experiment, read_result
+from mobile_vla_ros.training.experiments import LAST, MEASURES, Experiment, read_result
 
 METRICS = {
     "val_loss": "validation loss",
@@ -16,7 +16,7 @@ METRICS = {
     "rmse_normalised_step0": "RMSE (normalised)",
     "rmse": "RMSE",
     "success_rate": "success rate",
-    "wilson": "success rate, 95 %",
+    "wilson": "  95 % interval",
     "driving_time": "driving time (s)",
     "path_length": "path (m)",
     "preprocess_ms": "preprocessing (ms)",
@@ -33,44 +33,51 @@ class Score:
 
     Attributes:
         metric: what is measured, in words.
-        of: the row whose checkpoint it is about; empty for a row's own.
-        measured: the number, rounded.
+        measured: the numbers, one per column.
         target: in words; empty where there is none.
         verdict: `met`, `missed`, or nothing where there is no bound or no measurement.
     """
 
     metric: str
-    of: str
-    measured: str
-    target: str
-    verdict: str
+    measured: tuple[str, ...]
+    target: str = ""
+    verdict: str = ""
+
+
+def columns(row: Experiment, result: Mapping[str, Any] | None) -> tuple[str, ...]:
+    """Whose checkpoints stand side by side, by id; one empty name for a row's own."""
+    if row.kind == "train":
+        return ("",)
+    if row.of == ("best",):
+        return tuple((result or {}).get("by_checkpoint", {})) or ("best",)
+    return tuple(dict.fromkeys(name.removesuffix(LAST) for name in row.of))
 
 
 def scores(row: Experiment, result: Mapping[str, Any] | None) -> list[Score]:
-    """All that a row measures, metric by metric, checkpoints side by side.
+    """All that a row measures, metric by metric.
 
     Args:
         row: the row.
         result: what it has measured; None when it never ran.
     """
-    found = _by_checkpoint(row, result or {})
+    found = result or {}
+    names = columns(row, result)
     lines = []
-    for name in _metrics(row):
-        target = row.targets.get(name, {})
-        for of, values in found.items():
-            cells = list(_cells(name, values.get(name))) or [(METRICS[name], "")]
+    for suffix in ("", LAST) if any(name.endswith(LAST) for name in row.of) else ("",):
+        if row.kind == "train":
+            values = [found]
+        else:
+            values = [found.get("by_checkpoint", {}).get(name + suffix, {}) for name in names]
+        for name in _metrics(row):
+            numbers = [value.get(name) for value in values]
+            target = row.targets.get(name, {})
+            answer = _answer(target, numbers[0]) if len(names) == 1 else ""
             words = [f"{word} {value:g}" for word, value in target.items()] or [""]
-            for at in range(max(len(cells), len(words))):
-                metric, measured = cells[at] if at < len(cells) else ("", "")
-                lines.append(
-                    Score(
-                        metric,
-                        of if metric else "",
-                        measured,
-                        words[at] if at < len(words) else "",
-                        _answer(target, values.get(name)) if at == 0 else "",
-                    )
-                )
+            for label, measured in _cells(name, numbers):
+                label += ", last epoch" if suffix and not label.startswith(" ") else ""
+                lines.append(Score(label, measured, words.pop(0) if words else "", answer))
+                answer = ""
+            lines += [Score("", ("",) * len(names), word) for word in words]
     return lines
 
 
@@ -130,26 +137,27 @@ def _metrics(row: Experiment) -> list[str]:
     return [name for name in METRICS if name in wanted]
 
 
-def _by_checkpoint(row: Experiment, result: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
-    if row.kind == "train":
-        return {"": result}
-    found = result.get("by_checkpoint", {})
-    if row.of == ("best",):
-        return found or {"": {}}
-    return {name: found.get(name, {}) for name in row.of}
-
-
 def _measured(values: Mapping[str, Any]) -> dict[str, Any]:
     return {name: values[name] for name in METRICS if values.get(name) is not None}
 
 
-def _cells(name: str, value: Any) -> Iterator[tuple[str, str]]:
-    """A metric's words and number; one of each axis where there are several."""
-    if isinstance(value, Mapping):
-        for axis, part in value.items():
-            unit = "rad/s" if axis.startswith("angular") else "m/s"
-            yield f"{METRICS[name]} {axis} ({unit})", f"{part:.3g}"
-    elif isinstance(value, (list, tuple)):
-        yield METRICS[name], " to ".join(f"{part:.2g}" for part in value)
-    elif value is not None:
-        yield METRICS[name], f"{value:.3g}"
+def _cells(name: str, numbers: Sequence[Any]) -> list[tuple[str, tuple[str, ...]]]:
+    """A metric's words and a cell per column; a line of each axis where there are several."""
+    if name != "rmse":
+        return [(METRICS[name], tuple(map(_number, numbers)))]
+    axes = dict.fromkeys(axis for number in numbers for axis in number or {})
+    return [
+        (
+            f"{METRICS[name]} {axis} ({'rad/s' if axis.startswith('angular') else 'm/s'})",
+            tuple(_number((number or {}).get(axis)) for number in numbers),
+        )
+        for axis in axes
+    ] or [(f"{METRICS[name]} (m/s, rad/s)", ("",) * len(numbers))]
+
+
+def _number(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, (list, tuple)):
+        return "-".join(f"{part:.2f}" for part in value)
+    return f"{value:.3g}"

@@ -257,6 +257,7 @@ def test_a_small_row_runs_and_appears_in_the_table(
     assert (
         command("experiment", "table", "--runs", tmp_path, "--json", tmp_path / "real.json") == 0
     )
+    assert "--small shows the small versions" in capsys.readouterr().out
     real = json.loads((tmp_path / "real.json").read_text())
     assert all(row["measured"] == {} for row in real)
     assert command("experiment", "list", "--json", tmp_path / "list.json") == 0

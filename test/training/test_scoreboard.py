@@ -14,7 +14,7 @@ from mobile_vla_ros.training.experiments import (
     read_experiments,
 )
 from mobile_vla_ros.training.run import RunError
-from mobile_vla_ros.training.scoreboard import scores, table_rows, verdict
+from mobile_vla_ros.training.scoreboard import Score, columns, scores, table_rows, verdict
 
 
 @pytest.fixture(scope="module")
@@ -37,18 +37,15 @@ def test_a_verdict_compares_bounds_only(rows: list[Experiment]) -> None:
     assert verdict(find_experiment(rows, "T1-1"), {"val_loss": 0.5}) == ""
 
 
-def lines(row: Experiment, result: dict | None) -> list[tuple[str, ...]]:
-    return [(s.metric, s.of, s.measured, s.target, s.verdict) for s in scores(row, result)]
-
-
 def test_a_row_that_never_ran_shows_its_targets_and_empty_cells(rows: list[Experiment]) -> None:
     for row in rows:
-        assert all(score.measured == score.verdict == "" for score in scores(row, None))
-    assert lines(find_experiment(rows, "T3-3"), None) == [
-        ("RMSE (normalised)", "", "", "below 0.12", ""),
-        ("", "", "", "reached 0.114", ""),
-        ("RMSE", "", "", "", ""),
+        assert not any(any(score.measured) or score.verdict for score in scores(row, None))
+    assert scores(find_experiment(rows, "T3-3"), None) == [
+        Score("RMSE (normalised)", ("",), "below 0.12"),
+        Score("", ("",), "reached 0.114"),
+        Score("RMSE (m/s, rad/s)", ("",)),
     ]
+    assert columns(find_experiment(rows, "T3-3"), None) == ("best",)
 
 
 def test_the_latency_row_shows_its_stages_and_the_total_against_its_target(
@@ -57,36 +54,42 @@ def test_the_latency_row_shows_its_stages_and_the_total_against_its_target(
     found = {"preprocess_ms": 2.0, "vision_ms": 120.0, "text_ms": 90.5, "head_ms": 1.25}
     found["latency_ms"] = 214.0
     row = find_experiment(rows, "T3-1")
-    assert lines(row, {"by_checkpoint": {"case 3": found}, **found})[1:] == [
-        ("vision (ms)", "case 3", "120", "", ""),
-        ("text (ms)", "case 3", "90.5", "", ""),
-        ("head (ms)", "case 3", "1.25", "", ""),
-        ("latency, total (ms)", "case 3", "214", "below 200", "missed"),
+    result = {"by_checkpoint": {"case 3": found}, **found}
+    assert columns(row, result) == ("case 3",)
+    assert scores(row, result)[1:] == [
+        Score("vision (ms)", ("120",)),
+        Score("text (ms)", ("90.5",)),
+        Score("head (ms)", ("1.25",)),
+        Score("latency, total (ms)", ("214",), "below 200", "missed"),
     ]
 
 
 def test_errors_stand_in_the_units_of_their_axes(rows: list[Experiment]) -> None:
     found = {"rmse_normalised_step0": 0.114, "rmse": {"linear.x": 0.1, "angular.z": 0.25}}
     row = find_experiment(rows, "T3-3")
-    assert lines(row, {"by_checkpoint": {"T1-1": found}}) == [
-        ("RMSE (normalised)", "T1-1", "0.114", "below 0.12", "met"),
-        ("", "", "", "reached 0.114", ""),
-        ("RMSE linear.x (m/s)", "T1-1", "0.1", "", ""),
-        ("RMSE angular.z (rad/s)", "T1-1", "0.25", "", ""),
+    assert scores(row, {"by_checkpoint": {"T1-1": found}}) == [
+        Score("RMSE (normalised)", ("0.114",), "below 0.12", "met"),
+        Score("", ("",), "reached 0.114"),
+        Score("RMSE linear.x (m/s)", ("0.1",)),
+        Score("RMSE angular.z (rad/s)", ("0.25",)),
     ]
 
 
 def test_checkpoints_stand_side_by_side_and_untrained_ones_stay_empty(
-    rows: list[Experiment], tmp_path: Path
+    rows: list[Experiment],
 ) -> None:
-    row = find_experiment(rows, "T3-4")
-    found = {"by_checkpoint": {"T1-1": {"success_rate": 0.5, "wilson": [0.1, 0.9]}}}
-    shown = [line for line in lines(row, found) if line[0].startswith("success rate")]
-    assert shown == [
-        ("success rate", "T1-1", "0.5", "", ""),
-        ("success rate", "T1-2", "", "", ""),
-        ("success rate, 95 %", "T1-1", "0.1 to 0.9", "", ""),
-        ("success rate, 95 %", "T1-2", "", "", ""),
+    row = find_experiment(rows, "T2-1")
+    found = {
+        "T1-1": {"success_rate": 0.5, "wilson": [0.1, 0.9]},
+        "case 3": {"success_rate": 0.25, "wilson": [0.05, 0.6]},
+        "case 3 last": {"success_rate": 0.125, "wilson": [0.02, 0.47]},
+    }
+    assert columns(row, {"by_checkpoint": found}) == ("T1-1", "T1-2", "case 3", "case 4")
+    assert scores(row, {"by_checkpoint": found}) == [
+        Score("success rate", ("0.5", "", "0.25", "")),
+        Score("  95 % interval", ("0.10-0.90", "", "0.05-0.60", "")),
+        Score("success rate, last epoch", ("", "", "0.125", "")),
+        Score("  95 % interval", ("", "", "0.02-0.47", "")),
     ]
 
 
