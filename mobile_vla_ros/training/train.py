@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import os
+import signal
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -281,18 +283,34 @@ def _cache_key(model: PolicyModel, config: PolicyConfig) -> str:
 def _loaders(
     run: RunConfig, prepared: Prepared, sampler: EpochSampler
 ) -> tuple[DataLoader, DataLoader | None]:
-    workers = 0 if prepared.cached else run.data.num_workers
+    # More workers than cores only take turns; which worker reads a window changes nothing.
+    workers = 0 if prepared.cached else min(run.data.num_workers, _cores())
     settings: dict[str, Any] = {
         "batch_size": run.batch_size,
         "num_workers": workers,
         "persistent_workers": workers > 0,
         "collate_fn": (lambda batch: batch) if prepared.cached else collate,
+        "worker_init_fn": _leave_signals_to_the_run,
     }
     first = DataLoader(prepared.train, sampler=sampler, **settings)
     if prepared.validation is None:
         return first, None
     order = EpochSampler(len(prepared.validation), run.seed, shuffle=False)
     return first, DataLoader(prepared.validation, sampler=order, **settings)
+
+
+def _cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _leave_signals_to_the_run(_worker: int) -> None:
+    # Ctrl-C reaches every process of the terminal. The run finishes its step and needs its
+    # workers for that; its handler, which they inherit, would also speak once per worker, and
+    # keep them from ending when they are told to.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def _trainer(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import warnings
@@ -54,6 +55,18 @@ class InterruptAt(pl.Callback):
             os.kill(os.getpid(), signal.SIGINT)
 
 
+class InterruptAllAt(InterruptAt):
+    """Presses Ctrl-C as a terminal does: the workers get it too."""
+
+    def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
+        if trainer.global_step == self.step:
+            workers = multiprocessing.active_children()
+            assert len(workers) >= 1
+            for process in (*workers, multiprocessing.current_process()):
+                assert process.pid is not None
+                os.kill(process.pid, signal.SIGINT)
+
+
 class FailAt(pl.Callback):
     """A crash at the start of an epoch."""
 
@@ -86,6 +99,43 @@ def test_two_steps_and_a_resume_to_four_equal_four_steps(
     assert first.keys() == second.keys()
     for name, value in first.items():
         assert torch.equal(value, second[name]), name
+
+
+def test_ctrl_c_with_workers_is_answered_once_and_resumes(
+    make_run: MakeRun, episodes: Path, tmp_path: Path
+) -> None:
+    mode = {**MODES["frozen, token trained"], **FOUR}
+    run = make_run(**mode, train_dataset={"num_workers": 2})
+    # A file, for what a worker says is seen as well.
+    printed = tmp_path / "printed"
+
+    def say(sentence: str) -> None:
+        with printed.open("a") as file:
+            file.write(f"{sentence}\n")
+
+    halfway = train(run, episodes, tmp_path, callbacks=[InterruptAllAt(2)], say=say)
+    assert halfway.interrupted
+    assert printed.read_text().count("ending after this step") == 1
+    resumed = train(run, episodes, tmp_path, resume=halfway.last_checkpoint)
+    straight = train(make_run(**mode), episodes, tmp_path / "straight")
+    first, second = state_of(straight.last_checkpoint), state_of(resumed.last_checkpoint)
+    assert all(torch.equal(value, second[name]) for name, value in first.items())
+
+
+def test_a_run_takes_no_more_workers_than_there_are_cores(
+    make_run: MakeRun, episodes: Path, tmp_path: Path
+) -> None:
+    run = make_run(**MODES["frozen, token trained"], train_dataset={"num_workers": 1000})
+    cores = len(os.sched_getaffinity(0))
+
+    class Look(pl.Callback):
+        def on_train_start(self, trainer: pl.Trainer, *_: Any) -> None:
+            assert trainer.train_dataloader is not None
+            assert trainer.train_dataloader.num_workers == cores
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        train(run, episodes, tmp_path, callbacks=[Look()])
 
 
 def test_a_resume_from_the_end_of_an_epoch_equals_a_run_in_one_go(
