@@ -188,18 +188,24 @@ def checkpoints_to_measure(
         if not wanted:
             ids = dict.fromkeys(name.removesuffix(LAST) for name in row.of)
             raise RunError(f"{row.id} compares {', '.join(ids)}: run one of them first.")
-    return {name: _with_checkpoint(name, trained[name.removesuffix(LAST)]) for name in wanted}
+    found = {}
+    for name in wanted:
+        other = find_experiment(rows, name.removesuffix(LAST))
+        result = trained[other.id]
+        path = _checkpoint(result, name.endswith(LAST))
+        # Looked for beside the result, so that a folder of runs may be moved.
+        file = result_file(runs, other, small).with_name(Path(path).name)
+        if not path or not file.exists():
+            raise RunError(f"the checkpoint of {other.id}, {file}, is gone; run {other.id} again.")
+        found[name] = {**result, "checkpoint": str(file.resolve())}
+    return found
 
 
-def _with_checkpoint(name: str, result: Mapping[str, Any]) -> dict[str, Any]:
-    best = result.get("best_checkpoint") or result.get("last_checkpoint")
+def _checkpoint(result: Mapping[str, Any], last: bool) -> str:
     # Where the last epoch was the best, both files hold the same weights.
-    same = result.get("val_loss") == result.get("last_val_loss")
-    path = result.get("last_checkpoint") if name.endswith(LAST) and not same else best
-    if path is None or not Path(path).exists():
-        trained = name.removesuffix(LAST)
-        raise RunError(f"the checkpoint of {trained}, {path}, is gone; run {trained} again.")
-    return {**result, "checkpoint": str(path)}
+    if last and result.get("val_loss") != result.get("last_val_loss"):
+        return result.get("last_checkpoint") or ""
+    return result.get("best_checkpoint") or result.get("last_checkpoint") or ""
 
 
 def small_overrides(row: Experiment, place: Path, episodes: Path, seed: int = 0) -> dict[str, Any]:

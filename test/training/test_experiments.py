@@ -122,6 +122,14 @@ def test_best_is_the_row_of_lowest_validation_loss(rows: list[Experiment], tmp_p
     assert Path(found["case 3"]["checkpoint"]).name == "best.ckpt"
 
 
+def test_a_folder_of_runs_may_be_moved(rows: list[Experiment], tmp_path: Path) -> None:
+    trained(tmp_path / "a", find_experiment(rows, "case 3"), val_loss=0.02, last_val_loss=0.04)
+    (tmp_path / "a").rename(tmp_path / "b")
+    row = find_experiment(rows, "T3-1")
+    found = checkpoints_to_measure(rows, row, tmp_path / "b", small=False)
+    assert Path(found["case 3"]["checkpoint"]).is_relative_to(tmp_path / "b")
+
+
 def test_checkpoints_of_different_epochs_are_compared(
     rows: list[Experiment], tmp_path: Path
 ) -> None:
