@@ -14,6 +14,21 @@ from mobile_vla_ros.sim.layout import ROBOT_RADIUS, sample_layout
 from mobile_vla_ros.sim.pathplot import draw_field
 
 
+def place_in_field(odometry: np.ndarray, start: tuple[float, float, float]) -> np.ndarray:
+    """Places where the robot was, in the field's frame.
+
+    Args:
+        odometry: [N, 2 or more]: x, y (m) since the start, in the robot's frame at the start.
+        start: x, y (m) and yaw (rad) of the robot at the start, in the field's frame.
+
+    Returns:
+        [N, 2], x and y (m).
+    """
+    x, y, yaw = start
+    turn = np.array([[np.cos(yaw), -np.sin(yaw)], [np.sin(yaw), np.cos(yaw)]])
+    return odometry[:, :2] @ turn.T + (x, y)
+
+
 def draw_drive(
     path: str | Path,
     *,
@@ -31,7 +46,8 @@ def draw_drive(
         path: where to; the suffix decides the format.
         scenario, seed: of the field.
         title: the instruction and how it ended.
-        odometry: [N, 6]: time (s), x, y (m), yaw (rad), vx (m/s), wz (rad/s).
+        odometry: [N, 6]: time (s), x, y (m), yaw (rad), vx (m/s), wz (rad/s), counted from where
+            the robot stood at first.
         commands: [M, 4]: time (s), linear.x, linear.y (m/s), angular.z (rad/s).
         states: (time, text) of the driving node.
         frames: (time, uint8 [H, W, 3] RGB), a few of the camera's.
@@ -45,11 +61,13 @@ def draw_drive(
             panel.set_title(f"{when:.1f} s", fontsize=8)
             panel.axis("off")
         above = figure.add_subplot(grid[1:, : len(frames)])
-        draw_field(above, sample_layout(scenario, seed))
-        above.plot(odometry[:, 1], odometry[:, 2], color=COLOURS["blue"], lw=1.5)
+        layout = sample_layout(scenario, seed)
+        draw_field(above, layout)
+        path_driven = place_in_field(odometry[:, 1:3], layout.start)
+        above.plot(*path_driven.T, color=COLOURS["blue"], lw=1.5)
         for when, _ in frames:
-            row = odometry[np.argmin(np.abs(odometry[:, 0] - when))]
-            above.add_patch(Circle(row[1:3], ROBOT_RADIUS, fill=False, ec=COLOURS["blue"], lw=0.8))
+            place = path_driven[np.argmin(np.abs(odometry[:, 0] - when))]
+            above.add_patch(Circle(place, ROBOT_RADIUS, fill=False, ec=COLOURS["blue"], lw=0.8))
         above.set_aspect("equal", adjustable="datalim")
         above.set_xlabel("x (m)")
         above.set_ylabel("y (m)")
