@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM as a flag, so that a node can say its last words before the context ends."""
+"""SIGINT, SIGTERM and SIGHUP as a flag, so that a node can say its last words before it ends."""
 
 from __future__ import annotations
 
@@ -10,12 +10,16 @@ import time
 import rclpy
 from rclpy.signals import SignalHandlerOptions
 
+# SIGHUP comes when the terminal goes: a window that is closed, an ssh connection that is lost.
+ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 # Ctrl-C in a terminal reaches a node twice: from the terminal, and from the launch file.
 ECHO_SECONDS = 1.0
 
 
 class StopSignal:
-    """Set by the first SIGINT or SIGTERM; one that comes later than an echo ends the process.
+    """Set by the first of `ENDINGS`; one that comes later than an echo ends the process.
+
+    SIGHUP stays ignored where it is (nohup).
 
     rclpy's own handlers shut the context down at once, and then nothing can be published any
     more. Make one in the main thread.
@@ -24,8 +28,9 @@ class StopSignal:
     def __init__(self) -> None:
         self._event = threading.Event()
         self._first: float | None = None
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, self._set)
+        for number in ENDINGS:
+            if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
+                signal.signal(number, self._set)
 
     def is_set(self) -> bool:
         return self._event.is_set()
@@ -40,7 +45,7 @@ class StopSignal:
 
     def ignore_from_now(self) -> None:
         """Lets the rest of the end go undisturbed: the last words are said."""
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in ENDINGS:
             signal.signal(number, signal.SIG_IGN)
 
     def _set(self, number: int, _frame) -> None:

@@ -256,7 +256,7 @@ def test_a_node_that_is_killed_leaves_a_writer_that_finishes_the_file(
         assert not episode.complete
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_told_to_stop_while_recording_it_finishes_the_file(
     record, tmp_path: Path, number: int
 ) -> None:
