@@ -4,6 +4,7 @@ ros2 launch mobile_vla_ros camera.launch.py source:=/dev/v4l/by-id/usb-...-video
 """
 
 import os
+import sys
 from pathlib import Path
 
 from launch import LaunchDescription
@@ -12,11 +13,20 @@ from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 
+from mobile_vla_ros.nodes.launch_arguments import check_typed
+
 SHARE = Path(__file__).resolve().parents[1]
 NOT_GIVEN = "(as in params_file)"
+ARGUMENTS = (
+    ("source", NOT_GIVEN, "device, file or GStreamer pipeline; see config/camera.yaml"),
+    ("params_file", str(SHARE / "config" / "camera.yaml"), "parameters of the node"),
+    ("image_topic", "camera/image_raw", "where the images go"),
+    ("namespace", "", "keeps two robots on one network apart"),
+)
 
 
 def camera(context) -> list:
+    check_typed(__file__, sys.argv, [name for name, _, _ in ARGUMENTS], files=("params_file",))
     parameters = [LaunchConfiguration("params_file")]
     source = LaunchConfiguration("source").perform(context)
     if source != NOT_GIVEN:
@@ -43,17 +53,11 @@ def camera(context) -> list:
 
 
 def generate_launch_description() -> LaunchDescription:
-    arguments = (
-        ("source", NOT_GIVEN, "device, file or GStreamer pipeline; see config/camera.yaml"),
-        ("params_file", str(SHARE / "config" / "camera.yaml"), "parameters of the node"),
-        ("image_topic", "camera/image_raw", "where the images go"),
-        ("namespace", "", "keeps two robots on one network apart"),
-    )
     return LaunchDescription(
         [
             *(
                 DeclareLaunchArgument(name, default_value=default, description=description)
-                for name, default, description in arguments
+                for name, default, description in ARGUMENTS
             ),
             OpaqueFunction(function=camera),
         ]

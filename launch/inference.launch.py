@@ -5,6 +5,7 @@
 """
 
 import os
+import sys
 from pathlib import Path
 
 from launch import LaunchContext, LaunchDescription
@@ -21,6 +22,8 @@ from launch.event_handlers import OnProcessExit
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
+
+from mobile_vla_ros.nodes.launch_arguments import check_typed
 
 SHARE = Path(__file__).resolve().parents[1]
 NOT_GIVEN = "(as in params_file)"
@@ -62,6 +65,12 @@ ARGUMENTS = (
 # Exit statuses after which starting again would change nothing.
 DELIBERATE = (0, 2)
 RESPAWN_DELAY = 1.0
+
+
+def check(_context: LaunchContext) -> None:
+    names = [name for name, _, _ in ARGUMENTS]
+    kinds = {**PARAMETERS, "guard": bool}
+    check_typed(__file__, sys.argv, names, kinds, files=("params_file",))
 
 
 def given(context: LaunchContext, name: str) -> str | None:
@@ -161,6 +170,7 @@ def generate_launch_description() -> LaunchDescription:
                 DeclareLaunchArgument(name, default_value=default, description=description)
                 for name, default, description in ARGUMENTS
             ),
+            OpaqueFunction(function=check),
             # One function, so that a bad argument is found before any process is started.
             OpaqueFunction(
                 function=lambda context: [

@@ -7,15 +7,27 @@ Needs nav2_velocity_smoother, nav2_collision_monitor and a laser scanner on `sca
 arguments of inference.launch.py, but for cmd_vel_topic, guard and namespace.
 """
 
+import runpy
+import sys
 from pathlib import Path
 
-from launch import LaunchDescription
-from launch.actions import IncludeLaunchDescription
+from launch import LaunchContext, LaunchDescription
+from launch.actions import IncludeLaunchDescription, OpaqueFunction
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch_ros.actions import LifecycleNode, Node
 
+from mobile_vla_ros.nodes.launch_arguments import check_typed
+
 SHARE = Path(__file__).resolve().parents[1]
 PARAMETERS = str(SHARE / "config" / "nav2_downstream.yaml")
+
+
+def check(_context: LaunchContext) -> None:
+    inference = runpy.run_path(str(SHARE / "launch" / "inference.launch.py"))
+    names = {name for name, _, _ in inference["ARGUMENTS"]}
+    names -= {"cmd_vel_topic", "guard", "namespace"}
+    kinds = inference["PARAMETERS"]
+    check_typed(__file__, sys.argv, names, kinds, files=("params_file",))
 
 
 def generate_launch_description() -> LaunchDescription:
@@ -48,4 +60,4 @@ def generate_launch_description() -> LaunchDescription:
         PythonLaunchDescriptionSource(str(SHARE / "launch" / "inference.launch.py")),
         launch_arguments={"cmd_vel_topic": "policy_cmd_vel"}.items(),
     )
-    return LaunchDescription([smoother, monitor, manager, policy])
+    return LaunchDescription([OpaqueFunction(function=check), smoother, monitor, manager, policy])

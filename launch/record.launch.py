@@ -7,6 +7,7 @@ a script), camera and recorder run all the same, and teleop_node can be started 
 """
 
 import os
+import sys
 from pathlib import Path
 
 from launch import LaunchContext, LaunchDescription
@@ -22,6 +23,8 @@ from launch.event_handlers import OnProcessExit
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
+
+from mobile_vla_ros.nodes.launch_arguments import check_typed
 
 SHARE = Path(__file__).resolve().parents[1]
 NOT_GIVEN = "(as in the parameter files)"
@@ -79,6 +82,12 @@ ARGUMENTS = (
 )
 # An episode in progress is finished before the recorder ends.
 FINISH_SECONDS = "20"
+
+
+def check(_context: LaunchContext) -> None:
+    names = [name for name, _, _ in ARGUMENTS]
+    kinds = {**RECORDER, **TELEOP, "camera": bool, "teleop": bool}
+    check_typed(__file__, sys.argv, names, kinds, files=("recorder_params", "teleop_params"))
 
 
 def parameters(context: LaunchContext, kinds: dict) -> dict:
@@ -179,6 +188,7 @@ def generate_launch_description() -> LaunchDescription:
                 DeclareLaunchArgument(name, default_value=default, description=description)
                 for name, default, description in ARGUMENTS
             ),
+            OpaqueFunction(function=check),
             OpaqueFunction(function=room_for_images),
             OpaqueFunction(function=recorder),
             OpaqueFunction(function=camera),

@@ -7,6 +7,8 @@ robot's, writes report:=result.json and plot:=paths.png, and ends. Arguments of
 inference.launch.py (device, dtype, guard, ...) may be given too.
 """
 
+import runpy
+import sys
 from pathlib import Path
 
 from launch import LaunchContext, LaunchDescription
@@ -22,6 +24,8 @@ from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
+
+from mobile_vla_ros.nodes.launch_arguments import check_typed
 
 SHARE = Path(__file__).resolve().parents[1]
 NOT_GIVEN = "(as in params_file)"
@@ -41,6 +45,14 @@ PARAMETERS = {
     "report": (str, "", "JSON file for the evaluation's result"),
     "plot": (str, "", "figure of the evaluation's paths from above"),
 }
+
+
+def check(_context: LaunchContext) -> None:
+    inference = runpy.run_path(str(SHARE / "launch" / "inference.launch.py"))
+    names = [*PARAMETERS, *(name for name, _, _ in inference["ARGUMENTS"])]
+    kinds = {name: kind for name, (kind, _, _) in PARAMETERS.items()}
+    kinds |= {**inference["PARAMETERS"], "guard": bool}
+    check_typed(__file__, sys.argv, names, kinds, files=("params_file",))
 
 
 def field(context: LaunchContext) -> list:
@@ -89,6 +101,8 @@ def generate_launch_description() -> LaunchDescription:
                 for name, (_, default, meaning) in PARAMETERS.items()
             ),
             DeclareLaunchArgument("checkpoint", description="policy that drives"),
+            # Before any process is started.
+            OpaqueFunction(function=check),
             inference,
             OpaqueFunction(function=field),
         ]

@@ -8,17 +8,29 @@ unattended:=true the whole plan is driven without anybody.
 """
 
 import importlib.util
+import sys
 from pathlib import Path
 
 from launch import LaunchContext, LaunchDescription
-from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription, OpaqueFunction
+from launch.actions import (
+    DeclareLaunchArgument,
+    IncludeLaunchDescription,
+    OpaqueFunction,
+    RegisterEventHandler,
+    Shutdown,
+)
+from launch.event_handlers import OnProcessExit
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 
+from mobile_vla_ros.nodes.launch_arguments import check_typed
+
 HERE = Path(__file__).resolve().parent
 SHARE = HERE.parent
+# Exit status of a node that cannot work with what it was given: starting again changes nothing.
+UNUSABLE = 2
 
 # launch argument -> (type, default, description) of the trial manager's parameter
 TRIAL = {
@@ -45,6 +57,14 @@ def inference_launch():
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+def check(_context: LaunchContext) -> None:
+    inference = inference_launch()
+    names = [*TRIAL, *(name for name, _, _ in inference.ARGUMENTS)]
+    kinds = {name: kind for name, (kind, _, _) in TRIAL.items()}
+    kinds |= {**inference.PARAMETERS, "guard": bool}
+    check_typed(__file__, sys.argv, names, kinds, files=("params_file",))
 
 
 def nodes(context: LaunchContext) -> list:
@@ -84,8 +104,7 @@ def nodes(context: LaunchContext) -> list:
                 output="screen",
             )
         ]
-    return [
-        *field,
+    own = [
         Node(
             package="mobile_vla_ros",
             executable="recorder_node",
@@ -112,6 +131,16 @@ def nodes(context: LaunchContext) -> list:
         ),
     ]
 
+    def ended(event, context: LaunchContext) -> list:
+        if context.is_shutdown or event.returncode != UNUSABLE:
+            return []
+        return [Shutdown(reason="a node cannot work with what it was given")]
+
+    handlers = [
+        RegisterEventHandler(OnProcessExit(target_action=node, on_exit=ended)) for node in own
+    ]
+    return [*field, *own, *handlers]
+
 
 def generate_launch_description() -> LaunchDescription:
     inference = inference_launch()
@@ -132,6 +161,8 @@ def generate_launch_description() -> LaunchDescription:
     return LaunchDescription(
         [
             *arguments,
+            # Before any process is started.
+            OpaqueFunction(function=check),
             IncludeLaunchDescription(
                 PythonLaunchDescriptionSource(str(HERE / "inference.launch.py")),
                 launch_arguments=[

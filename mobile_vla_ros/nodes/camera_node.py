@@ -279,7 +279,7 @@ def main(args: list[str] | None = None) -> int:
     except InputError as error:
         print(f"camera: {error}", file=sys.stderr)
         rclpy.try_shutdown()
-        return 1
+        return 2
     try:
         return node.run(stop)
     finally:

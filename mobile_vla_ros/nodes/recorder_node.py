@@ -740,7 +740,7 @@ def main(args: list[str] | None = None) -> int:
     except InputError as error:
         print(f"episode_recorder: {error}", file=sys.stderr)
         rclpy.try_shutdown()
-        return 1
+        return 2
     executor.add_node(node)
     try:
         while not stop.is_set():

@@ -211,7 +211,7 @@ def main(args: list[str] | None = None) -> int:
     except InputError as error:
         print(f"replay: {error}", file=sys.stderr)
         rclpy.try_shutdown()
-        return 1
+        return 2
     try:
         node.run(stop)
         return 0

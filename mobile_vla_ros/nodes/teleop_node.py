@@ -334,7 +334,7 @@ def main(args: list[str] | None = None) -> int:
     except InputError as error:
         print(f"teleop: {error}", file=sys.stderr)
         rclpy.try_shutdown()
-        return 1
+        return 2
     executor = SingleThreadedExecutor()
     executor.add_node(node)
     try:

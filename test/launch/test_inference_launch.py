@@ -83,7 +83,7 @@ def test_what_is_not_given_is_left_to_the_params_file_and_the_guard_stands_betwe
         )
         rig.start_camera()
         rig.wait(lambda: rig.commands and rig.commands[-1][1][0] == pytest.approx(0.15), "speed")
-        assert policy
+        rig.wait(lambda: policy, "the policy in front of the guard")
         assert rig.get_parameter("instruction").string_value == "from the file"
         assert rig.get_parameter("device").string_value == "cpu"
 

@@ -58,3 +58,14 @@ def test_one_launch_file_drives_a_plan_in_the_field_and_ends_cleanly(
         assert (directory / "episodes" / record.episode).exists()
         process.send_signal(signal.SIGINT)
         assert rig.wait_for_exit(process, 30.0) == 0
+
+
+def test_a_plan_that_cannot_be_read_ends_the_launch_at_once(ros_domain, tmp_path, prefix) -> None:
+    with Rig(tmp_path) as rig:
+        launch = prefix / "share" / "mobile_vla_ros" / "launch" / "trial.launch.py"
+        process = rig.start(
+            *("-c", LAUNCHER, str(launch), f"checkpoint:={rig.behaviour('forward:0.3')}"),
+            *(f"plan:={tmp_path / 'nowhere.json'}", f"directory:={tmp_path / 'trials'}"),
+            name="node",
+        )
+        rig.wait_for_exit(process, 30.0)

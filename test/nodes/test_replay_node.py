@@ -131,6 +131,6 @@ def test_an_episode_that_cannot_be_played_is_refused_in_one_sentence(
         env=os.environ,
         check=False,
     )
-    assert result.returncode == 1
+    assert result.returncode == 2
     assert sentence in result.stderr
     assert "Traceback" not in result.stderr

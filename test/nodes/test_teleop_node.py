@@ -165,7 +165,7 @@ def test_without_a_terminal_it_says_so_and_does_not_start(ros_domain: int) -> No
         timeout=PATIENCE,
         check=False,
     )
-    assert result.returncode == 1
+    assert result.returncode == 2
     assert "start this in a terminal" in result.stderr
     assert "Traceback" not in result.stderr
 

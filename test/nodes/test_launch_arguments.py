@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+import pytest
+
+from mobile_vla_ros.nodes.launch_arguments import LaunchArgumentError, check_typed
+
+FILE = "/opt/share/mobile_vla_ros/launch/inference.launch.py"
+KNOWN = ("checkpoint", "dry_run", "enabled", "seed", "rate", "params_file", "instruction")
+KINDS = {"dry_run": bool, "enabled": bool, "seed": int, "rate": float}
+
+
+def check(*typed: str) -> None:
+    command = ["ros2", "launch", "mobile_vla_ros", "inference.launch.py", *typed]
+    check_typed(FILE, command, KNOWN, KINDS, files=("params_file",))
+
+
+@pytest.mark.parametrize(
+    ("typed", "sentence"),
+    [
+        ("dry_runn:=true", "there is no launch argument 'dry_runn': did you mean 'dry_run'?"),
+        ("enable:=false", "there is no launch argument 'enable': did you mean 'enabled'?"),
+        (
+            "velocity:=0.1",
+            "there is no launch argument 'velocity': --show-args lists those there are",
+        ),
+        ("dry_run:=yes", "launch argument dry_run is 'yes': it must be true or false"),
+        ("seed:=abc", "launch argument seed is 'abc': it must be a whole number"),
+        ("rate:=fast", "launch argument rate is 'fast': it must be a number"),
+        ("params_file:=~/robot.yaml", "launch argument params_file: there is no file"),
+    ],
+)
+def test_a_slip_is_refused_with_what_was_meant(typed: str, sentence: str) -> None:
+    with pytest.raises(LaunchArgumentError, match="^" + sentence.replace("?", r"\?")):
+        check("checkpoint:=policy", typed)
+
+
+def test_what_is_right_passes(tmp_path) -> None:
+    parameters = tmp_path / "robot.yaml"
+    parameters.touch()
+    check("--noninteractive", "checkpoint:=a:=b", "dry_run:=True", "seed:=-3", "rate:=2")
+    check(f"params_file:={parameters}", "instruction:=off", "instruction:=go: left")
+
+
+def test_arguments_of_a_launch_file_that_includes_this_one_are_its_own_affair() -> None:
+    check_typed(FILE, ["ros2", "launch", "lab", "robot.launch.py", "speed:=0.1"], KNOWN, KINDS)
