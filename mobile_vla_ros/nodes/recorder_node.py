@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import sys
 import time
 from collections import deque
@@ -197,8 +198,9 @@ class RecorderNode(Node):
             self.get_logger().warning(f"there is no parameter '{name}'")
         settings = self._settings
         self._directory = str(Path(settings["directory"]).expanduser())
+        _make_folder(self._directory)
         self._plan: CollectionPlan | None = (
-            read_plan(settings["plan"]) if settings["plan"] else None
+            read_plan(Path(settings["plan"]).expanduser()) if settings["plan"] else None
         )
         if settings["scenario"]:
             check_scenario(settings["scenario"])
@@ -270,7 +272,7 @@ class RecorderNode(Node):
             ("~/discard", self._serve_discard),
         ):
             self.create_service(Trigger, name, callback, callback_group=waiting)
-        self.get_logger().info(f"recording {self._camera.topic_name} into {self._directory}")
+        self.get_logger().info(f"ready to record {self._camera.topic_name} into {self._directory}")
 
     # Requests
 
@@ -729,6 +731,16 @@ class RecorderNode(Node):
                 break
         if not self._disk.close():
             self.get_logger().warning("the writer process is still at work: leave it running")
+
+
+def _make_folder(directory: str) -> None:
+    try:
+        Path(directory).mkdir(parents=True, exist_ok=True)
+        allowed = os.access(directory, os.W_OK)
+    except OSError as error:
+        raise InputError(f"cannot write episodes to {directory}: {error.strerror}") from error
+    if not allowed:
+        raise InputError(f"cannot write episodes to {directory}: Permission denied")
 
 
 def main(args: list[str] | None = None) -> int:

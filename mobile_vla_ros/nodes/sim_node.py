@@ -116,8 +116,11 @@ class SimNode(Node):
                 evaluation_plan(self._scenarios, settings["episodes"], settings["seed"])
             )
             for name in ("report", "plot"):
+                if not settings[name]:
+                    continue
+                settings[name] = str(Path(settings[name]).expanduser())
                 folder = Path(settings[name]).absolute().parent
-                if settings[name] and not folder.is_dir():
+                if not folder.is_dir():
                     raise ParameterError(f"{name}: the folder {folder} does not exist")
         self._camera = CameraSettings(
             width=settings["width"],

@@ -88,7 +88,9 @@ class TrialNode(Node):
             self.get_logger().warning(f"there is no parameter '{name}'")
         self._values = values
         self._directory = Path(values["directory"]).expanduser()
-        self._plan: TrialPlan | None = read_plan(values["plan"]) if values["plan"] else None
+        self._plan: TrialPlan | None = (
+            read_plan(Path(values["plan"]).expanduser()) if values["plan"] else None
+        )
         self._paths = self._checkpoint_paths()
         self._log = TrialLog(self._directory / "trials.jsonl")
         self._done, names = _numbers_done(self._log.path)

@@ -6,6 +6,7 @@ import os
 import resource
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -344,3 +345,23 @@ def test_frames_that_never_arrive_are_counted_from_the_stamps(record) -> None:
     with open_episode(robot.save()) as episode:
         assert len(episode) == 17
         assert episode.attributes["frames_lost"] == 3
+
+
+def test_a_folder_that_cannot_be_made_is_named_before_anything_is_recorded(
+    ros_domain: int, tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    place = tmp_path / "file" / "episodes"
+    result = subprocess.run(
+        [
+            *(sys.executable, "-m", "mobile_vla_ros.nodes.recorder_node"),
+            *("--ros-args", "-p", f"directory:={place}"),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=60.0,
+        check=False,
+    )
+    assert result.returncode == 2
+    assert f"cannot write episodes to {place}: Not a directory" in result.stderr
+    assert "Traceback" not in result.stderr
