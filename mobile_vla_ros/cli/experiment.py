@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
+from mobile_vla_ros.cli import options
 from mobile_vla_ros.cli.output import check_json_target, write_json
 from mobile_vla_ros.errors import InputError
 
@@ -16,12 +18,14 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-_CONFIGS = typer.Option(None, "--configs", help="Folder of the rows; by default the package's.")
-_RUNS = typer.Option(Path("runs"), "--runs", help="Folder where runs and measurements are kept.")
-_SMALL = typer.Option(
-    False, "--small", help="The small network on simulated data, for any laptop."
-)
-_JSON = typer.Option(None, "--json", help="Write the result as JSON.")
+Configs = Annotated[
+    Path | None, typer.Option("--configs", help="Folder of the rows; by default the package's.")
+]
+Runs = Annotated[Path, typer.Option("--runs", help="Folder where runs and measurements are kept.")]
+Small = Annotated[
+    bool, typer.Option("--small", help="The small network on simulated data, for any laptop.")
+]
+RUNS = Path("runs")
 SMALL_NOTE = "Small network, simulated data; titles and targets are those of the real ones."
 DRIVES = {True: 8, False: 40}
 # Lightning's words for a device -> those of load_policy.
@@ -29,7 +33,7 @@ DEVICES = {None: "auto", "auto": "auto", "cpu": "cpu", "gpu": "cuda", "cuda": "c
 
 
 @app.command("list")
-def list_command(configs: Path | None = _CONFIGS, json_file: Path | None = _JSON) -> None:
+def list_command(configs: Configs = None, json_file: options.JsonFile = None) -> None:
     """Lists the experiments: what is trained or measured, on which data, and the target.
 
     Example: mobile_vla experiment list
@@ -62,20 +66,27 @@ def list_command(configs: Path | None = _CONFIGS, json_file: Path | None = _JSON
 
 @app.command("run")
 def run_command(
-    name: str = typer.Argument(..., metavar="ID", help="As in the list, e.g. T1-1 or 'case 3'."),
-    small: bool = _SMALL,
-    runs: Path = _RUNS,
-    data: Path | None = typer.Option(None, help="Folder of episodes instead of the row's own."),
-    backbone: Path | None = typer.Option(
-        None, help="Kosmos-2 directory instead of the row's own model_path."
-    ),
-    robovlms: Path | None = typer.Option(
-        None, help="RoboVLMs checkpoint instead of the row's own model_load_path."
-    ),
-    resume: bool = typer.Option(False, "--resume", help="Go on with a training that was ended."),
-    device: str | None = typer.Option(None, help="cpu, gpu or auto."),
-    configs: Path | None = _CONFIGS,
-    json_file: Path | None = _JSON,
+    name: Annotated[
+        str, typer.Argument(metavar="ID", help="As in the list, e.g. T1-1 or 'case 3'.")
+    ],
+    small: Small = False,
+    runs: Runs = RUNS,
+    data: Annotated[
+        Path | None, typer.Option(help="Folder of episodes instead of the row's own.")
+    ] = None,
+    backbone: Annotated[
+        Path | None, typer.Option(help="Kosmos-2 directory instead of the row's own model_path.")
+    ] = None,
+    robovlms: Annotated[
+        Path | None,
+        typer.Option(help="RoboVLMs checkpoint instead of the row's own model_load_path."),
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with a training that was ended.")
+    ] = False,
+    device: Annotated[str | None, typer.Option(help="cpu, gpu or auto.")] = None,
+    configs: Configs = None,
+    json_file: options.JsonFile = None,
 ) -> None:
     """Runs one experiment: trains it, or measures the checkpoints that other rows trained.
 
@@ -98,6 +109,9 @@ def run_command(
     check_json_target(json_file)
     if device not in DEVICES:
         raise InputError(f"--device is {device!r}; use cpu, gpu or auto.")
+    above = next(folder for folder in (runs, *runs.absolute().parents) if folder.exists())
+    if not above.is_dir() or not os.access(above, os.W_OK):
+        raise InputError(f"cannot write to --runs {runs}: {above} is no folder to write in.")
     target = result_file(runs, row, small)
     if row.kind == "train":
         overrides: dict[str, Any] = {}
@@ -111,6 +125,11 @@ def run_command(
             overrides["model_load_path"] = str(robovlms.resolve())
         result = _train(row, small, runs, data, overrides, resume, device, target.parent)
     else:
+        if backbone or robovlms or resume:
+            raise InputError(
+                f"{row.id} measures what other rows trained; leave --backbone, --robovlms and "
+                f"--resume out."
+            )
         result = _compare(rows, row, small, runs, data, device)
     target.parent.mkdir(parents=True, exist_ok=True)
     write_json(target, result)
@@ -125,10 +144,10 @@ def run_command(
 
 @app.command("table")
 def table_command(
-    small: bool = _SMALL,
-    runs: Path = _RUNS,
-    configs: Path | None = _CONFIGS,
-    json_file: Path | None = _JSON,
+    small: Small = False,
+    runs: Runs = RUNS,
+    configs: Configs = None,
+    json_file: options.JsonFile = None,
 ) -> None:
     """Prints measured against target; what was never measured stays empty.
 

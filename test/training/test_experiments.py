@@ -191,6 +191,8 @@ def test_a_row_that_says_nothing_usable_is_refused(
         (["case 3", "--small", "--backbone", "{kosmos}"], "--small makes its own network"),
         (["case 3", "--small", "--json", "{empty}/none/result.json"], "cannot write"),
         (["T3-1"], "needs a trained row"),
+        (["T3-1", "--resume"], "measures what other rows trained"),
+        (["T4-1", "--small", "--runs", "{file}"], "is no folder to write in"),
     ],
 )
 def test_bad_input_is_one_sentence_and_leaves_nothing(
@@ -200,15 +202,16 @@ def test_bad_input_is_one_sentence_and_leaves_nothing(
     arguments: list[str],
     complaint: str,
 ) -> None:
-    empty = tmp_path / "empty"
+    empty, file = tmp_path / "empty", tmp_path / "file"
     empty.mkdir()
+    file.touch()
     kosmos = golden / "mobile_vla_frozen" / "pretrained"
-    words = [word.format(empty=empty, kosmos=kosmos) for word in arguments]
-    assert command("experiment", "run", *words, "--runs", tmp_path / "runs") == 2
+    words = [word.format(empty=empty, file=file, kosmos=kosmos) for word in arguments]
+    assert command("experiment", "run", "--runs", tmp_path / "runs", *words) == 2
     error = capsys.readouterr().err
     assert complaint in error
     assert len(error.strip().splitlines()) == 1
-    assert list(tmp_path.rglob("*")) == [empty]
+    assert sorted(tmp_path.rglob("*")) == [empty, file]
 
 
 def test_a_missed_target_ends_with_status_1_at_real_size(
