@@ -48,8 +48,8 @@ from mobile_vla_ros.nodes.terminal import Terminal, TerminalError
 from mobile_vla_ros.nodes.trial_ears import TrialEars
 from mobile_vla_ros.nodes.trial_parameters import PARAMETERS
 from mobile_vla_ros.trials.agreement import Agreement
-from mobile_vla_ros.trials.log import TrialLog, read_trials
-from mobile_vla_ros.trials.plan import PlannedTrial, TrialPlan, read_plan
+from mobile_vla_ros.trials.book import TrialBook
+from mobile_vla_ros.trials.plan import PlannedTrial, read_plan
 from mobile_vla_ros.trials.record import TrialError, TrialRecord
 from mobile_vla_ros.trials.session import TrialRules, TrialSession
 
@@ -88,18 +88,8 @@ class TrialNode(Node):
             self.get_logger().warning(f"there is no parameter '{name}'")
         self._values = values
         self._directory = Path(values["directory"]).expanduser()
-        self._plan: TrialPlan | None = (
-            read_plan(Path(values["plan"]).expanduser()) if values["plan"] else None
-        )
-        self._paths = self._checkpoint_paths()
-        self._log = TrialLog(self._directory / "trials.jsonl")
-        self._done, names = _numbers_done(self._log.path)
-        self._written = len(names)
-        self._broken = self._log.broken()
-        if self._broken is not None and self._broken.get("trial") in names:
-            # It ended between its line and the end of its note.
-            self._log.forget_running()
-            self._broken = None
+        plan = read_plan(Path(values["plan"]).expanduser()) if values["plan"] else None
+        self._book = TrialBook(self._directory / "trials.jsonl", plan, values["key"])
         self._lock = threading.RLock()
         self._planned: PlannedTrial | None = None
         self._reason = ""
@@ -129,7 +119,7 @@ class TrialNode(Node):
         self.policy = Remote(self, values["policy"], self._answers)
         self.recorder = Remote(self, values["recorder"], self._answers)
         self.field = Remote(self, values["field"], self._answers) if values["field"] else None
-        if values["unattended"] and (self.field is None or self._plan is None):
+        if values["unattended"] and (self.field is None or plan is None):
             raise TrialError("unattended needs a field and a plan: nobody else can place a robot")
         self._keeper: IncidentKeeper | None = None
         if values["incidents"]:
@@ -174,10 +164,11 @@ class TrialNode(Node):
         self.add_on_set_parameters_callback(
             lambda changes: _result(refusal(self._declared, changes, True))
         )
-        if self._broken is not None:
+        if self._book.broken is not None:
             self._say(
-                f"the trial '{self._broken.get('trial', '?')}' was cut short: call ~/success, "
-                "~/failure or ~/abort for it, or start the next one to leave it as interrupted"
+                f"the trial '{self._book.broken.get('trial', '?')}' was cut short: call "
+                "~/success, ~/failure or ~/abort for it, or start the next one to leave it as "
+                "interrupted"
             )
         # A thread of its own: a timer would have the executor look at everything twenty times a
         # second for the sake of one small message.
@@ -283,7 +274,7 @@ class TrialNode(Node):
         """Between trials: where the robot is to stand, over what its camera sees."""
         with self._lock:
             waiting = self.ears.session is None
-            planned = self._next()
+            planned = self._book.next()
         if waiting and self._view.get_subscription_count():
             pair = planned.pair if planned is not None else self._text("scenario")
             view = self._starts.compare(pair, message)
@@ -376,11 +367,11 @@ class TrialNode(Node):
         with self._lock:
             if self.ears.session is not None:
                 raise TrialError("a trial is running: give its verdict first")
-            planned = self._next()
+            planned = self._book.next()
             self._judge_ready = False
-        if self._plan is not None and planned is None:
+        if self._book.plan is not None and planned is None:
             raise TrialError("every trial of the plan has been driven")
-        if self._broken is not None:
+        if self._book.broken is not None:
             self._close_broken("interrupted")
         scenario = planned.scenario if planned is not None else self._text("scenario")
         words = planned.instruction if planned is not None else self._text("instruction")
@@ -388,7 +379,7 @@ class TrialNode(Node):
             raise TrialError("set the parameters scenario and instruction, or give a plan")
         name, path = self._checkpoint(planned)
         identity = {
-            "trial": f"{time.strftime('%Y%m%d_%H%M%S')}_{self._written + 1:03d}",
+            "trial": self._book.new_name(),
             "scenario": scenario,
             "instruction": words,
             "checkpoint": name,
@@ -405,7 +396,7 @@ class TrialNode(Node):
             self._start_recording(scenario, words)
         begun = False
         try:
-            self._log.begin({**identity, "started": time.time()})
+            self._book.begin(identity)
             begun = True
             self.policy.trigger("reset")
             self.policy.set_parameters(instruction=words)
@@ -456,7 +447,7 @@ class TrialNode(Node):
             except RemoteError as error:
                 self.get_logger().warning(str(error))
         if begun:
-            self._log.forget_running()
+            self._book.forget_begun()
 
     def _set_up_field(self, scenario: str, planned: PlannedTrial | None) -> None:
         """The simulated field as this start wants it, and a picture of it."""
@@ -497,7 +488,7 @@ class TrialNode(Node):
             if session is not None:
                 session.decide(outcome, cause, self._steady())
                 return f"{session.identity['trial']}: {outcome}"
-        if self._broken is not None:
+        if self._book.broken is not None:
             return self._close_broken(outcome, cause)
         raise TrialError("no trial is running")
 
@@ -578,14 +569,11 @@ class TrialNode(Node):
             more["agreement"] = self.ears.agreement.summary()
         record = session.record(self._steady(), time.time(), **more)
         try:
-            self._log.append(record)
+            self._book.append(record)
         except TrialError as error:
             self._say(f"THE TRIAL IS NOT WRITTEN DOWN: {error}; free some space")
             self._retry(record)
         with self._lock:
-            self._written += 1
-            if record.number is not None and (record.counts or record.shadow):
-                self._done.add(record.number)
             self.ears.session = None
             self._planned = None
             self._ending_trial = False
@@ -595,68 +583,24 @@ class TrialNode(Node):
         """A full disk may be emptied: the line is kept and tried again until it is written."""
         while not self._closing.wait(2.0):
             try:
-                self._log.append(record)
+                self._book.append(record)
             except TrialError:
                 continue
             self._say(f"{record.trial} is written down now")
             return
 
     def _close_broken(self, outcome: str, cause: str = "") -> str:
-        beginning = self._broken or {}
-        known = {
-            key: beginning[key]
-            for key in ("pair", "number", "note", "checkpoint_sha256")
-            if key in beginning
-        }
-        record = TrialRecord(
-            trial=str(beginning.get("trial", "unknown")),
-            scenario=str(beginning.get("scenario", "")),
-            instruction=str(beginning.get("instruction", "")),
-            checkpoint=str(beginning.get("checkpoint", "")),
-            outcome="interrupted" if outcome == "abort" else outcome,
-            cause=cause or "the trial's program ended",
-            started=float(beginning.get("started", 0.0)),
-            ended=float(beginning.get("started", 0.0)),
-            **known,
-        )
-        self._log.append(record)
-        self._broken = None
-        with self._lock:
-            self._written += 1
-            if record.counts and record.number is not None:
-                self._done.add(record.number)
+        record = self._book.close_broken(outcome, cause)
         sentence = f"{record.trial}: {record.outcome} (cut short)"
         self._say(sentence)
         return sentence
 
     # what trials need to know
 
-    def _checkpoint_paths(self) -> dict[str, str]:
-        if self._plan is None:
-            return {}
-        if not self._values["key"]:
-            if self._plan.blind:
-                raise TrialError("the plan is blind: give its key file, so that models can load")
-            return dict(self._plan.checkpoints)
-        try:
-            text = Path(self._values["key"]).expanduser().read_text(encoding="utf-8")
-            return dict(json.loads(text)["paths"])
-        except OSError as error:
-            raise TrialError(f"cannot read the key {self._values['key']}: {error.strerror}") from (
-                error
-            )
-        except (ValueError, KeyError, TypeError) as error:
-            raise TrialError(f"{self._values['key']} is not the key of a blind plan") from error
-
-    def _next(self) -> PlannedTrial | None:
-        if self._plan is None:
-            return None
-        return next((t for t in self._plan.trials if t.number not in self._done), None)
-
     def _checkpoint(self, planned: PlannedTrial | None) -> tuple[str, str]:
         """Name and path of the checkpoint to drive."""
         if planned is not None:
-            return planned.checkpoint, self._paths[planned.checkpoint]
+            return planned.checkpoint, self._book.checkpoint(planned)
         path = self._text("checkpoint") or str(self.policy.parameter("checkpoint") or "")
         return Path(path).name, path
 
@@ -666,7 +610,7 @@ class TrialNode(Node):
         if same and state == State.PRIMARY_STATE_ACTIVE:
             return
         path = path or str(self.policy.parameter("checkpoint"))
-        self._say(f"loading {'the next checkpoint' if self._plan else path}")
+        self._say(f"loading {'the next checkpoint' if self._book.plan else path}")
         self.policy.reconfigure(LOAD_SECONDS, checkpoint=path, enabled=False)
 
     def _hash(self, path: str) -> str:
@@ -717,7 +661,7 @@ class TrialNode(Node):
         """Starts trial after trial until the plan is done; runs in a thread of its own."""
         while not self._closing.wait(UNATTENDED_PAUSE):
             with self._lock:
-                busy, planned = self.ears.session is not None, self._next()
+                busy, planned = self.ears.session is not None, self._book.next()
             if busy:
                 continue
             if planned is None:
@@ -751,7 +695,7 @@ class TrialNode(Node):
     def status(self) -> dict[str, Any]:
         """What ``~/status`` carries, as JSON."""
         with self._lock:
-            session, planned = self.ears.session, self._next()
+            session, planned = self.ears.session, self._book.next()
             return {
                 "phase": session.phase if session is not None else "waiting",
                 "trial": session.identity["trial"] if session is not None else None,
@@ -768,9 +712,9 @@ class TrialNode(Node):
                     "pair": planned.pair,
                     "checkpoint": planned.checkpoint,
                 },
-                "done": len(self._done),
-                "planned": len(self._plan.trials) if self._plan is not None else None,
-                "broken": self._broken,
+                "done": self._book.done,
+                "planned": self._book.planned,
+                "broken": self._book.broken,
                 "message": self._message,
             }
 
@@ -804,7 +748,7 @@ class TrialNode(Node):
             self._finish(session, LAST_SAVE_SECONDS)
         if self._keeper is not None:
             self._keeper.close(self._now())
-        self._log.close()
+        self._book.close()
 
 
 def main(args: list[str] | None = None) -> int:
@@ -857,15 +801,6 @@ def _spin(executor: SingleThreadedExecutor) -> None:
         executor.spin()
     except ExternalShutdownException:
         return
-
-
-def _numbers_done(log: Path) -> tuple[set[int], list[str]]:
-    """Numbers of the plan's trials that need not be driven again, and every trial's name."""
-    if not log.exists():
-        return set(), []
-    records, _ = read_trials(log)
-    done = {r.number for r in records if (r.counts or r.shadow) and r.number is not None}
-    return done, [record.trial for record in records]
 
 
 def _saved_path(message: str) -> Path | None:
