@@ -12,7 +12,6 @@ same scenario and seed for each checkpoint of a pair. With unattended:=true the 
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import sys
@@ -24,7 +23,6 @@ from typing import Any
 
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
-from lifecycle_msgs.msg import State
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup, ReentrantCallbackGroup
 from rclpy.clock import Clock, ClockType
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
@@ -47,6 +45,7 @@ from mobile_vla_ros.nodes.stop_signal import StopSignal, init_without_signals
 from mobile_vla_ros.nodes.terminal import Terminal, TerminalError
 from mobile_vla_ros.nodes.trial_ears import TrialEars
 from mobile_vla_ros.nodes.trial_parameters import PARAMETERS
+from mobile_vla_ros.nodes.trial_stage import SAVE_SECONDS, TrialStage, sha256
 from mobile_vla_ros.trials.agreement import Agreement
 from mobile_vla_ros.trials.book import TrialBook
 from mobile_vla_ros.trials.plan import PlannedTrial, read_plan
@@ -57,10 +56,6 @@ from mobile_vla_ros.trials.session import TrialRules, TrialSession
 # stops the robot.
 TICK_PERIOD = 0.05
 STATUS_PERIOD = 0.5
-LOAD_SECONDS = 300.0
-# After a new field the camera shows it within this time, or it is not running.
-FRAME_SECONDS = 10.0
-SAVE_SECONDS = 60.0
 # Launch files wait about five seconds for a node before they kill it.
 LAST_SAVE_SECONDS = 3.0
 # A judge that knows better says so within this time after the policy believes it has arrived.
@@ -98,7 +93,6 @@ class TrialNode(Node):
         self._taken = False
         self._clamps: float | None = None
         self._operator: tuple[float, bool] | None = None
-        self._hashes: dict[str, str] = {}
         self._ending_trial = False
         self._asked = False
         self._starting = threading.Lock()
@@ -116,10 +110,17 @@ class TrialNode(Node):
         self._topics = MutuallyExclusiveCallbackGroup()
         self._requests = ReentrantCallbackGroup()
         self._answers = ReentrantCallbackGroup()
-        self.policy = Remote(self, values["policy"], self._answers)
-        self.recorder = Remote(self, values["recorder"], self._answers)
-        self.field = Remote(self, values["field"], self._answers) if values["field"] else None
-        if values["unattended"] and (self.field is None or plan is None):
+
+        def remote(name: str) -> Remote:
+            return Remote(self, values[name], self._answers)
+
+        self._stage = TrialStage(
+            remote("policy"),
+            remote("recorder") if values["record"] else None,
+            remote("field") if values["field"] else None,
+            self.get_logger().warning,
+        )
+        if values["unattended"] and not (values["field"] and plan):
             raise TrialError("unattended needs a field and a plan: nobody else can place a robot")
         self._keeper: IncidentKeeper | None = None
         if values["incidents"]:
@@ -358,7 +359,8 @@ class TrialNode(Node):
         try:
             # Otherwise the order to stand, given at the start, might stop this trial.
             if not self._settled.wait(SETTLE_PATIENCE):
-                raise TrialError(f"{self.policy.name} has not answered yet: is it running?")
+                name = self._values["policy"]
+                raise TrialError(f"{name} has not answered yet: is it running?")
             return self._start_trial()
         finally:
             self._starting.release()
@@ -388,21 +390,25 @@ class TrialNode(Node):
             "note": self._text("note"),
             "shadow": self._values["shadow"],
         }
-        self._load(path)
-        identity["checkpoint_sha256"] = self._hash(path)
-        identity["files"] = self._run_file()
-        self._set_up_field(scenario, planned)
-        if self._values["record"]:
-            self._start_recording(scenario, words)
+        stage = self._stage
+        shown = "the next checkpoint" if planned is not None else path or "the checkpoint"
+        stage.load(path, lambda: self._say(f"loading {shown}"))
+        identity["checkpoint_sha256"] = stage.sha256(path)
+        identity["files"] = stage.run_file()
+        seed = self._values["field_seed"] + (planned.start if planned is not None else 0)
+        if self._values["field"]:
+            self._stand()
+        stage.set_up_field(scenario, seed, lambda: self.ears.images)
+        stage.start_recording(scenario, words)
         begun = False
         try:
             self._book.begin(identity)
             begun = True
-            self.policy.trigger("reset")
-            self.policy.set_parameters(instruction=words)
+            stage.policy.trigger("reset")
+            stage.policy.set_parameters(instruction=words)
             self._begin_session(identity, planned)
             if not self._values["shadow"]:
-                self.policy.switch("enable", True)
+                stage.policy.switch("enable", True)
         except InputError:
             self._forsake(begun)
             raise
@@ -441,40 +447,9 @@ class TrialNode(Node):
         with self._lock:
             self.ears.session = self._planned = None
         self._stand()
-        if self._values["record"]:
-            try:
-                self.recorder.trigger("discard")
-            except RemoteError as error:
-                self.get_logger().warning(str(error))
+        self._stage.discard_recording()
         if begun:
             self._book.forget_begun()
-
-    def _set_up_field(self, scenario: str, planned: PlannedTrial | None) -> None:
-        """The simulated field as this start wants it, and a picture of it."""
-        if self.field is None:
-            return
-        self._stand()
-        start = planned.start if planned is not None else 0
-        self.field.set_parameters(scenario=scenario, seed=self._values["field_seed"] + start)
-        self.field.trigger("reset", timeout=30.0)
-        # The picture after the next may still be of the old field, the one after that is not.
-        wanted = self.ears.images + 2
-        end = time.monotonic() + FRAME_SECONDS
-        while self.ears.images < wanted:
-            if time.monotonic() > end:
-                raise TrialError("the simulated field shows no pictures: is it running?")
-            time.sleep(0.01)
-
-    def _start_recording(self, scenario: str, words: str) -> None:
-        try:
-            self.recorder.set_parameters(scenario=scenario, instruction=words)
-        except RemoteError:
-            # Left over from a manager that was killed in mid-trial.
-            self.recorder.set_parameters(outcome="interrupted")
-            self.recorder.trigger("save", timeout=SAVE_SECONDS)
-            self.recorder.set_parameters(scenario=scenario, instruction=words)
-        self.recorder.set_parameters(outcome="")
-        self.recorder.trigger("start", timeout=20.0)
 
     def decide(self, outcome: str) -> str:
         """The operator's verdict on the running trial, or on one that was cut short.
@@ -541,30 +516,23 @@ class TrialNode(Node):
         return ""
 
     def _stand(self) -> None:
-        if self._values["shadow"]:
-            return
-        try:
-            self.policy.switch("enable", False)
-        except RemoteError as error:
-            # It is not there any more: the guard sends zeros.
-            self.get_logger().warning(str(error))
+        # In shadow mode the policy commands nobody, and goes on predicting.
+        if not self._values["shadow"]:
+            self._stage.stand()
 
     def _finish(self, session: TrialSession, patience: float = SAVE_SECONDS) -> None:
         """Stops the robot, saves the episode, writes the line; runs in a thread of its own."""
         self._stand()
         more: dict[str, Any] = {}
-        if self._values["record"]:
-            try:
-                self.recorder.set_parameters(min(patience, 5.0), outcome=session.outcome or "")
-                saved = _saved_path(self.recorder.trigger("save", timeout=patience))
-                if saved is not None:
-                    more["episode"] = saved.name
-                    more["files"] = {
-                        **session.identity.get("files", {}),
-                        saved.name: _sha256(saved),
-                    }
-            except RemoteError as error:
-                self._say(f"the trial's episode is not complete: {error}")
+        try:
+            saved = self._stage.save_recording(session.outcome or "", patience)
+        except RemoteError as error:
+            self._say(f"the trial's episode is not complete: {error}")
+        else:
+            if saved is not None:
+                more["episode"] = saved.name
+                files = session.identity.get("files", {})
+                more["files"] = {**files, saved.name: sha256(saved)}
         if self._values["shadow"]:
             more["agreement"] = self.ears.agreement.summary()
         record = session.record(self._steady(), time.time(), **more)
@@ -601,32 +569,8 @@ class TrialNode(Node):
         """Name and path of the checkpoint to drive."""
         if planned is not None:
             return planned.checkpoint, self._book.checkpoint(planned)
-        path = self._text("checkpoint") or str(self.policy.parameter("checkpoint") or "")
+        path = self._text("checkpoint") or str(self._stage.policy.parameter("checkpoint") or "")
         return Path(path).name, path
-
-    def _load(self, path: str) -> None:
-        state = self.policy.settled_state(LOAD_SECONDS)
-        same = not path or path == self.policy.parameter("checkpoint")
-        if same and state == State.PRIMARY_STATE_ACTIVE:
-            return
-        path = path or str(self.policy.parameter("checkpoint"))
-        self._say(f"loading {'the next checkpoint' if self._book.plan else path}")
-        self.policy.reconfigure(LOAD_SECONDS, checkpoint=path, enabled=False)
-
-    def _hash(self, path: str) -> str:
-        """SHA-256 of the checkpoint (of its weights file, for a directory); '' when not here."""
-        target = Path(path)
-        if target.is_dir():
-            target = target / "model.safetensors"
-        if path not in self._hashes:
-            # The policy may run on another machine, with files of its own: '' then.
-            self._hashes[path] = _sha256(target)
-        return self._hashes[path]
-
-    def _run_file(self) -> dict[str, str]:
-        """Name and hash of the run file that the policy was given, if any."""
-        path = str(self.policy.parameter("config") or "")
-        return {Path(path).name: self._hash(path)} if path else {}
 
     def _text(self, name: str) -> str:
         return str(self.get_parameter(name).value)
@@ -648,7 +592,7 @@ class TrialNode(Node):
         """
         while not (self._values["shadow"] or self._closing.is_set()):
             try:
-                self.policy.switch("enable", False)
+                self._stage.policy.switch("enable", False)
             except RemoteError as error:
                 self.get_logger().warning(f"nothing moves yet: {error}")
                 self._closing.wait(0.5)
@@ -801,24 +745,6 @@ def _spin(executor: SingleThreadedExecutor) -> None:
         executor.spin()
     except ExternalShutdownException:
         return
-
-
-def _saved_path(message: str) -> Path | None:
-    """The file in the recorder's answer `saved <path>: ...`."""
-    _, mark, rest = message.partition("saved ")
-    return Path(rest.split(".h5", 1)[0] + ".h5") if mark and ".h5" in rest else None
-
-
-def _sha256(path: Path) -> str:
-    """Of a file's content; '' when it is not on this machine."""
-    digest = hashlib.sha256()
-    try:
-        with path.open("rb") as file:
-            while block := file.read(1 << 22):
-                digest.update(block)
-    except OSError:
-        return ""
-    return digest.hexdigest()
 
 
 def _whereabouts(outcome: dict[str, Any]) -> str:

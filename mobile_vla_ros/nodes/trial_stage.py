@@ -1,0 +1,164 @@
+"""The other programs as one trial needs them: policy loaded, field set up, recorder recording."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from lifecycle_msgs.msg import State
+
+from mobile_vla_ros.nodes.remote import Remote, RemoteError
+from mobile_vla_ros.trials.record import TrialError
+
+LOAD_SECONDS = 300.0
+# After a new field the camera shows it within this time, or it is not running.
+FRAME_SECONDS = 10.0
+SAVE_SECONDS = 60.0
+
+
+class TrialStage:
+    """Orders to the policy, the recorder and the simulated field; each may wait for an answer.
+
+    Args:
+        policy: the inference node.
+        recorder: the recorder node; None when no episodes are recorded.
+        field: a simulated field; None on a real robot.
+        warn: called with a sentence about what did not work and need not stop the trial.
+    """
+
+    def __init__(
+        self,
+        policy: Remote,
+        recorder: Remote | None,
+        field: Remote | None,
+        warn: Callable[[str], None],
+    ) -> None:
+        self.policy = policy
+        self.recorder = recorder
+        self.field = field
+        self._warn = warn
+        self._hashes: dict[str, str] = {}
+
+    def load(self, path: str, say: Callable[[], None]) -> None:
+        """Has the policy drive by the checkpoint at `path` ("": by the one it has).
+
+        Args:
+            path: where the policy finds it.
+            say: called before a load that takes time.
+
+        Raises:
+            RemoteError: the policy is not there, or cannot load it.
+        """
+        state = self.policy.settled_state(LOAD_SECONDS)
+        present = str(self.policy.parameter("checkpoint") or "")
+        if path in ("", present) and state == State.PRIMARY_STATE_ACTIVE:
+            return
+        say()
+        self.policy.reconfigure(LOAD_SECONDS, checkpoint=path or present, enabled=False)
+
+    def sha256(self, path: str) -> str:
+        """Of a checkpoint (its weights file, for a directory).
+
+        "" when it is not here: the policy may run on another machine, with files of its own.
+        """
+        target = Path(path)
+        if target.is_dir():
+            target = target / "model.safetensors"
+        if path not in self._hashes:
+            self._hashes[path] = sha256(target)
+        return self._hashes[path]
+
+    def run_file(self) -> dict[str, str]:
+        """Name and hash of the run file that the policy was given, if any."""
+        path = str(self.policy.parameter("config") or "")
+        return {Path(path).name: self.sha256(path)} if path else {}
+
+    def set_up_field(self, scenario: str, seed: int, images: Callable[[], int]) -> None:
+        """A simulated field as this start wants it, and a picture of it; the robot stands.
+
+        Args:
+            scenario: name of the scenario.
+            seed: of the field.
+            images: how many camera messages have come so far.
+
+        Raises:
+            TrialError: no pictures come.
+            RemoteError: the field is not there, or has no such scenario.
+        """
+        if self.field is None:
+            return
+        self.field.set_parameters(scenario=scenario, seed=seed)
+        self.field.trigger("reset", timeout=30.0)
+        # The picture after the next may still be of the old field, the one after that is not.
+        wanted = images() + 2
+        end = time.monotonic() + FRAME_SECONDS
+        while images() < wanted:
+            if time.monotonic() > end:
+                raise TrialError("the simulated field shows no pictures: is it running?")
+            time.sleep(0.01)
+
+    def start_recording(self, scenario: str, instruction: str) -> None:
+        """Begins the trial's episode.
+
+        Raises:
+            RemoteError: the recorder is not there, or refuses (no camera, full disk).
+        """
+        if self.recorder is None:
+            return
+        words = {"scenario": scenario, "instruction": instruction}
+        try:
+            self.recorder.set_parameters(**words)
+        except RemoteError:
+            # Left over from a manager that was killed in mid-trial.
+            self.recorder.set_parameters(outcome="interrupted")
+            self.recorder.trigger("save", timeout=SAVE_SECONDS)
+            self.recorder.set_parameters(**words)
+        self.recorder.set_parameters(outcome="")
+        self.recorder.trigger("start", timeout=20.0)
+
+    def save_recording(self, outcome: str, patience: float = SAVE_SECONDS) -> Path | None:
+        """Ends the trial's episode; returns its file, when the recorder names one.
+
+        Raises:
+            RemoteError: the recorder has gone or could not save it.
+        """
+        if self.recorder is None:
+            return None
+        self.recorder.set_parameters(min(patience, 5.0), outcome=outcome)
+        return _saved_path(self.recorder.trigger("save", timeout=patience))
+
+    def discard_recording(self) -> None:
+        """There was no trial after all."""
+        if self.recorder is None:
+            return
+        try:
+            self.recorder.trigger("discard")
+        except RemoteError as error:
+            self._warn(str(error))
+
+    def stand(self) -> None:
+        """Has the robot stand; where the policy has gone, the guard sends zeros."""
+        try:
+            self.policy.switch("enable", False)
+        except RemoteError as error:
+            self._warn(str(error))
+
+
+def sha256(path: Path) -> str:
+    """Of a file's content; "" when it is not on this machine."""
+    digest = hashlib.sha256()
+    try:
+        with path.open("rb") as file:
+            while block := file.read(1 << 22):
+                digest.update(block)
+    except OSError:
+        return ""
+    return digest.hexdigest()
+
+
+def _saved_path(message: str) -> Path | None:
+    """The file in the recorder's answer `saved <path>: ...`."""
+    _, mark, rest = message.partition("saved ")
+    return Path(rest.split(".h5", 1)[0] + ".h5") if mark and ".h5" in rest else None
