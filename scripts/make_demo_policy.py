@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import math
 import os
 import shutil
 import sys
@@ -165,7 +166,8 @@ def _train(stage: str, overrides: dict[str, Any], data: Path, cache: Path, out: 
     )
     if result.interrupted:
         raise SystemExit(130)
-    print(f"validation loss {result.val_loss:.4f} after {result.epochs} epochs", flush=True)
+    if math.isfinite(result.val_loss):  # a stage shorter than an epoch is not validated
+        print(f"validation loss {result.val_loss:.4f} after {result.epochs} epochs", flush=True)
     # The last checkpoint, not the best: closed-loop driving is what counts, and the cosine
     # schedule ends at rest.
     shutil.copyfile(result.last_checkpoint, out / "done.ckpt")
