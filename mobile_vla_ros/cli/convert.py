@@ -8,7 +8,7 @@ from pathlib import Path
 
 import typer
 
-from mobile_vla_ros.cli.output import check_json_target, write_json
+from mobile_vla_ros.cli.output import check_target, write_json
 
 app = typer.Typer(add_completion=False)
 
@@ -41,7 +41,7 @@ def convert(
 
     from mobile_vla_ros.policy.convert import convert as write
 
-    check_json_target(json_file)
+    check_target(json_file)
     # Python ends at once on these two, and what it was writing would stay.
     for ending in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(ending, lambda number, _frame: sys.exit(128 + number))

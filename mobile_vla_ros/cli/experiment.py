@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from mobile_vla_ros.cli import options
-from mobile_vla_ros.cli.output import check_json_target, write_json
+from mobile_vla_ros.cli.output import check_target, write_json
 from mobile_vla_ros.errors import InputError
 
 app = typer.Typer(
@@ -106,7 +106,7 @@ def run_command(
 
     rows = _rows(configs)
     row = find_experiment(rows, name)
-    check_json_target(json_file)
+    check_target(json_file)
     if device not in DEVICES:
         raise InputError(f"--device is {device!r}; use cpu, gpu or auto.")
     above = next(folder for folder in (runs, *runs.absolute().parents) if folder.exists())

@@ -35,6 +35,9 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "demo": ("demo", "Drive, record, check and draw one run in the simulated field."),
 }
 
+# Options that name a file to be written; checked before the work, which may take hours.
+_RESULTS = ("--json", "--plot", "--html", "--raw")
+
 # The base of what the parser raises for a wrong command line. Which library it comes from depends
 # on typer's version (click until 0.2x, its own copy later), so it is read off a public subclass.
 _ParserError = [
@@ -71,11 +74,15 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def _run(name: str, arguments: list[str]) -> int:
+    from mobile_vla_ros.cli.output import check_target
+
     app = importlib.import_module(f"mobile_vla_ros.cli.{COMMANDS[name][0]}").app
     command = typer.main.get_command(app)
     if not arguments and hasattr(command, "commands") and not command.invoke_without_command:
         arguments = ["--help"]
     try:
+        for target in _targets(arguments):
+            check_target(target)
         status = command.main(arguments, prog_name=f"mobile_vla {name}", standalone_mode=False)
     except _ParserError as error:
         _complain(f"{error.format_message()} (see mobile_vla {name} --help)")
@@ -93,6 +100,18 @@ def _run(name: str, arguments: list[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     return status if isinstance(status, int) else 0
+
+
+def _targets(arguments: list[str]) -> list[str]:
+    """The files that the options in `_RESULTS` name."""
+    found = []
+    for index, argument in enumerate(arguments):
+        option, mark, value = argument.partition("=")
+        if option in _RESULTS and mark:
+            found.append(value)
+        elif option in _RESULTS and index + 1 < len(arguments):
+            found.append(arguments[index + 1])
+    return found
 
 
 def _complain(sentence: str) -> None:

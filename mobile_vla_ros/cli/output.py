@@ -19,16 +19,17 @@ def write_json(path: str | Path | None, result: Any) -> None:
     """Writes ``result`` as UTF-8 JSON through a temporary file and a rename; None does nothing.
 
     Numpy scalars and arrays, dataclasses, paths and tuples are turned into plain JSON; NaN and
-    infinity become null, which every JSON reader accepts.
+    infinity become null, which every JSON reader accepts. A missing folder is made.
 
     Raises:
-        InputError: the folder does not exist or cannot be written.
+        InputError: the file cannot be written.
     """
     if path is None:
         return
     text = json.dumps(_plain(result), indent=2, ensure_ascii=False) + "\n"
     target = Path(path)
     try:
+        target.parent.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
     except OSError as error:
         raise InputError(f"cannot write {target}: {error.strerror}") from error
@@ -42,18 +43,22 @@ def write_json(path: str | Path | None, result: Any) -> None:
         raise InputError(f"cannot write {target}: {error.strerror}") from error
 
 
-def check_json_target(path: str | Path | None) -> None:
-    """Refuses a ``--json`` file that cannot be written, before long work; None does nothing.
+def check_target(path: str | Path | None) -> None:
+    """Refuses a file that cannot be written, before long work; None does nothing.
 
     Raises:
-        InputError: the folder does not exist or cannot be written.
+        InputError: it is a folder, or lies where nothing can be written.
     """
     if path is None:
         return
-    folder = Path(path).parent
-    if Path(path).is_dir() or not folder.is_dir() or not os.access(folder, os.W_OK):
-        reason = "it is a directory" if Path(path).is_dir() else f"no folder {folder} to write in"
-        raise InputError(f"cannot write {path}: {reason}")
+    if Path(path).is_dir():
+        raise InputError(f"cannot write {path}: it is a directory")
+    # Missing folders are made when there is a result.
+    place = Path(path).absolute().parent
+    while not place.exists():
+        place = place.parent
+    if not place.is_dir() or not os.access(place, os.W_OK):
+        raise InputError(f"cannot write {path}: nothing can be written in {place}")
 
 
 def _plain(value: Any) -> Any:

@@ -58,11 +58,14 @@ def house_style() -> Iterator[None]:
 def save_figure(figure: Figure, path: str | Path) -> Path:
     """Saves and closes ``figure``; the suffix (.png, .pdf, .svg) decides the format.
 
+    A missing folder is made.
+
     Raises:
-        InputError: the folder does not exist, or the suffix is not one matplotlib writes.
+        InputError: the file cannot be written, or the suffix is not one matplotlib writes.
     """
     target = Path(path)
     try:
+        target.parent.mkdir(parents=True, exist_ok=True)
         figure.savefig(target)
     except (OSError, ValueError) as error:
         raise InputError(f"cannot write the figure {target}: {error}") from error

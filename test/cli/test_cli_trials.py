@@ -104,7 +104,10 @@ def test_eight_trials_say_not_enough_to_tell(tmp_path, capsys) -> None:
         (["plan", "p.json", "-c", "a=b", "-s", "corridor", "--repeats", "2"], "names no side"),
         (["plan", "p.json", "-c", "a=b", "-s", "1box_left", "--detect", "x"], "two rates"),
         (["plan", "p.json", "-c", "a=b", "-s", "1box_left"], "how often"),
-        (["plan", "no/p.json", "-c", "a=b", "-s", "1box_left", "--repeats", "1"], "cannot write"),
+        (
+            ["plan", "/dev/null/p.json", "-c", "a=b", "-s", "1box_left", "--repeats", "1"],
+            "cannot write",
+        ),
     ],
 )
 def test_wrong_input_is_one_sentence_and_status_two(
