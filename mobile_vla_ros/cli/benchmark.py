@@ -8,7 +8,7 @@ from mobile_vla_ros.cli.benchmark_latency import compare, latency
 from mobile_vla_ros.cli.benchmark_node import node
 from mobile_vla_ros.cli.benchmark_recorder import recorder
 
-app = typer.Typer(rich_markup_mode=None, invoke_without_command=True)
+app = typer.Typer(add_completion=False, rich_markup_mode=None, invoke_without_command=True)
 app.callback()(latency)
 app.command("compare")(compare)
 app.command("node")(node)

@@ -13,6 +13,7 @@ from mobile_vla_ros.cli.output import write_json
 
 app = typer.Typer(
     no_args_is_help=True,
+    add_completion=False,
     rich_markup_mode=None,
     help="Extract context vectors, compare two models' vectors, and see what they tell.",
 )

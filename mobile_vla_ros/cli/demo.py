@@ -16,7 +16,7 @@ import typer
 from mobile_vla_ros.cli.output import write_json
 from mobile_vla_ros.errors import InputError
 
-app = typer.Typer(rich_markup_mode=None)
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 
 def bundled_policy() -> Path:

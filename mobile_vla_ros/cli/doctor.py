@@ -19,7 +19,7 @@ from rich.markup import escape
 from mobile_vla_ros.cli.output import write_json
 from mobile_vla_ros.errors import InputError
 
-app = typer.Typer(rich_markup_mode=None)
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 _MARKS = {"ok": "[green]ok     [/]", "warning": "[yellow]warning[/]", "failure": "[red]failure[/]"}
 

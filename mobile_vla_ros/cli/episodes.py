@@ -18,6 +18,7 @@ from mobile_vla_ros.errors import InputError
 
 app = typer.Typer(
     no_args_is_help=True,
+    add_completion=False,
     help="List, check, mend, look at, replay, merge, import and export recorded episodes.",
     rich_markup_mode=None,
 )

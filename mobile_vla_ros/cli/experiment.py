@@ -14,6 +14,7 @@ from mobile_vla_ros.errors import InputError
 
 app = typer.Typer(
     no_args_is_help=True,
+    add_completion=False,
     help="The lab's experiments: list them, run one, print measured against target.",
     rich_markup_mode=None,
 )

@@ -10,7 +10,7 @@ import typer
 
 from mobile_vla_ros.cli.output import write_json
 
-app = typer.Typer(add_completion=False)
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 
 @app.command()

@@ -11,7 +11,10 @@ from mobile_vla_ros.cli import options
 from mobile_vla_ros.cli.output import write_json
 
 app = typer.Typer(
-    no_args_is_help=True, rich_markup_mode=None, help="Compare the LSTM states of two policies."
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    help="Compare the LSTM states of two policies.",
 )
 
 

@@ -74,10 +74,17 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def _run(name: str, arguments: list[str]) -> int:
+    from mobile_vla_ros.cli.help_examples import copyable
     from mobile_vla_ros.cli.output import check_target
 
     app = importlib.import_module(f"mobile_vla_ros.cli.{COMMANDS[name][0]}").app
     command = typer.main.get_command(app)
+    command.context_settings["help_option_names"] = ["-h", "--help"]
+    command.help = copyable(command.help or "")
+    for below in getattr(command, "commands", {}).values():
+        below.help = copyable(below.help or "")
+        # Their first sentence in full; the parser would cut it to fit one line.
+        below.short_help = " ".join(below.help.split("\n\n")[0].split())
     if not arguments and hasattr(command, "commands") and not command.invoke_without_command:
         arguments = ["--help"]
     try:

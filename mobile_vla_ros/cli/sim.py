@@ -13,6 +13,7 @@ from mobile_vla_ros.cli.output import write_json
 
 app = typer.Typer(
     no_args_is_help=True,
+    add_completion=False,
     help="The simulated field: collect episodes, evaluate a policy.",
     rich_markup_mode=None,
 )

@@ -12,7 +12,10 @@ from rich.table import Table as ScreenTable
 from mobile_vla_ros.cli.output import write_json
 
 app = typer.Typer(
-    no_args_is_help=True, help="Plan a field trial, and evaluate its log.", rich_markup_mode=None
+    no_args_is_help=True,
+    add_completion=False,
+    help="Plan a field trial, and evaluate its log.",
+    rich_markup_mode=None,
 )
 
 

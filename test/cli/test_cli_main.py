@@ -35,6 +35,16 @@ def test_every_command_teaches_itself(name: str, capsys) -> None:
     assert "Usage" in capsys.readouterr().out
 
 
+def test_a_group_says_in_full_what_its_commands_do(capsys) -> None:
+    assert run("episodes", "-h") == 0
+    text = " ".join(capsys.readouterr().out.split())
+    assert (
+        "Turns interrupted recordings into episodes marked incomplete, and says what was" in text
+    )
+    assert "..." not in text.partition("Commands:")[2]
+    assert "completion" not in text
+
+
 @pytest.mark.parametrize("name", sorted(COMMANDS))
 def test_a_wrong_option_is_one_sentence_and_status_two(name: str, capsys) -> None:
     assert run(name, "--no-such-option") == 2
