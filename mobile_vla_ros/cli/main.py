@@ -70,6 +70,9 @@ def main(arguments: list[str] | None = None) -> None:
     if arguments[0] not in COMMANDS:
         _complain(f"there is no command {arguments[0]!r}; see mobile_vla --help")
         sys.exit(2)
+    # As in the driving node's worker: threads that wait must not spin, or a small model takes many
+    # times as long on a busy machine. It has to be said before torch is imported.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     sys.exit(_run(arguments[0], arguments[1:]))
 
 
