@@ -131,7 +131,7 @@ class EpisodeWriter:
 
     @property
     def path(self) -> Path:
-        """The finished file's name (``finish`` may have had to add a counter)."""
+        """The finished file's name (the first row or ``finish`` may have to add a counter)."""
         return self._final
 
     def append(
@@ -409,7 +409,7 @@ class EpisodeWriter:
                     dir=self._final.parent
                 )
                 os.posix_fallocate(self._reserve.fileno(), 0, _RESERVE_BYTES)
-            rename_new(Path(temporary), self._part)
+            self._take_name(Path(temporary))
         except BaseException:
             os.close(handle)
             Path(temporary).unlink(missing_ok=True)
@@ -422,6 +422,18 @@ class EpisodeWriter:
         self._descriptor = handle
         if self._flush:
             self._sync = _Sync(handle)
+
+    def _take_name(self, temporary: Path) -> None:
+        wanted = self._final
+        while True:
+            try:
+                rename_new(temporary, self._part)
+            except FileExistsError:
+                # Another recorder has taken the name since it was found free.
+                self._final = free_path(wanted)
+                self._part = part_path(self._final)
+            else:
+                return
 
     def _lay_out(self, file: h5py.File, payload_size: int) -> None:
         attributes = {

@@ -62,6 +62,7 @@ class EpisodeDisk:
         self._now = now
         self._writer: EpisodeWriter | None = None
         self._episode = 0
+        self._told: Path | None = None
         self._counts = Counts()
         self._directory = Path(".")
         self._counted: dict[str, int] = {}
@@ -113,7 +114,15 @@ class EpisodeDisk:
         except (InputError, OSError) as error:
             self._send(Ended(order.episode, "", 0, 0, 0, 0.0, _sentence(error)))
             return
-        self._send(Began(order.episode, str(path)))
+        self._told = None
+        self._tell_path()
+
+    def _tell_path(self) -> None:
+        """Says where the episode goes, and again when another recorder has taken the name."""
+        assert self._writer is not None
+        if self._writer.path != self._told:
+            self._told = self._writer.path
+            self._send(Began(self._episode, str(self._told)))
 
     def _row(self, order: RowOrder) -> None:
         begin = time.monotonic()
@@ -130,6 +139,7 @@ class EpisodeDisk:
                     rows = self._writer.append(jpeg=pixels.tobytes(), **order.values)
                 else:
                     rows = self._writer.append(image=to_rgb(order.form, pixels), **order.values)
+                self._tell_path()
             except (InputError, OSError) as error:
                 self._send(Wrote(order.episode, order.slot, self._writer.rows, 0.0))
                 self._close(False, "", order.counts, f"recording stopped: {_sentence(error)}")

@@ -25,9 +25,13 @@ class FrameRing:
         self._free: deque[int] = deque()
 
     def resize(self, slots: int, slot_bytes: int) -> None:
-        """Makes room; only while every slot is free. The reader must map it again."""
-        self.slots, self.slot_bytes = slots, slot_bytes
+        """Makes room; only while every slot is free. The reader must map it again.
+
+        Raises:
+            OSError: there is no memory for it, or this process may not have so much.
+        """
         os.ftruncate(self.file, slots * slot_bytes)
+        self.slots, self.slot_bytes = slots, slot_bytes
         self._memory = map_slots(self.file, slots, slot_bytes)
         # Touched once now, so that no callback has to wait for the kernel to find a page.
         self._memory[:, :: mmap.PAGESIZE] = 0

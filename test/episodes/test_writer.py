@@ -151,6 +151,23 @@ def test_finishing_never_overwrites_but_counts(tmp_path: Path) -> None:
     assert (tmp_path / "a.h5").read_text() == "somebody else's"
 
 
+def test_two_recorders_that_chose_one_name_both_keep_their_frames(tmp_path: Path) -> None:
+    images = frames(6)
+    # both before either has a file: two recorders started in the same second
+    writers = [
+        EpisodeWriter(tmp_path / "a.h5", scenario="x", instruction="go") for _ in range(3)
+    ]
+    for at, writer in enumerate(writers):
+        record(writer, images[at : at + 4])
+    paths = [writer.finish() for writer in reversed(writers)][::-1]
+    assert len(set(paths)) == 3
+    for at, path in enumerate(paths):
+        with open_episode(path) as episode:
+            assert np.array_equal(episode.images(slice(None)), images[at : at + 4])
+            assert episode.attributes["episode_name"] == path.stem
+    assert not list(tmp_path.glob("*.part"))
+
+
 def test_a_taken_name_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.h5").write_text("")
     with pytest.raises(EpisodeError, match="not overwritten"):
