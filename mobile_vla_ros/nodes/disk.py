@@ -14,7 +14,7 @@ from collections.abc import Callable
 from multiprocessing.connection import Connection
 from typing import Any
 
-from mobile_vla_ros.episodes.recording import Counts, Label, Row
+from mobile_vla_ros.episodes.recording import Counts, Label, RecordingError, Row
 from mobile_vla_ros.nodes.disk_orders import (
     DiscardOrder,
     EpisodeOrder,
@@ -82,9 +82,20 @@ class Disk:
         return self._ring.slot_bytes
 
     def make_room(self, image_bytes: int) -> None:
-        """Sizes the slots; between episodes only, when no row is under way."""
+        """Sizes the slots; between episodes only, when no row is under way.
+
+        Raises:
+            RecordingError: there is not so much memory.
+        """
         if image_bytes > self._ring.slot_bytes and not self.queued:
-            self._ring.resize(self._queue_frames, image_bytes)
+            try:
+                self._ring.resize(self._queue_frames, image_bytes)
+            except (OSError, ValueError, OverflowError) as error:
+                raise RecordingError(
+                    f"a queue of {self._queue_frames} images of {image_bytes / 1e6:.1f} MB cannot"
+                    f" be had ({getattr(error, 'strerror', None) or error}): lower the parameter"
+                    " queue_frames"
+                ) from error
             self._send(RingOrder(self._ring.slots, self._ring.slot_bytes))
 
     def recover(self, directory: str) -> None:
