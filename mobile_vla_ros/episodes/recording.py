@@ -267,6 +267,7 @@ class Recording:
         self._presses: deque[tuple[float, np.ndarray]] = deque()
         self._started = math.inf
         self._last_row = -math.inf
+        self._last_seen = -math.inf
         self._seen = 0
         self._accepted = 0
         self._received = self._written = self._dropped = 0
@@ -380,10 +381,15 @@ class Recording:
             Whether it became a row.
         """
         missing = self._camera.add(stamp)
-        if self.state != RECORDING or stamp < self._started:
+        # Behind its first row an episode counts frames of whatever stamp: a clock that was set
+        # back would else pass for a camera that sent nothing.
+        if self.state != RECORDING or (stamp < self._started and not self._accepted):
             return False
         if self._seen:
             self._lost_in_gaps += missing
+        if stamp < self._last_seen:
+            self._picker = RatePicker(self.settings.rate)
+        self._last_seen = stamp
         self._seen += 1
         mode = self.settings.mode
         if mode == "key_press":

@@ -150,6 +150,23 @@ def test_received_is_written_plus_dropped_plus_in_flight() -> None:
     assert recording.counts.in_flight == 3
 
 
+@pytest.mark.parametrize("mode", ["rate", "frame"])
+@pytest.mark.parametrize("jump", [-0.8, -5.0])
+def test_frames_after_a_clock_was_set_back_are_counted_until_it_has_caught_up(mode, jump) -> None:
+    sink = ListSink()
+    recording = Recording(RecordingSettings(mode=mode, rate=10.0), sink)
+    recording.start(LEFT, 100.0)
+    true = [100.0 + 0.1 * step for step in range(100)]
+    for time in true:
+        recording.frame(time if time < 102.0 else time + jump, time, None)
+    stamps = [row.image_stamp for row, _ in sink.rows]
+    assert stamps == sorted(set(stamps))
+    # what came while the clock was behind the last row stands nowhere but in the count
+    assert recording.counts.dropped == pytest.approx(-jump / 0.1, abs=2)
+    assert recording.counts.received == len(stamps) + recording.counts.dropped
+    assert len(true) - recording.counts.received <= 2
+
+
 def test_a_repeated_or_backward_stamp_is_dropped_and_counted() -> None:
     recording, sink = every_frame()
     recording.start(LEFT, 0.0)
