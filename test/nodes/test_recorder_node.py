@@ -162,8 +162,8 @@ def test_rows_at_a_rate_an_episode_of_given_length_and_a_discarded_one(record) -
     (path,) = find_episodes(directory)
     with open_episode(path) as episode:
         assert len(episode) == 6
-        # Sleeping is not exact on a busy machine: rows may be late, but none is early.
-        assert np.all(np.diff(episode.image_stamps) > 0.07)
+        # A row that a busy machine made late may be followed by one in time, never by two at once.
+        assert np.all(np.diff(episode.image_stamps) > 0.05)
         assert episode.attributes["recording_rate"] == 10.0
     assert [name.name for name in directory.iterdir()] == [path.name]
 
