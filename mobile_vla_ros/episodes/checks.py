@@ -118,7 +118,7 @@ def _counts(episode: Episode) -> Iterator[str]:
                 f"written and {numbers['dropped']} dropped"
             )
     if numbers["dropped"]:
-        yield f"{_frames(numbers['dropped'])} dropped: the disk could not keep up, or their stamps went back"
+        yield f"{_frames(numbers['dropped'])} dropped: the disk was slow or their stamps went back"
     if numbers["lost"]:
         yield f"{_frames(numbers['lost'])} lost between the camera and the recorder"
 

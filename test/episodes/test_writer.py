@@ -154,9 +154,7 @@ def test_finishing_never_overwrites_but_counts(tmp_path: Path) -> None:
 def test_two_recorders_that_chose_one_name_both_keep_their_frames(tmp_path: Path) -> None:
     images = frames(6)
     # both before either has a file: two recorders started in the same second
-    writers = [
-        EpisodeWriter(tmp_path / "a.h5", scenario="x", instruction="go") for _ in range(3)
-    ]
+    writers = [EpisodeWriter(tmp_path / "a.h5", scenario="x", instruction="go") for _ in range(3)]
     for at, writer in enumerate(writers):
         record(writer, images[at : at + 4])
     paths = [writer.finish() for writer in reversed(writers)][::-1]
