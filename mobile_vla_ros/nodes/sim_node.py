@@ -37,6 +37,7 @@ from mobile_vla_ros.sim.camera import CameraSettings
 from mobile_vla_ros.sim.course import Course
 from mobile_vla_ros.sim.evaluate import Evaluation, evaluation_plan
 from mobile_vla_ros.sim.field import Field
+from mobile_vla_ros.sim.outcome import REACHED, TIMED_OUT
 from mobile_vla_ros.sim.robot import Odometry as WheelOdometry
 from mobile_vla_ros.sim.scenario import parse_scenario
 from mobile_vla_ros.sim.window import FieldWindow
@@ -390,10 +391,19 @@ class SimNode(Node):
             "instruction": field.instruction,
             "decided": field.outcome().decided,
             **asdict(field.outcome()),
+            "missing": _what_is_missing(field),
             "pose": field.pose,
         }
         self._told_decided = told["decided"]
         self._outcomes.publish(String(data=json.dumps(told)))
+
+
+def _what_is_missing(field: Field) -> str:
+    """Why the run would be no success if it ended now; "" when it would be one."""
+    reason = field.if_ended()
+    if reason == REACHED:
+        return ""
+    return f"{field.outcome().distance:.1f} m from the bottle" if reason == TIMED_OUT else reason
 
 
 class _Reset:

@@ -302,7 +302,7 @@ class TrialNode(Node):
             if not verdict.get("decided"):
                 # Only what is decided after this is about the trial now running.
                 self._judge_ready = True
-                self._judge_words = _whereabouts(verdict)
+                self._judge_words = str(verdict.get("missing", ""))
                 return
             if session is None or session.phase == "over" or not self._judge_ready:
                 return
@@ -745,14 +745,6 @@ def _spin(executor: SingleThreadedExecutor) -> None:
         executor.spin()
     except ExternalShutdownException:
         return
-
-
-def _whereabouts(outcome: dict[str, Any]) -> str:
-    """Where the judge sees the robot, for the cause of a failure."""
-    distance = outcome.get("distance")
-    if not isinstance(distance, (int, float)):
-        return ""
-    return f"{distance:.2f} m from the bottle"
 
 
 def _result(sentence: str | None):

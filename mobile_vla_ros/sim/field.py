@@ -168,6 +168,10 @@ class Field:
         """How the run stands."""
         return self._judge.outcome()
 
+    def if_ended(self) -> str:
+        """The reason that the outcome would have if the run ended now."""
+        return self._judge.if_ended()
+
     def conclude(self) -> None:
         """Ends the run as it stands: whoever drove has let go for good."""
         self._judge.conclude()

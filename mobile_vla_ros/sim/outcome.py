@@ -115,21 +115,23 @@ class Judge:
         elif standing and self._at_goal():
             self._reason = REACHED
         elif time >= self._limit:
-            self._give_up(standing)
+            self._reason = self._given_up(standing)
 
     def conclude(self) -> None:
         """Ends a run that will not go on: the driver has let go for good."""
-        if self._reason == RUNNING:
-            self._give_up(standing=self._still_since is not None)
+        self._reason = self.if_ended()
 
-    def _give_up(self, standing: bool) -> None:
+    def if_ended(self) -> str:
+        """The reason that the outcome would have if the run ended now."""
+        if self._reason != RUNNING:
+            return self._reason
+        return self._given_up(standing=self._still_since is not None)
+
+    def _given_up(self, standing: bool) -> str:
         past = len(self._passed) == len(self._layout.boxes)
         if not standing or not past or self.distance > 2 * GOAL_DISTANCE:
-            self._reason = TIMED_OUT
-        elif self.distance > GOAL_DISTANCE:
-            self._reason = TOO_FAR
-        else:
-            self._reason = NOT_FACING
+            return TIMED_OUT
+        return TOO_FAR if self.distance > GOAL_DISTANCE else NOT_FACING
 
     @property
     def distance(self) -> float:

@@ -52,6 +52,7 @@ def test_it_shows_moves_stops_without_commands_and_starts_over(rig: FieldRig) ->
     assert len(frame.data) == 160 * 90 * 3
     assert rig.outcomes[-1]["scenario"] == "2box_right_far"
     assert rig.outcomes[-1]["instruction"].endswith("right")
+    assert rig.outcomes[-1]["missing"].endswith("m from the bottle")
 
     def pushed() -> bool:
         twist = Twist()

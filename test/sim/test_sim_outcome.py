@@ -118,8 +118,10 @@ def test_a_run_that_is_given_up_says_what_was_missing() -> None:
     judge = Judge(LAYOUT)
     for step, place in enumerate(before_the_bottle(0.6)):
         judge.update(0.1 * step, place, (0.0, 0.0))
+    assert judge.if_ended() == rules.TOO_FAR
+    assert judge.outcome().reason == rules.RUNNING
     judge.conclude()
-    assert judge.outcome().reason == rules.TOO_FAR
+    assert judge.outcome().reason == judge.if_ended() == rules.TOO_FAR
 
 
 def test_path_length_and_clearance_are_measured() -> None:
