@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from mobile_vla_ros.control import Limits, PilotSettings
-from mobile_vla_ros.nodes import camera_node, cmd_vel_guard
+from mobile_vla_ros.nodes import camera_node, cmd_vel_guard, recorder_node, teleop_node
 from mobile_vla_ros.nodes.inference_parameters import LIMITS, PARAMETERS, TIMES
 
 REPOSITORY = Path(__file__).parents[2]
@@ -23,6 +23,8 @@ def written(file: str, node: str) -> dict:
         ("inference.yaml", "mobile_vla", [p for p in PARAMETERS if p.name != "checkpoint"]),
         ("inference.yaml", "cmd_vel_guard", cmd_vel_guard.PARAMETERS),
         ("camera.yaml", "camera", camera_node.PARAMETERS),
+        ("recorder.yaml", "episode_recorder", recorder_node.PARAMETERS),
+        ("teleop.yaml", "teleop", teleop_node.PARAMETERS),
     ],
 )
 def test_the_configuration_file_holds_every_default(file, node, parameters) -> None:
