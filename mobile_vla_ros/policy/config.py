@@ -409,17 +409,11 @@ def _axes(
 
 
 def _window_size(run: Mapping[str, Any], section: Mapping[str, Any], name: str) -> int:
-    inner = section.get("window_size")
-    outer = run.get("window_size", inner)
-    if outer is None:
+    # As in the trainer, which overwrites what stands inside act_head with the top level's value.
+    size = _said(run, "window_size", section.get("window_size"))
+    if size is None:
         raise CheckpointError(f"{name} has no window_size")
-    size = _count(outer, "window_size", name)
-    # Published run files carry a placeholder of 1 inside act_head; any other value is meant.
-    if inner is not None and inner not in (1, size):
-        raise CheckpointError(
-            f"{name} contradicts itself: window_size is {size} but act_head.window_size is {inner}"
-        )
-    return size
+    return _count(size, "window_size", name)
 
 
 def _ranges(

@@ -224,10 +224,13 @@ def test_layers_and_chunk_are_read_off_the_weights_when_the_run_file_is_silent(
     assert (config.num_layers, config.chunk_size) == (3, 6)
 
 
-def test_a_placeholder_inside_act_head_is_not_taken_for_the_window(tmp_path: Path) -> None:
+@pytest.mark.parametrize("placeholder", [1, 5])
+def test_a_placeholder_inside_act_head_is_not_taken_for_the_window(
+    tmp_path: Path, placeholder: int
+) -> None:
     path = write_random_checkpoint(tmp_path, "tiny")
     run = json.loads((tmp_path / "config.json").read_text())
-    run["act_head"] |= {"window_size": 1, "fwd_pred_next_n": 1}
+    run["act_head"] |= {"window_size": placeholder, "fwd_pred_next_n": placeholder}
     config = load_policy(path, config=run, device="cpu").config
     assert (config.window_size, config.chunk_size) == (8, 10)
 
