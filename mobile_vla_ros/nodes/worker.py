@@ -13,7 +13,7 @@ From the worker:
     refused {message}: the checkpoint cannot be used; the process ends.
     chunk   {id, velocities, axes, stamp, action_period, generation, frames, window_stamps,
              seconds: {image, policy}, feature_distance, feature | null}
-    bad_image {id, message}
+    refused_frame {id, message}         its bytes are no image, or its instruction cannot be read
     failed  {message}: the model raised; the process ends.
 """
 
@@ -149,10 +149,15 @@ class Worker:
         try:
             image = self._read(frame)
         except ImageError as error:
-            self._send("bad_image", id=frame["id"], message=str(error))
+            self._send("refused_frame", id=frame["id"], message=str(error))
             return
         if frame["instruction"] != self._instruction:
-            self._stream = self._policy.stream(frame["instruction"], **self._overrides)
+            try:
+                self._stream = self._policy.stream(frame["instruction"], **self._overrides)
+            except InputError as error:
+                # Too long, say: the person can mend that, and the model is not broken.
+                self._send("refused_frame", id=frame["id"], message=str(error))
+                return
             self._instruction = frame["instruction"]
         elif frame["generation"] != self._generation:
             self._stream.reset()

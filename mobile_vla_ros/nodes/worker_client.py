@@ -65,7 +65,7 @@ class WorkerEvents(Protocol):
         """The worker has `frame` now; also called from the thread that offered it."""
 
     def frame_refused(self, frame: Frame, sentence: str) -> None:
-        """The bytes of `frame` are no image."""
+        """The bytes of `frame` are no image, or its instruction is none."""
 
     def chunk_came(
         self, frame: Frame, chunk: ActionChunk, seconds: dict[str, float], more: dict
@@ -255,7 +255,7 @@ class ModelWorker:
             with self._lock:
                 self._ready = self._orders.empty()
             self._events.worker_ready(message)
-        elif kind in ("chunk", "bad_image"):
+        elif kind in ("chunk", "refused_frame"):
             self._answer(kind, message)
         else:
             self._last_words = (kind, message["message"])

@@ -179,6 +179,21 @@ def test_a_disabled_robot_still_predicts(rig) -> None:
     assert info.topic_type == "geometry_msgs/msg/TwistStamped"
 
 
+def test_an_instruction_that_the_policy_cannot_read_stops_but_does_not_end_the_model(rig) -> None:
+    drive(rig, instruction="go")
+    rig.start_camera()
+    rig.wait_until_moving()
+    assert rig.set_parameter("instruction", "unreadable") == ""
+    rig.wait(lambda: "'unreadable' cannot be read" in rig.log(), "the sentence")
+    rig.wait(lambda: not rig.moving, "standing")
+    time.sleep(0.5)
+    assert not rig.moving
+    assert "model failed" not in rig.log()
+    assert rig.set_parameter("instruction", "go again") == ""
+    rig.wait_until_moving()
+    assert rig.diagnosis("worker_restarts") == "0"
+
+
 def test_compressed_images_drive_and_broken_ones_do_not(rig) -> None:
     drive(rig, "steady", image_transport="compressed", instruction="go", max_linear=1.0)
     camera = rig.node.create_publisher(CompressedImage, "image/compressed", QoSProfile(depth=5))

@@ -115,6 +115,8 @@ class Policy:
         pass
 
     def stream(self, instruction: str, *, frame_period=0.1, action_period=0.1, **_) -> Stream:
+        if "unreadable" in instruction:
+            raise InputError(f"the instruction '{instruction}' cannot be read")
         self.streams += 1
         if self.behaviour == "expert" and self.streams > 1:
             from field_expert import ExpertStream
