@@ -249,7 +249,14 @@ def show(
             "end_source": source,
             "plot": target,
         }
-    for name, value in facts.items():
+    printed = {
+        **facts,
+        "duration": f"{facts['duration']:.1f} s",
+        "action_axes": ", ".join(facts["action_axes"]),
+        "image_shape": " x ".join(map(str, facts["image_shape"])),
+        "end": f"x {route[-1][0]:.2f} m, y {route[-1][1]:.2f} m",
+    }
+    for name, value in printed.items():
         print(f"{name}: {value}")
     write_json(json_file, facts)
 

@@ -83,7 +83,7 @@ def judge_camera(
                 name,
                 FAILURE,
                 f"nobody publishes {topic}",
-                f"start the camera or give image_topic:=; image topics that exist: {others}",
+                f"start the camera or give --image-topic; image topics that exist: {others}",
             )
         ]
     if len(seen["types"]) != 1 or not seen["types"][0].endswith(("/Image", "/CompressedImage")):
@@ -172,7 +172,8 @@ def judge_commands(seen: Mapping[str, Any], *, stamped: bool) -> list[Finding]:
                 "commands",
                 FAILURE,
                 f"nobody listens to {topic}",
-                "start the base, or give cmd_vel_topic:=",
+                "start the base or give --cmd-vel-topic (cmd_vel_guard and sim_node listen when"
+                " somebody publishes)",
             )
         ]
     findings = []
