@@ -52,12 +52,7 @@ class Remote:
             AbsentError: no such service.
             RemoteError: no answer in time.
         """
-        key = (kind, service)
-        if key not in self._clients:
-            self._clients[key] = self._node.create_client(
-                kind, f"{self.name}/{service}", callback_group=self._group
-            )
-        client = self._clients[key]
+        client = self._client(kind, service)
         if not client.wait_for_service(timeout_sec=min(timeout, 5.0)):
             raise AbsentError(f"{self.name} is not running (no service {client.srv_name})")
         done = threading.Event()
@@ -67,6 +62,18 @@ class Remote:
             client.remove_pending_request(future)
             raise RemoteError(f"{self.name} does not answer {service} within {timeout:g} s")
         return future.result()
+
+    def offers(self, kind: type, service: str) -> bool:
+        """Whether ``<name>/<service>`` is there now; does not wait."""
+        return self._client(kind, service).service_is_ready()
+
+    def _client(self, kind: type, service: str) -> Any:
+        key = (kind, service)
+        if key not in self._clients:
+            self._clients[key] = self._node.create_client(
+                kind, f"{self.name}/{service}", callback_group=self._group
+            )
+        return self._clients[key]
 
     def trigger(self, service: str, timeout: float = 5.0) -> str:
         """Calls a Trigger service; returns its message.

@@ -30,7 +30,7 @@ from rclpy.node import Node
 from rclpy.task import Future
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Bool, String
-from std_srvs.srv import Trigger
+from std_srvs.srv import SetBool, Trigger
 
 from mobile_vla_ros.control.guard import ESTOP
 from mobile_vla_ros.control.pilot import DRIVING
@@ -67,6 +67,8 @@ GONE_AFTER = 4.0
 # The guard forgets a velocity after its timeout, 0.25 s: so long after the policy has been told to
 # stand, a heartbeat wakes nothing from before.
 SETTLE_SECONDS = 0.5
+# How often it is said that the policy is missing, s.
+ABSENT_SECONDS = 5.0
 # A trial asked for before that is done waits for it this long, s.
 SETTLE_PATIENCE = 10.0
 HELP = "Enter starts the next trial, y success, n failure, x abort, m marks an incident"
@@ -590,9 +592,18 @@ class TrialNode(Node):
         A policy that is not seen may only not have been discovered yet, and may be enabled: so
         nothing moves before one has answered.
         """
+        policy = self._stage.policy
+        warned = time.monotonic()
         while not (self._values["shadow"] or self._closing.is_set()):
+            # An end must not wait for a policy that is not there.
+            if not policy.offers(SetBool, "enable"):
+                if time.monotonic() - warned > ABSENT_SECONDS:
+                    warned = time.monotonic()
+                    self.get_logger().warning(f"nothing moves yet: {policy.name} is not running")
+                self._closing.wait(0.25)
+                continue
             try:
-                self._stage.policy.switch("enable", False)
+                policy.switch("enable", False)
             except RemoteError as error:
                 self.get_logger().warning(f"nothing moves yet: {error}")
                 self._closing.wait(0.5)
@@ -713,9 +724,11 @@ def main(args: list[str] | None = None) -> int:
     ]
     for thread in spinning:
         thread.start()
-    threading.Thread(target=node.settle, daemon=True).start()
+    orders = [threading.Thread(target=node.settle, daemon=True)]
     if node.get_parameter("unattended").value:
-        threading.Thread(target=node.drive_unattended, daemon=True).start()
+        orders.append(threading.Thread(target=node.drive_unattended, daemon=True))
+    for thread in orders:
+        thread.start()
     terminal = None
     if node.get_parameter("keys").value:
         try:
@@ -734,6 +747,9 @@ def main(args: list[str] | None = None) -> int:
         terminal.close()
     for executor in executors:
         executor.shutdown(timeout_sec=1.0)
+    # One that is still inside rclpy when Python ends takes the process down with an abort.
+    for thread in (*orders, *spinning):
+        thread.join(1.0)
     node.ears.destroy_node()
     node.destroy_node()
     rclpy.try_shutdown()
