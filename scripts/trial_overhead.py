@@ -3,7 +3,7 @@
 
     .venv/bin/python scripts/trial_overhead.py --seconds 30 --json overhead.json
 
-A compressed 720p camera at 10 frames/s, odometry at 20 Hz, the guard's commands at 50 Hz, and a
+A 720p camera at 10 frames/s, odometry at 20 Hz, the guard's commands at 50 Hz, and a
 policy whose model is a few lines; the manager keeps its incident ring with frames, chunks,
 features, commands and odometry. Its processor time is read from /proc. The delay from frame to
 chunk is read from the driving node's diagnostics, first without the manager, then with it.
@@ -12,6 +12,7 @@ chunk is read from the driving node's diagnostics, first without the manager, th
 from __future__ import annotations
 
 import argparse
+import array
 import json
 import os
 import sys
@@ -28,7 +29,7 @@ import cv2  # noqa: E402
 import numpy as np  # noqa: E402
 from nav_msgs.msg import Odometry  # noqa: E402
 from rig import Rig  # noqa: E402
-from sensor_msgs.msg import CompressedImage  # noqa: E402
+from sensor_msgs.msg import CompressedImage, Image  # noqa: E402
 from std_srvs.srv import Trigger  # noqa: E402
 
 TICKS = os.sysconf("SC_CLK_TCK")
@@ -40,21 +41,29 @@ def processor_seconds(process: int) -> float:
     return (int(fields[11]) + int(fields[12])) / TICKS
 
 
-def feed(rig: Rig, ending: threading.Event) -> None:
+def feed(rig: Rig, ending: threading.Event, raw: bool) -> None:
     """Camera and odometry of a robot."""
-    camera = rig.node.create_publisher(CompressedImage, "image/compressed", 5)
+    if raw:
+        camera = rig.node.create_publisher(Image, "image", 5)
+    else:
+        camera = rig.node.create_publisher(CompressedImage, "image/compressed", 5)
     odometry = rig.node.create_publisher(Odometry, "odom", 5)
     rng = np.random.default_rng(0)
     small = rng.integers(0, 255, (90, 160, 3), np.uint8)
     pictures = []
     for shift in range(10):
         picture = cv2.resize(np.roll(small, shift, 1), (1280, 720), interpolation=cv2.INTER_CUBIC)
-        pictures.append(cv2.imencode(".jpg", picture)[1].tobytes())
+        data = picture.tobytes() if raw else cv2.imencode(".jpg", picture)[1].tobytes()
+        pictures.append(array.array("B", data))
     number = 0
     due = time.monotonic()
     while not ending.is_set():
         if number % 2 == 0:
-            message = CompressedImage(format="jpeg", data=pictures[number // 2 % 10])
+            picture = pictures[number // 2 % 10]
+            if raw:
+                message = Image(width=1280, height=720, step=3840, encoding="bgr8", data=picture)
+            else:
+                message = CompressedImage(format="jpeg", data=picture)
             message.header.stamp = rig.node.get_clock().now().to_msg()
             camera.publish(message)
         pose = Odometry()
@@ -74,16 +83,17 @@ def delays(rig: Rig, seconds: float) -> list[float]:
     return [1000 * float(value) for value in told if value not in ("", "nan")]
 
 
-def measure(seconds: float, folder: Path) -> dict:
+def measure(seconds: float, folder: Path, raw: bool = False) -> dict:
     """Runs both halves; returns the numbers."""
+    transport = "raw" if raw else "compressed"
     ending = threading.Event()
     with Rig(folder) as rig:
-        thread = threading.Thread(target=feed, args=(rig, ending), daemon=True)
+        thread = threading.Thread(target=feed, args=(rig, ending, raw), daemon=True)
         thread.start()
         rig.start_node(
             "forward:0.2",
             *("-r", "cmd_vel:=policy_cmd_vel"),
-            image_transport="compressed",
+            image_transport=transport,
             instruction="go",
             image_timeout=2.0,
             max_frame_age=2.0,
@@ -94,7 +104,7 @@ def measure(seconds: float, folder: Path) -> dict:
         file = rig.write_parameters(
             {
                 "directory": str(folder / "trials"),
-                "image_transport": "compressed",
+                "image_transport": transport,
                 "scenario": "1box_left",
                 "instruction": "go",
                 "record": False,
@@ -116,6 +126,7 @@ def measure(seconds: float, folder: Path) -> dict:
         thread.join()
     return {
         "seconds": seconds,
+        "image_transport": transport,
         "processor_share": round(share, 4),
         "resident_megabytes": round(memory / 1e6, 1),
         "frame_to_chunk_ms_without": round(float(np.median(without)), 3),
@@ -128,10 +139,11 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=30.0, help="of each half")
     parser.add_argument("--domain", type=int, default=78, help="ROS domain to work in")
     parser.add_argument("--json", help="write the numbers here")
+    parser.add_argument("--raw", action="store_true", help="a raw image topic, not a compressed")
     options = parser.parse_args()
     os.environ["ROS_DOMAIN_ID"] = str(options.domain)
     with tempfile.TemporaryDirectory() as folder:
-        result = measure(options.seconds, Path(folder))
+        result = measure(options.seconds, Path(folder), options.raw)
     print(json.dumps(result, indent=1))
     if options.json:
         Path(options.json).write_text(json.dumps(result, indent=1) + "\n")
