@@ -191,7 +191,20 @@ def test_an_instruction_that_the_policy_cannot_read_stops_but_does_not_end_the_m
     assert "model failed" not in rig.log()
     assert rig.set_parameter("instruction", "go again") == ""
     rig.wait_until_moving()
-    assert rig.diagnosis("worker_restarts") == "0"
+    rig.wait(lambda: rig.diagnosis("worker_restarts") == "0", "the diagnosis of no restart")
+
+
+def test_a_camera_that_changes_its_size_is_told_of_and_driven_by(rig) -> None:
+    drive(rig, instruction="go")
+    rig.wait(rig.camera.get_subscription_count, "a subscription")
+    for number in range(600):
+        side = 48 if len(rig.chunks) < 10 else 32
+        rig.publish_image(np.full((side, 64, 3), number % 200, np.uint8))
+        time.sleep(0.03)
+        if rig.moving and len(rig.chunks) > 25:
+            break
+    assert rig.state == "driving"
+    assert rig.log().count("the camera changed from 64x48 rgb8 to 64x32 rgb8") == 1
 
 
 def test_compressed_images_drive_and_broken_ones_do_not(rig) -> None:
