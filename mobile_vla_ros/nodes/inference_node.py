@@ -61,6 +61,7 @@ from mobile_vla_ros.nodes.diagnostics import Percentiles, status_message
 from mobile_vla_ros.nodes.feature_message import feature_message
 from mobile_vla_ros.nodes.images import (
     ImageError,
+    ImageFormat,
     decode_compressed,
     fingerprint,
     image_format,
@@ -191,6 +192,7 @@ class InferenceNode(LifecycleNode):
         self._frames = self._lost = self._bad_images = self._restarts = 0
         self._command: Command | None = None
         self._command_text = ""
+        self._form: ImageFormat | None = None
         self._chunk: ActionChunk | None = None
         self._looking = False
         self._look: tuple | None = None
@@ -452,6 +454,13 @@ class InferenceNode(LifecycleNode):
         except ImageError as error:
             self._refuse_image(str(error))
             return
+        if form != self._form:
+            if self._form is not None and _words(form) != _words(self._form):
+                self.get_logger().warning(
+                    f"the camera changed from {_words(self._form)} to {_words(form)}: the policy"
+                    " may see another picture than it was trained with"
+                )
+            self._form = form
         clock = self.get_clock().now().nanoseconds
         if self._values["stamp_source"] == "header":
             stamp = nanoseconds_of(message.header.stamp)
@@ -772,6 +781,10 @@ class InferenceNode(LifecycleNode):
                 f" {self.get_fully_qualified_name()}/instruction std_msgs/msg/String"
                 " '{data: go to the gray basket}'"
             )
+
+
+def _words(form: ImageFormat) -> str:
+    return f"{form.width}x{form.height} {form.encoding}"
 
 
 def _spin(executor: SingleThreadedExecutor, node: InferenceNode) -> None:
