@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import os
 import sys
+from pathlib import Path
 
 import typer
 import typer.main
@@ -37,6 +39,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
 
 # Options that name a file to be written; checked before the work, which may take hours.
 _RESULTS = ("--json", "--plot", "--html", "--raw")
+_PICTURES = (".png", ".pdf", ".svg", ".jpg", ".jpeg", "")
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 # The base of what the parser raises for a wrong command line. Which library it comes from depends
 # on typer's version (click until 0.2x, its own copy later), so it is read off a public subclass.
@@ -91,13 +95,17 @@ def _run(name: str, arguments: list[str]) -> int:
     if not arguments and hasattr(command, "commands") and not command.invoke_without_command:
         arguments = ["--help"]
     try:
-        for target in _targets(arguments):
+        for option, target in _targets(arguments):
             check_target(target)
+            if option == "--plot" and Path(target).suffix not in _PICTURES:
+                raise InputError(f"--plot {target}: give a name that ends in .png or .pdf")
         status = command.main(arguments, prog_name=f"mobile_vla {name}", standalone_mode=False)
     except _ParserError as error:
-        _complain(f"{error.format_message()} (see mobile_vla {name} --help)")
+        context = getattr(error, "ctx", None)
+        path = context.command_path if context else f"mobile_vla {name}"
+        _complain(f"{error.format_message()} (see {path} --help)")
         return 2
-    except (InputError, FileNotFoundError, PermissionError) as error:
+    except InputError as error:
         _complain(str(error))
         return 2
     except typer.Exit as error:
@@ -109,18 +117,24 @@ def _run(name: str, arguments: list[str]) -> int:
         # The reader of our output (`| head`) went away; say nothing more, not even at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:
+        # A file that is not there, or a full disk. What names no file is a fault of ours.
+        if error.filename is None and error.errno not in _FULL:
+            raise
+        _complain(f"{error.filename or 'the result'}: {error.strerror}")
+        return 2
     return status if isinstance(status, int) else 0
 
 
-def _targets(arguments: list[str]) -> list[str]:
-    """The files that the options in `_RESULTS` name."""
+def _targets(arguments: list[str]) -> list[tuple[str, str]]:
+    """The options in `_RESULTS` that are given, with the files that they name."""
     found = []
     for index, argument in enumerate(arguments):
         option, mark, value = argument.partition("=")
         if option in _RESULTS and mark:
-            found.append(value)
+            found.append((option, value))
         elif option in _RESULTS and index + 1 < len(arguments):
-            found.append(arguments[index + 1])
+            found.append((option, arguments[index + 1]))
     return found
 
 

@@ -40,3 +40,19 @@ def test_a_result_that_cannot_be_written_is_refused_before_the_work(
     assert ended.value.code == 2
     assert capsys.readouterr().err.startswith(f"mobile_vla: cannot write {target}")
     assert not (tmp_path / "out").exists()
+
+
+def test_a_picture_of_no_known_kind_is_refused_before_the_work(tmp_path: Path, capsys) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["sim", "collect", "--out", str(tmp_path / "out"), "--plot", "picture.xyz"])
+    assert ended.value.code == 2
+    assert "--plot picture.xyz: give a name that ends in .png or .pdf" in capsys.readouterr().err
+
+
+def test_a_folder_that_cannot_be_made_is_one_sentence(tmp_path: Path, capsys) -> None:
+    (tmp_path / "file").touch()
+    place = tmp_path / "file" / "episodes"
+    with pytest.raises(SystemExit) as ended:
+        main(["benchmark", "recorder", "--directory", str(place), "--seconds", "1"])
+    assert ended.value.code == 2
+    assert capsys.readouterr().err == f"mobile_vla: {place}: Not a directory\n"
