@@ -49,6 +49,7 @@ def test_a_picture_of_no_known_kind_is_refused_before_the_work(tmp_path: Path, c
     assert "--plot picture.xyz: give a name that ends in .png or .pdf" in capsys.readouterr().err
 
 
+@pytest.mark.ros
 def test_a_folder_that_cannot_be_made_is_one_sentence(tmp_path: Path, capsys) -> None:
     (tmp_path / "file").touch()
     place = tmp_path / "file" / "episodes"
