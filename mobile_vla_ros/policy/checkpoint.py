@@ -13,6 +13,7 @@ from torch import Tensor
 from mobile_vla_ros.policy import tensors
 from mobile_vla_ros.policy.config import read_run_file
 from mobile_vla_ros.policy.errors import CheckpointError
+from mobile_vla_ros.policy.familiarity import FeatureStatistics
 from mobile_vla_ros.policy.keys import SortedKeys, sort_keys
 from mobile_vla_ros.policy.pickles import open_pickle, plain
 from mobile_vla_ros.policy.provenance import Provenance
@@ -113,7 +114,7 @@ def _open_file(path: Path) -> Checkpoint:
     provenance = Provenance(source=path, kind=kind, weights=path)
     statistics = extra.pop("feature_statistics", None)
     if isinstance(statistics, Mapping):
-        _remember_statistics(provenance, statistics)
+        provenance.statistics = _statistics(statistics)
     return _checkpoint(
         path,
         kind,
@@ -159,8 +160,8 @@ def _open_directory(path: Path) -> Checkpoint:
         )
         if (path / STATISTICS_FILE).is_file():
             held = tensors.from_safetensors(path / STATISTICS_FILE)
-            _remember_statistics(
-                provenance, {name: tensor.read() for name, tensor in held.items()}
+            provenance.statistics = _statistics(
+                {name: tensor.read() for name, tensor in held.items()}
             )
         return _checkpoint(
             path,
@@ -228,8 +229,11 @@ def _run_inside(parameters: Any) -> dict[str, Any] | None:
     return None
 
 
-def _remember_statistics(provenance: Provenance, statistics: Mapping[str, Any]) -> None:
-    mean, std = statistics.get("mean"), statistics.get("std")
-    if isinstance(mean, Tensor) and isinstance(std, Tensor):
-        provenance.feature_mean = mean.float().numpy()
-        provenance.feature_std = std.float().numpy()
+def _statistics(stored: Mapping[str, Any]) -> FeatureStatistics | None:
+    return FeatureStatistics.from_arrays(
+        {
+            name: value.float().numpy() if isinstance(value, Tensor) else value
+            for name, value in stored.items()
+            if isinstance(value, Tensor | int)
+        }
+    )

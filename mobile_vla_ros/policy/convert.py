@@ -209,16 +209,11 @@ def _config(plan: LoadPlan, action_axes: Sequence[str] | None, dtype: str) -> di
 
 
 def _write_statistics(plan: LoadPlan, directory: Path) -> None:
-    origin = plan.checkpoint.provenance
-    if origin.feature_mean is None or origin.feature_std is None:
+    statistics = plan.checkpoint.provenance.statistics
+    if statistics is None:
         return
-    save_file(
-        {
-            "mean": torch.from_numpy(origin.feature_mean).clone(),
-            "std": torch.from_numpy(origin.feature_std).clone(),
-        },
-        directory / STATISTICS_FILE,
-    )
+    stored = {name: torch.tensor(value) for name, value in statistics.arrays().items()}
+    save_file(stored, directory / STATISTICS_FILE)
 
 
 def _sync(directory: Path) -> None:

@@ -39,6 +39,8 @@ class FrameGraph:
     """Its tensors are overwritten when the instruction changes."""
     feature: Tensor
     """float32 [1, latent, D]."""
+    context: Tensor
+    """float32 [1, D], the mean of the image context over its tokens."""
     uploaded: torch.cuda.Event
 
 
@@ -60,8 +62,14 @@ class FrameGraphs:
         self._pool: Any = None
 
     @torch.inference_mode()
-    def encode(self, image: np.ndarray | Tensor, instruction: str, ids: list[int]) -> Tensor:
-        """uint8 [H, W, 3] RGB to the feature at the action tokens, float32 [latent, D]."""
+    def look(
+        self, image: np.ndarray | Tensor, instruction: str, ids: list[int]
+    ) -> tuple[Tensor, Tensor]:
+        """uint8 [H, W, 3] RGB to the feature at the action tokens, and the mean image context.
+
+        Returns:
+            float32 [latent, D] and float32 [D].
+        """
         frame = preprocess.as_frames(image)[0]
         prompt = self._prompt(instruction, ids)
         key = (frame.shape[0], frame.shape[1], prompt.base.shape[1])
@@ -76,7 +84,7 @@ class FrameGraphs:
         if held.prompt.ids != prompt.ids:
             held.prompt = _overwritten(held.prompt, prompt)
         held.graph.replay()
-        return held.feature[0].clone()
+        return held.feature[0].clone(), held.context[0].clone()
 
     def forget_prompts(self) -> None:
         """Drops remembered prompts and graphs; needed after weights changed."""
@@ -111,18 +119,19 @@ class FrameGraphs:
         torch.cuda.current_stream(self._device).wait_stream(stream)
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(graph, pool=self._pool, stream=stream):
-            feature = self._run(image, own)
+            feature, context = self._run(image, own)
         # Graphs never run at the same time, so they may share their scratch memory.
         self._pool = graph.pool()
         uploaded = torch.cuda.Event()
         uploaded.record()
-        return FrameGraph(graph, upload, image, own, feature, uploaded)
+        return FrameGraph(graph, upload, image, own, feature, context, uploaded)
 
-    def _run(self, image: Tensor, prompt: Prompt) -> Tensor:
+    def _run(self, image: Tensor, prompt: Prompt) -> tuple[Tensor, Tensor]:
         config = self._config
         grey = preprocess.resize(image.permute(0, 3, 1, 2), config.image_size)
         pixels = preprocess.normalise(grey, config.image_mean, config.image_std)
-        return self._model.features(self._model.context(pixels), prompt).float()
+        context = self._model.context(pixels)
+        return self._model.features(context, prompt).float(), context.float().mean(1)
 
 
 def _owned(prompt: Prompt) -> Prompt:

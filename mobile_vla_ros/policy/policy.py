@@ -198,12 +198,32 @@ class Policy:
         Raises:
             PolicyError: not one uint8 RGB image, or no action head.
         """
+        return self.look(image, instruction)[0]
+
+    @torch.inference_mode()
+    def look(self, image: np.ndarray | Tensor, instruction: str) -> tuple[Tensor, Tensor]:
+        """What ``encode_camera_frame`` gives, and the image context that led to it, in short.
+
+        Args:
+            image: uint8 [H, W, 3] RGB.
+            instruction: what the robot shall do.
+
+        Returns:
+            The feature, float32 [latent, D], and the mean of the image context over its tokens,
+            float32 [D].
+
+        Raises:
+            PolicyError: as ``encode_camera_frame``.
+        """
         frames = preprocess.as_frames(image)
         if len(frames) != 1:
             raise PolicyError(f"one image is encoded at a time, not {len(frames)}")
+        prompt = self.prepare(instruction)
         if self._graphs is not None:
-            return self._graphs.encode(frames, instruction, list(self.prepare(instruction).ids))
-        return self.encode_frames(self.preprocess(frames), instruction)[0]
+            return self._graphs.look(frames, instruction, list(prompt.ids))
+        context = self.model.context(self.preprocess(frames))
+        feature = self.model.features(context, prompt).float()
+        return feature[0], context.float().mean(1)[0]
 
     @torch.inference_mode()
     def encode_frames_plainly(

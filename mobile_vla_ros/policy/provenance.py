@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from mobile_vla_ros.policy.familiarity import FeatureStatistics
+
 BLOCK = 1 << 22
 
 
@@ -23,8 +25,7 @@ class Provenance:
         kind: ``robovlms``, ``lightning``, ``converted`` or ``kosmos2``.
         training_files: episode file name -> SHA-256, for the episodes it was trained on.
         validation_files: the same for its validation set.
-        feature_mean: [D] float32, mean of the training features, or None.
-        feature_std: [D] float32, their standard deviation, or None.
+        statistics: what the training frames' features were like, or None.
         recorded: what a converted directory noted about its source.
     """
 
@@ -33,9 +34,18 @@ class Provenance:
     weights: Path
     training_files: Mapping[str, str] = field(default_factory=dict)
     validation_files: Mapping[str, str] = field(default_factory=dict)
-    feature_mean: np.ndarray | None = None
-    feature_std: np.ndarray | None = None
+    statistics: FeatureStatistics | None = None
     recorded: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def feature_mean(self) -> np.ndarray | None:
+        """[D] float32, mean of the training features at the action token, or None."""
+        return None if self.statistics is None else self.statistics.arrays()["mean"]
+
+    @property
+    def feature_std(self) -> np.ndarray | None:
+        """[D] float32, their standard deviations, or None."""
+        return None if self.statistics is None else self.statistics.arrays()["std"]
 
     @cached_property
     def sha256(self) -> str:

@@ -18,7 +18,7 @@ from mobile_vla_ros.control.chunk import ActionChunk
 from mobile_vla_ros.control.window import FrameWindow
 from mobile_vla_ros.policy.config import check_axes
 from mobile_vla_ros.policy.errors import PolicyError
-from mobile_vla_ros.policy.familiarity import feature_distance
+from mobile_vla_ros.policy.familiarity import Familiarity
 
 if TYPE_CHECKING:
     from mobile_vla_ros.policy.policy import Policy
@@ -59,6 +59,9 @@ class PolicyStream:
             raise PolicyError(f"max_gap must be above 0 s, not {gap:g}")
         self._policy = policy
         self._window: FrameWindow[Tensor] = FrameWindow(config.window_size, self.frame_period, gap)
+        statistics = policy.provenance.statistics
+        self._familiarity = None if statistics is None else Familiarity(statistics)
+        self._newest: tuple[float, Tensor, Tensor] | None = None
         policy.prepare(instruction)
 
     def step(self, image: np.ndarray, stamp: float, generation: int = 0) -> ActionChunk:
@@ -78,13 +81,17 @@ class PolicyStream:
         """
         if not math.isfinite(stamp):
             raise PolicyError(f"a frame's stamp must be a number of seconds, not {stamp}")
-        feature = self._policy.encode_camera_frame(image, self.instruction)
+        feature, context = self._policy.look(image, self.instruction)
         self._window.add(stamp, feature)
+        self._newest = (stamp, feature, context)
         return self._chunk(stamp, generation)
 
     def reset(self) -> None:
         """Forgets all frames."""
         self._window.clear()
+        self._newest = None
+        if self._familiarity is not None:
+            self._familiarity.clear()
 
     @property
     def feature(self) -> np.ndarray | None:
@@ -94,14 +101,16 @@ class PolicyStream:
 
     @property
     def feature_distance(self) -> float:
-        """How far the newest frame lies from training (see ``familiarity``); NaN: unknown."""
-        origin = self._policy.provenance
-        if origin.feature_mean is None:
+        """How far the frames of the last seconds lie from those of training; NaN: unknown.
+
+        See ``familiarity``. The newest frame is measured here, not in ``step``, so that whoever
+        does not ask does not pay; ask after every step.
+        """
+        if self._familiarity is None or self._newest is None:
             return math.nan
-        feature = self.feature
-        if feature is None:
-            return math.nan
-        return feature_distance(feature, origin.feature_mean, origin.feature_std)
+        stamp, feature, context = self._newest
+        self._familiarity.add(stamp, feature.float().cpu().numpy(), context.cpu().numpy())
+        return self._familiarity.distance
 
     def _chunk(self, stamp: float, generation: int) -> ActionChunk:
         chosen = self._window.select()

@@ -14,6 +14,7 @@ from safetensors import safe_open
 
 from mobile_vla_ros.policy import CheckpointError, load_policy, write_random_checkpoint
 from mobile_vla_ros.policy.convert import convert
+from mobile_vla_ros.policy.familiarity import feature_statistics
 
 IMAGES = np.random.default_rng(4).integers(0, 256, (5, 60, 80, 3), dtype=np.uint8)
 
@@ -81,6 +82,23 @@ def test_what_training_noted_goes_along(tmp_path: Path) -> None:
     assert policy.config.action_axes_confirmed
     assert policy.provenance.feature_mean is not None
     np.testing.assert_array_equal(policy.provenance.feature_mean, np.arange(64.0))
+
+
+def test_the_whole_statistics_go_along_and_once_more(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    statistics = feature_statistics(rng.normal(size=(80, 1, 64)), rng.normal(size=(80, 64)))
+    stored = {name: torch.tensor(value) for name, value in statistics.arrays().items()}
+    source = write_random_checkpoint(
+        tmp_path / "run", "tiny", extra={"feature_statistics": stored}
+    )
+    convert(source, tmp_path / "first")
+    convert(tmp_path / "first", tmp_path / "second")
+    for place in (source, tmp_path / "first", tmp_path / "second"):
+        found = load_policy(place, device="cpu").provenance.statistics
+        assert found is not None
+        assert (found.count, found.rest) == (80, statistics.rest)
+        for name, value in statistics.arrays().items():
+            np.testing.assert_array_equal(found.arrays()[name], value)
 
 
 def test_axes_stated_at_conversion_are_confirmed(tmp_path: Path) -> None:

@@ -27,6 +27,9 @@ def test_a_graphed_frame_equals_the_eager_one_through_changes() -> None:
                 graphed = policy.encode_camera_frame(image, instruction)
                 eager = policy.encode_frames(policy.preprocess(image), instruction)[0]
                 torch.testing.assert_close(graphed, eager, atol=2e-3, rtol=0)
+                context = policy.encode_images(policy.preprocess(image)).mean(1)[0]
+                mean = policy.look(image, instruction)[1]
+                torch.testing.assert_close(mean, context, atol=2e-3, rtol=0)
 
 
 def test_preprocessing_on_the_device_is_within_one_grey_level_of_pil() -> None:

@@ -11,6 +11,8 @@ import pytest
 import torch
 
 from mobile_vla_ros.policy import PolicyError, load_policy, random_policy
+from mobile_vla_ros.policy.familiarity import feature_statistics
+from mobile_vla_ros.policy.stream import PolicyStream
 
 INSTRUCTIONS = ("Navigate to the bottle on the left", "Navigate to the bottle on the right")
 PERIOD = 0.4
@@ -227,3 +229,35 @@ def test_a_stream_of_a_loaded_policy_forgets_on_reset(golden: Path) -> None:
     stream.step(images[1], PERIOD)
     stream.reset()
     np.testing.assert_array_equal(stream.step(images[0], 2 * PERIOD).normalised, first)
+
+
+def test_the_distance_from_training_is_a_mean_that_reset_empties_and_changes_no_chunk() -> None:
+    policy = random_policy("tiny", seed=1, device="cpu", dtype="float32")
+    images = np.random.default_rng(0).integers(0, 256, (12, 48, 64, 3), dtype=np.uint8)
+    plain = [chunk.normalised for chunk in stream_over(policy.stream("go"), images, [])]
+    seen = [policy.look(image, "go") for image in images]
+    features, contexts = (torch.stack(part).numpy() for part in zip(*seen, strict=True))
+    np.testing.assert_array_equal(features[3], policy.encode_camera_frame(images[3], "go"))
+    np.testing.assert_array_equal(
+        contexts[3], policy.encode_images(policy.preprocess(images[3])).mean(1)[0]
+    )
+    assert math.isnan(policy.stream("go").feature_distance)
+    policy.provenance.statistics = statistics = feature_statistics(features, contexts)
+    stream = policy.stream("go")
+    distances: list[float] = []
+    for chunk, before in zip(stream_over(stream, images, distances), plain, strict=True):
+        np.testing.assert_array_equal(chunk.normalised, before)
+    each = [statistics.distance(f, c) for f, c in zip(features, contexts, strict=True)]
+    assert math.isnan(distances[6])
+    assert distances[7] == pytest.approx(np.mean(each[:8]))
+    assert stream.feature_distance == distances[-1] == pytest.approx(np.mean(each))
+    stream.reset()
+    assert math.isnan(stream.feature_distance)
+
+
+def stream_over(stream: PolicyStream, images: np.ndarray, distances: list[float]) -> list:
+    chunks = []
+    for index, image in enumerate(images):
+        chunks.append(stream.step(image, 10 + index * PERIOD))
+        distances.append(stream.feature_distance)
+    return chunks
