@@ -5,6 +5,9 @@
 Every stage leaves its result in the work folder and is skipped when that is there, so an
 interrupted run goes on where it stopped. Seeds of the fields: training from 1,000,000, the
 policy's own drives from 2,000,000, the table from 100,000 (which no training touches).
+
+The statistics of the training frames (see `policy/familiarity.py`) are in every checkpoint that
+training writes, made with that checkpoint's weights; the conversion takes them along.
 """
 
 from __future__ import annotations

@@ -190,13 +190,3 @@ class FeatureDataset(Dataset):
             drawn = rng.integers(self.views, size=len(self.windows))
             self._drawn = (epoch, torch.from_numpy(drawn))
         return self._drawn[1]
-
-
-def statistics(features: Tensor) -> dict[str, Any]:
-    """Mean and standard deviation per dimension of features [..., D], and how many there were."""
-    flat = features.reshape(-1, features.shape[-1]).double()
-    return {
-        "mean": flat.mean(0).float(),
-        "std": flat.std(0, unbiased=False).float(),
-        "count": int(flat.shape[0]),
-    }

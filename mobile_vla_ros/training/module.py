@@ -13,10 +13,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from mobile_vla_ros.policy.familiarity import FeatureStatistics
 from mobile_vla_ros.policy.model import PolicyModel
 from mobile_vla_ros.policy.preprocess import normalise
 from mobile_vla_ros.policy.prompt import PromptReader
 from mobile_vla_ros.training.auxiliary import AuxiliaryHeads
+from mobile_vla_ros.training.feature_sample import FeatureSample
 from mobile_vla_ros.training.run import RunConfig, RunError
 
 HEAD = "head"
@@ -62,7 +64,8 @@ class PolicyTraining(pl.LightningModule):
         self.words = dict(words)
         self.save_hyperparameters({"configs": dict(run.raw)})
         self.encoder_calls = 0
-        self.statistics = _Statistics()
+        self.sample: FeatureSample | None = None
+        self._statistics: tuple[int, FeatureStatistics | None] | None = None
         self.auxiliary: AuxiliaryHeads | None = None
         if run.auxiliary.on:
             self.auxiliary = AuxiliaryHeads(model.backbone, run.auxiliary)
@@ -119,6 +122,29 @@ class PolicyTraining(pl.LightningModule):
         finally:
             self.train(mode)
 
+    @torch.no_grad()
+    def look(self, images: np.ndarray, instruction: str) -> tuple[np.ndarray, np.ndarray]:
+        """Features and mean image contexts of frames, dropout off.
+
+        Args:
+            images: uint8 [N, S, S, 3] RGB.
+            instruction: said with all of them.
+
+        Returns:
+            float32 [N, latent, D] and float32 [N, D].
+        """
+        mode = self.training
+        self.eval()
+        try:
+            mean, std = self.words["image_mean"], self.words["image_std"]
+            frames = torch.from_numpy(np.array(images)).to(self._device_now())
+            context = self.model.context(normalise(frames.permute(0, 3, 1, 2), mean, std))
+            prompt = self.model.prompt(instruction, self.reader.ids(instruction))
+            features = self.model.features(context, prompt)
+            return features.float().cpu().numpy(), context.float().mean(1).cpu().numpy()
+        finally:
+            self.train(mode)
+
     def decode(self, features: Tensor) -> Tensor:
         """[B, T, latent, D] to normalised velocities [B, T, chunk, dof]."""
         head = self.model.act_head
@@ -138,8 +164,6 @@ class PolicyTraining(pl.LightningModule):
         else:
             features = self.encode(batch["images"], batch["instructions"])
             extra = {}
-        if self.training and self.trainer.current_epoch == 0:
-            self.statistics.add(features)
         predicted = self.decode(features)
         decay = self.run.step_decay if self.training else 1.0
         action, count = masked_huber(predicted, batch["labels"], batch["mask"], decay)
@@ -210,9 +234,11 @@ class PolicyTraining(pl.LightningModule):
             if f"model.backbone.{table}" in state:
                 state[f"model.backbone.{head}"] = state[f"model.backbone.{table}"]
         words = {key: value for key, value in self.words.items() if not key.startswith("image_")}
-        statistics = self.words.get("feature_statistics") or self.statistics.result()
+        statistics = self._feature_statistics()
         if statistics is not None:
-            words["feature_statistics"] = statistics
+            words["feature_statistics"] = {
+                name: torch.tensor(value) for name, value in statistics.arrays().items()
+            }
         words["auxiliary"] = {
             name: state.pop(name) for name in list(state) if name.startswith("auxiliary.")
         }
@@ -227,8 +253,6 @@ class PolicyTraining(pl.LightningModule):
             state.pop(f"model.backbone.{head}", None)
         words = checkpoint.get("mobile_vla") or {}
         state.update(words.get("auxiliary") or {})
-        if "feature_statistics" in words:
-            self.statistics = _Statistics.from_result(words["feature_statistics"])
         self._random_state = words.get("random_state")
 
     def on_train_start(self) -> None:
@@ -236,6 +260,16 @@ class PolicyTraining(pl.LightningModule):
         if getattr(self, "_random_state", None) is not None:
             torch.set_rng_state(self._random_state)
             self._random_state = None
+
+    def _feature_statistics(self) -> FeatureStatistics | None:
+        """Those of the weights as they are; made once per step at which something is saved."""
+        if self.sample is None:
+            return None
+        step = self.trainer.global_step
+        if self._statistics is None or self._statistics[0] != step:
+            with self.trainer.precision_plugin.val_step_context():
+                self._statistics = (step, self.sample.statistics(self.look))
+        return self._statistics[1]
 
     def _device_now(self) -> torch.device:
         return next(self.model.parameters()).device
@@ -357,41 +391,6 @@ def kind_of(name: str) -> str:
 
 def _names(wanted: str, name: str) -> bool:
     return name == wanted or name.endswith(f".{wanted}") or name.startswith(f"{wanted}.")
-
-
-class _Statistics:
-    """Running mean and variance of the features seen in the first epoch."""
-
-    def __init__(self) -> None:
-        self.count = 0
-        self.total: Tensor | None = None
-        self.squares: Tensor | None = None
-
-    @torch.no_grad()
-    def add(self, features: Tensor) -> None:
-        flat = features.detach().flatten(0, -2).double().cpu()
-        if self.total is None or self.squares is None:
-            self.total = torch.zeros(flat.shape[-1], dtype=torch.float64)
-            self.squares = torch.zeros_like(self.total)
-        self.count += len(flat)
-        self.total += flat.sum(0)
-        self.squares += flat.square().sum(0)
-
-    def result(self) -> dict[str, Any] | None:
-        if self.total is None or self.squares is None or not self.count:
-            return None
-        mean = self.total / self.count
-        variance = (self.squares / self.count - mean.square()).clamp(min=0)
-        return {"mean": mean.float(), "std": variance.sqrt().float(), "count": self.count}
-
-    @classmethod
-    def from_result(cls, result: Mapping[str, Any]) -> _Statistics:
-        made = cls()
-        made.count = int(result["count"])
-        mean, std = result["mean"].double(), result["std"].double()
-        made.total = mean * made.count
-        made.squares = (std.square() + mean.square()) * made.count
-        return made
 
 
 def _gradients(on: bool) -> Any:

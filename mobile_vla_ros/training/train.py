@@ -23,7 +23,6 @@ from mobile_vla_ros.training.augmentation import Transform
 from mobile_vla_ros.training.cache import (
     FeatureCache,
     FeatureDataset,
-    statistics,
     weights_digest,
     why_no_cache,
 )
@@ -42,6 +41,7 @@ from mobile_vla_ros.training.dataset import (
     collate,
     load_split,
 )
+from mobile_vla_ros.training.feature_sample import FeatureSample
 from mobile_vla_ros.training.module import PolicyTraining, attach_adapters
 from mobile_vla_ros.training.run import AugmentationSettings, RunConfig, RunError
 from mobile_vla_ros.training.start import check_start, starting_network
@@ -216,6 +216,7 @@ def prepare(
     frames = FrameCache(cache / "frames", config.image_size)
     if reason is not None and run.feature_cache is None and run.mode == "frozen":
         say(f"no feature cache: {reason}")
+    module.sample = FeatureSample(split.train, frames)
     if use_cache:
         features = FeatureCache(
             cache / "features",
@@ -223,6 +224,9 @@ def prepare(
             frames,
             module.encode_frames,
         )
+        # Neither this run nor the next on the same weights has to look again.
+        file = features.folder / features.key[:24] / module.sample.name()
+        module.sample = FeatureSample(split.train, frames, file)
         train_set: Any = FeatureDataset(
             run,
             split.train,
@@ -241,7 +245,6 @@ def prepare(
             if split.validation
             else None
         )
-        module.words["feature_statistics"] = statistics(train_set.features)
     else:
         # Decoded once, here; the workers map the files.
         for episode in track([*split.train, *split.validation], "resizing frames"):

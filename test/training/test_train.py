@@ -83,6 +83,11 @@ def state_of(path: Path | None) -> dict[str, torch.Tensor]:
     return torch.load(path, weights_only=True)["state_dict"]
 
 
+def statistics_of(path: Path | None) -> dict[str, torch.Tensor]:
+    assert path is not None
+    return torch.load(path, weights_only=True)["mobile_vla"]["feature_statistics"]
+
+
 @pytest.mark.parametrize("mode", MODES)
 def test_two_steps_and_a_resume_to_four_equal_four_steps(
     make_run: MakeRun, episodes: Path, tmp_path: Path, mode: str
@@ -92,6 +97,7 @@ def test_two_steps_and_a_resume_to_four_equal_four_steps(
     halfway = train(run, episodes, tmp_path / "halves", callbacks=[InterruptAt(2)])
     assert halfway.interrupted
     assert halfway.steps == 2
+    interrupted = statistics_of(halfway.last_checkpoint)
     resumed = train(run, episodes, tmp_path / "halves", resume=halfway.last_checkpoint)
     assert (straight.steps, resumed.steps) == (4, 4)
     assert not resumed.interrupted
@@ -99,6 +105,12 @@ def test_two_steps_and_a_resume_to_four_equal_four_steps(
     assert first.keys() == second.keys()
     for name, value in first.items():
         assert torch.equal(value, second[name]), name
+    first, second = statistics_of(straight.last_checkpoint), statistics_of(resumed.last_checkpoint)
+    assert first.keys() == second.keys()
+    for name, value in first.items():
+        assert torch.equal(value, second[name]), name
+    moves = not torch.equal(first["mean"], interrupted["mean"])
+    assert moves == (mode != "frozen with cache")
 
 
 def test_ctrl_c_with_workers_is_answered_once_and_resumes(
@@ -220,7 +232,8 @@ def test_load_policy_gives_the_outputs_of_training_bit_for_bit(
         for name, value in state_of(result.last_checkpoint).items()
         if not name.endswith("lm_head.weight")
     }
-    module = prepare(run, episodes, tmp_path / "again").module
+    prepared = prepare(run, episodes, tmp_path / "again")
+    module = prepared.module
     module.load_state_dict(state)
     if mode == "lora":
         module.model.backbone.merge_adapter()
@@ -235,6 +248,12 @@ def test_load_policy_gives_the_outputs_of_training_bit_for_bit(
         velocities = module.decode(features[None])
     assert torch.equal(features, expected)
     assert torch.equal(velocities, policy.decode(expected[None]))
+    # The statistics are those of these weights, over the recorded frames of training.
+    wanted = prepared.module.sample.statistics(module.look)
+    found = policy.provenance.statistics
+    assert found.count == wanted.count == sum(len(e.samples.rows) for e in prepared.split.train)
+    for name, value in wanted.arrays().items():
+        np.testing.assert_allclose(found.arrays()[name], value, atol=1e-4, rtol=1e-3)
     assert policy.config.action_axes == ("linear.x", "angular.z")
     assert policy.config.action_axes_confirmed
 
@@ -252,6 +271,7 @@ def test_the_checkpoint_names_its_training_and_validation_files(
     assert provenance.feature_mean is not None
     assert provenance.feature_mean.shape == (64,)
     assert np.all(provenance.feature_std >= 0)
+    assert provenance.statistics.mean.shape == (128,)
 
 
 def test_a_lora_start_equals_its_base(make_run: MakeRun, episodes: Path, tmp_path: Path) -> None:
