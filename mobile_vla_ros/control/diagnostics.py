@@ -108,7 +108,7 @@ class DriveDiagnostics:
             spacing, seconds.
         disagreement: how much consecutive chunks differ where they overlap.
         blind_distance: metres driven on one frame.
-        feature_distance: of a frame's feature from those of training, in spreads of training.
+        feature_distance: of the last seconds' frames from those of training, in its spreads.
         clamps: ticks on which a speed limit was met.
         lost_frames: frames that never came.
     """
@@ -141,7 +141,7 @@ class DriveDiagnostics:
     ) -> None:
         """A chunk has come: stamps of its window, the model's time (s), its disagreement.
 
-        ``unfamiliar`` is the distance of its newest frame from training, NaN when unknown.
+        ``unfamiliar`` is the last seconds' distance from training, NaN when unknown.
         """
         self.feature_distance.set(unfamiliar)
         self.encoder.set(encoder_time)

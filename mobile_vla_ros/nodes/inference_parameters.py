@@ -142,8 +142,8 @@ PARAMETERS = (
     ),
     Declared(
         "warn_feature_distance",
-        2.5,
-        "distance of pictures from training, in its spreads, that is a warning; 0: off",
+        1.35,
+        "distance of 5 s of pictures from training, in its spreads, a warning; 0: off",
         0.0,
         1000.0,
     ),

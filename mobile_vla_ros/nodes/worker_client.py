@@ -72,7 +72,7 @@ class WorkerEvents(Protocol):
     ) -> None:
         """The chunk of `frame`, and the seconds spent on it by stage.
 
-        `more` has `feature_distance` (of the frame from training, NaN when unknown) and `feature`
+        `more` has `feature_distance` (from training, NaN when unknown) and `feature`
         (see `features.pack_feature`), None unless `features_wanted`.
         """
 
