@@ -36,7 +36,7 @@ EVALUATION_SEED = 100_000
 NOISES = (0.5, 1.0, 1.5)
 EPISODES_PER_NOISE = 134
 # Steps on windows: before the policy drives for the first time, and after each round of drives.
-JOINT_STEPS = (1200, 1200, 1200, 1500)
+JOINT_STEPS = (1200, 1200, 1200, 1500, 1500)
 DRIVES_PER_ROUND = 64
 SCENARIOS = ("1box_left", "1box_right", "2box_left", "2box_right")
 
