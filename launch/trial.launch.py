@@ -38,7 +38,11 @@ TRIAL = {
     "plan": (str, "", "plan of 'mobile_vla trials plan'"),
     "key": (str, "", "key file of a blind plan"),
     "scenario": (str, "", "scenario of a trial without a plan"),
-    "trial_instruction": (str, "", "what the policy is told in a trial without a plan"),
+    "trial_instruction": (
+        str,
+        "",
+        "what the policy is told in a trial without a plan; '' = as instruction",
+    ),
     "time_limit": (float, "60.0", "a trial longer than this has failed, s"),
     "arrival": (str, "ask", "ask = the operator judges an arrival, success = it counts"),
     "end_on_takeover": (bool, "false", "a takeover ends the trial as a failure"),
@@ -80,6 +84,8 @@ def nodes(context: LaunchContext) -> list:
     parameters = {
         name.removeprefix("trial_"): value(name, kind) for name, (kind, _, _) in TRIAL.items()
     }
+    if not text("trial_instruction"):
+        parameters["instruction"] = value("instruction", str)
     remappings = [
         ("image", LaunchConfiguration("image_topic")),
         ("cmd_vel", LaunchConfiguration("cmd_vel_topic")),

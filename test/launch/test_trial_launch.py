@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from installation import LAUNCHER, NODES, install
+from rcl_interfaces.srv import GetParameters
 
 sys.path.insert(0, str(NODES))
 
@@ -69,3 +70,20 @@ def test_a_plan_that_cannot_be_read_ends_the_launch_at_once(ros_domain, tmp_path
             name="node",
         )
         rig.wait_for_exit(process, 30.0)
+
+
+def test_a_trial_without_a_plan_takes_instruction_and_scenario_from_the_launch(
+    ros_domain, tmp_path, prefix
+) -> None:
+    with Rig(tmp_path) as rig:
+        launch = prefix / "share" / "mobile_vla_ros" / "launch" / "trial.launch.py"
+        process = rig.start(
+            *("-c", LAUNCHER, str(launch), f"checkpoint:={rig.behaviour('forward:0.3')}"),
+            *(f"directory:={tmp_path / 'trials'}", "scenario:=2box_left", "instruction:=go: left"),
+            name="node",
+        )
+        request = GetParameters.Request(names=["scenario", "instruction"])
+        answer = rig.call(GetParameters, "trial_manager/get_parameters", request)
+        assert [value.string_value for value in answer.values] == ["2box_left", "go: left"]
+        process.send_signal(signal.SIGINT)
+        assert rig.wait_for_exit(process, 30.0) == 0
