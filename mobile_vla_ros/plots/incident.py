@@ -62,23 +62,13 @@ def draw_incident_traces(
                     color=COLOURS["vermilion"],
                     label="other checkpoint",
                 )
-            for number, (when, _) in enumerate(events, start=1):
-                panel.axvline(when - time, color="grey", linewidth=0.8)
-                if index == 0:
-                    panel.annotate(
-                        str(number),
-                        (when - time, 1.02),
-                        xycoords=("data", "axes fraction"),
-                        ha="center",
-                        fontsize=7,
-                    )
+            _mark_events(panel, events, time, numbers=index == 0)
             unit = "rad/s" if axis.startswith("angular") else "m/s"
             panel.set_ylabel(f"{axis} ({unit})")
         panels[-1, 0].set_xlabel("time from the trigger (s)")
         handles, labels = panels[0, 0].get_legend_handles_labels()
-        notes = [f"{number}: {text}" for number, (_, text) in enumerate(events, start=1)]
-        handles += [plt.Line2D([], [], linestyle="none") for _ in notes]
-        figure.legend(handles, labels + notes, loc="outside lower center", ncols=3)
+        panels[-1, 0].legend(handles, labels, loc="best", fontsize=7)
+        _list_events(figure, events, time)
     return figure
 
 
@@ -154,18 +144,7 @@ def draw_capsule(
                     linewidth=1,
                     label="published command",
                 )
-            for number, (when, _) in enumerate(events, start=1):
-                panel.axvline(when - time, color="grey", linewidth=0.6)
-                if index == 0:
-                    # Neighbouring numbers take turns in height, so that they can be read.
-                    place = (when - time, 1.02 + 0.08 * (number % 4))
-                    panel.annotate(
-                        str(number),
-                        place,
-                        xycoords=("data", "axes fraction"),
-                        ha="center",
-                        fontsize=7,
-                    )
+            _mark_events(panel, events, time, numbers=index == 0)
             panel.axvline(0, color=COLOURS["vermilion"], linewidth=1.2)
             panel.set_ylabel(f"{axis} ({'rad/s' if axis.startswith('angular') else 'm/s'})")
         if first is not None:
@@ -174,16 +153,38 @@ def draw_capsule(
                 first.legend(loc="upper left", fontsize=7)
         if len(odometry) > 1 and count:
             _draw_route(figure.add_subplot(grid[rows:, 4:]), odometry, time)
-        lines = [
-            f"{n}: {when - time:+.1f} s {shorten(text, 48, placeholder=' …')}"
-            for n, (when, text) in enumerate(events, 1)
-        ]
-        handles = [plt.Line2D([], [], linestyle="none") for _ in lines]
-        if lines:
-            figure.legend(
-                handles, lines, loc="outside lower center", ncols=3, handlelength=0, fontsize=7
-            )
+        _list_events(figure, events, time)
     return figure
+
+
+def _mark_events(
+    panel: plt.Axes, events: Sequence[tuple[float, str]], time: float, *, numbers: bool
+) -> None:
+    """A line for each event, and above it its number."""
+    for number, (when, _) in enumerate(events, start=1):
+        panel.axvline(when - time, color="grey", linewidth=0.6)
+        if numbers:
+            # Neighbouring numbers take turns in height, so that they can be read.
+            panel.annotate(
+                str(number),
+                (when - time, 1.02 + 0.08 * (number % 4)),
+                xycoords=("data", "axes fraction"),
+                ha="center",
+                fontsize=7,
+            )
+
+
+def _list_events(figure: plt.Figure, events: Sequence[tuple[float, str]], time: float) -> None:
+    """Below everything: what the numbers mean."""
+    lines = [
+        f"{number}: {when - time:+.1f} s {shorten(text, 48, placeholder=' …')}"
+        for number, (when, text) in enumerate(events, start=1)
+    ]
+    if lines:
+        handles = [plt.Line2D([], [], linestyle="none") for _ in lines]
+        figure.legend(
+            handles, lines, loc="outside lower center", ncols=3, handlelength=0, fontsize=7
+        )
 
 
 def _draw_route(panel: plt.Axes, odometry: np.ndarray, time: float) -> None:
