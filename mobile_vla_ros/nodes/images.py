@@ -152,11 +152,10 @@ def fingerprint(data) -> int:
     words = everything[: everything.size & ~7].view(np.uint64)
     rows = words.size // _WORDS
     table = words[: rows * _WORDS].reshape(rows, _WORDS)
-    # One sum over everything would not see a picture that moves: the same bytes, elsewhere. Sums
-    # down and across tell where they are, and take a fifth of the time of a checksum.
-    sums = (np.add.reduce(table, axis=0), np.add.reduce(table, axis=1))
-    rest = everything[table.nbytes :]
-    return hash((*(part.tobytes() for part in sums), rest.tobytes()))
+    # One sum over everything would not see a picture that moves: the same bytes, elsewhere. A sum
+    # for each column of a table tells where they are, in the same time.
+    sums = np.add.reduce(table, axis=0)
+    return hash((sums.tobytes(), everything[table.nbytes :].tobytes()))
 
 
 def _bytes_per_pixel(encoding: str) -> int | None:
