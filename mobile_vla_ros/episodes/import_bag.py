@@ -6,6 +6,7 @@ with the command that was in force when it was captured.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import math
 from collections.abc import Iterator
@@ -120,14 +121,13 @@ def import_bag(
             attributes={"imported_from": path.name, "rows_per_second": rate},
             flush=False,
         )
-        try:
+        with contextlib.ExitStack() as undo:
+            undo.callback(writer.discard)
             messages, without = _write(
                 writer, first, frames, commands, odometry, action_axes, rate, compressed
             )
             final = writer.finish()
-        except BaseException:
-            writer.discard()
-            raise
+            undo.pop_all()
     note = f"stamps are {'arrival times, since the camera has another clock' if clock else 'true'}"
     if without:
         note += f"; {without} frames before the first command count as standing"

@@ -261,9 +261,7 @@ class EpisodeWriter:
             "frames_lost": int(frames_lost),
         }
         try:
-            if self._reserve is not None:
-                self._reserve.close()  # gives its room back for the attributes below
-                self._reserve = None
+            self._drop_reserve()  # gives its room back for the attributes below
             final = finish_part(self._descriptor, self._part, self._final, self._rows, attributes)
         except OSError as error:
             raise self._cannot_write(error) from error
@@ -397,7 +395,10 @@ class EpisodeWriter:
     def _create(self, payload_size: int) -> None:
         """Lays the file out under a name of its own, then gives it the ``.part`` name."""
         handle, temporary = tempfile.mkstemp(dir=self._final.parent, prefix=TEMPORARY_PREFIX)
-        try:
+        with contextlib.ExitStack() as undo:
+            undo.callback(self._forget_layout)
+            undo.callback(Path(temporary).unlink, missing_ok=True)
+            undo.callback(os.close, handle)
             os.fchmod(handle, 0o644)
             with contextlib.suppress(OSError):  # not every network file system has locks
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -410,18 +411,20 @@ class EpisodeWriter:
                 )
                 os.posix_fallocate(self._reserve.fileno(), 0, _RESERVE_BYTES)
             self._take_name(Path(temporary))
-        except BaseException:
-            os.close(handle)
-            Path(temporary).unlink(missing_ok=True)
-            self._capacity = self._jpeg_capacity = 0
-            self._places = {}
-            if self._reserve is not None:
-                self._reserve.close()
-                self._reserve = None
-            raise
+            undo.pop_all()
         self._descriptor = handle
         if self._flush:
             self._sync = _Sync(handle)
+
+    def _forget_layout(self) -> None:
+        self._capacity = self._jpeg_capacity = 0
+        self._places = {}
+        self._drop_reserve()
+
+    def _drop_reserve(self) -> None:
+        if self._reserve is not None:
+            self._reserve.close()
+            self._reserve = None
 
     def _take_name(self, temporary: Path) -> None:
         wanted = self._final
@@ -525,9 +528,7 @@ class EpisodeWriter:
 
     def _close(self) -> None:
         self._closed = True
-        if self._reserve is not None:
-            self._reserve.close()
-            self._reserve = None
+        self._drop_reserve()
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
