@@ -88,7 +88,6 @@ class TrialNode(Node):
         plan = read_plan(Path(values["plan"]).expanduser()) if values["plan"] else None
         self._book = TrialBook(self._directory / "trials.jsonl", plan, values["key"])
         self._lock = threading.RLock()
-        self._planned: PlannedTrial | None = None
         self._reason = ""
         self._message = "ready"
         self._state = ""
@@ -408,7 +407,7 @@ class TrialNode(Node):
             begun = True
             stage.policy.trigger("reset")
             stage.policy.set_parameters(instruction=words)
-            self._begin_session(identity, planned)
+            self._begin_session(identity)
             if not self._values["shadow"]:
                 stage.policy.switch("enable", True)
         except InputError:
@@ -418,7 +417,7 @@ class TrialNode(Node):
         self._say(shown)
         return shown
 
-    def _begin_session(self, identity: dict[str, Any], planned: PlannedTrial | None) -> None:
+    def _begin_session(self, identity: dict[str, Any]) -> None:
         rules = TrialRules(
             time_limit=self._values["time_limit"],
             verdict_timeout=self._values["verdict_timeout"],
@@ -439,7 +438,6 @@ class TrialNode(Node):
         with self._lock:
             self.ears.agreement = Agreement()
             self._reason = ""
-            self._planned = planned
             self.ears.session = session
             if self._taken:
                 session.hear_takeover(True, now)
@@ -447,7 +445,7 @@ class TrialNode(Node):
     def _forsake(self, begun: bool) -> None:
         """A trial that could not begin leaves nothing behind, and the robot stands."""
         with self._lock:
-            self.ears.session = self._planned = None
+            self.ears.session = None
         self._stand()
         self._stage.discard_recording()
         if begun:
@@ -545,7 +543,6 @@ class TrialNode(Node):
             self._retry(record)
         with self._lock:
             self.ears.session = None
-            self._planned = None
             self._ending_trial = False
         self._say(f"{record.trial}: {record.outcome} ({record.cause})")
 

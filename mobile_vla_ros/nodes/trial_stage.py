@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 from lifecycle_msgs.msg import State
 
+from mobile_vla_ros.episodes.reader import file_sha256
 from mobile_vla_ros.nodes.remote import Remote, RemoteError
 from mobile_vla_ros.trials.record import TrialError
 
@@ -148,14 +148,10 @@ class TrialStage:
 
 def sha256(path: Path) -> str:
     """Of a file's content; "" when it is not on this machine."""
-    digest = hashlib.sha256()
     try:
-        with path.open("rb") as file:
-            while block := file.read(1 << 22):
-                digest.update(block)
+        return file_sha256(path)
     except OSError:
         return ""
-    return digest.hexdigest()
 
 
 def _saved_path(message: str) -> Path | None:
