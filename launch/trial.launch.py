@@ -7,7 +7,7 @@ field:=sim the robot is the simulated one, every start is set up by itself, and 
 unattended:=true the whole plan is driven without anybody.
 """
 
-import importlib.util
+import runpy
 import sys
 from pathlib import Path
 
@@ -54,20 +54,16 @@ TRIAL = {
 }
 
 
-def inference_launch():
-    """The inference launch file, whose arguments are passed through."""
-    path = HERE / "inference.launch.py"
-    spec = importlib.util.spec_from_file_location("inference_launch", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def inference_launch() -> dict:
+    """What stands in the inference launch file, whose arguments are passed through."""
+    return runpy.run_path(str(HERE / "inference.launch.py"))
 
 
 def check(_context: LaunchContext) -> None:
     inference = inference_launch()
-    names = [*TRIAL, *(name for name, _, _ in inference.ARGUMENTS)]
+    names = [*TRIAL, *(name for name, _, _ in inference["ARGUMENTS"])]
     kinds = {name: kind for name, (kind, _, _) in TRIAL.items()}
-    kinds |= {**inference.PARAMETERS, "guard": bool}
+    kinds |= {**inference["PARAMETERS"], "guard": bool}
     check_typed(__file__, sys.argv, names, kinds, files=("params_file",))
 
 
@@ -158,7 +154,7 @@ def generate_launch_description() -> LaunchDescription:
     }
     arguments = [
         DeclareLaunchArgument(name, default_value=changed.get(name, default), description=text)
-        for name, default, text in inference.ARGUMENTS
+        for name, default, text in inference["ARGUMENTS"]
     ]
     arguments += [
         DeclareLaunchArgument(name, default_value=default, description=text)
@@ -172,7 +168,7 @@ def generate_launch_description() -> LaunchDescription:
             IncludeLaunchDescription(
                 PythonLaunchDescriptionSource(str(HERE / "inference.launch.py")),
                 launch_arguments=[
-                    (name, LaunchConfiguration(name)) for name, _, _ in inference.ARGUMENTS
+                    (name, LaunchConfiguration(name)) for name, _, _ in inference["ARGUMENTS"]
                 ],
             ),
             OpaqueFunction(function=nodes),
