@@ -1,9 +1,9 @@
 """One frame through Kosmos-2, computing only what the action token's feature depends on.
 
 The functions call the modules of a ``Kosmos2Model`` (transformers) one by one, so they also work
-with adapters or quantised layers in place of its linear layers, and gradients flow. Compared
-with the model's own forward they leave out the language-model head and everything after the
-action token, and in the last text layer all queries but the action token's. The text model is
+with adapters, quantised or packed layers in place of its linear layers, and gradients flow.
+Compared with the model's own forward they leave out the language-model head and everything after
+the action token, and in the last text layer all queries but the action token's. The text model is
 causal, so the result is the same.
 """
 
@@ -72,7 +72,7 @@ def image_context(kosmos: Any, pixels: Tensor, maps: AttentionMaps | None = None
         attended, weights = _attend(layer.self_attn, normed, normed, keep=maps is not None)
         if maps is not None:
             maps.vision.append(weights)
-        hidden = hidden + layer.self_attn.out_proj(attended)
+        hidden = _added(hidden, layer.self_attn.out_proj, attended)
         hidden = hidden + layer.mlp(layer.layer_norm2(hidden))
     hidden = functional.normalize(vision.post_layernorm(hidden), dim=-1)
 
@@ -173,10 +173,33 @@ def action_features(
 def _finish(layer: Any, hidden: Tensor, attended: Tensor) -> Tensor:
     """The rest of a text layer after its attention: inner norm, output, feed-forward."""
     attention = layer.self_attn
-    hidden = hidden + attention.out_proj(attention.inner_attn_ln(attended))
+    hidden = _added(hidden, attention.out_proj, attention.inner_attn_ln(attended))
     feed = layer.ffn
     inner = feed.ffn_layernorm(feed.activation_fn(feed.fc1(layer.final_layer_norm(hidden))))
-    return hidden + feed.fc2(inner)
+    return _added(hidden, feed.fc2, inner)
+
+
+def _added(hidden: Tensor, linear: Any, values: Tensor) -> Tensor:
+    """hidden + linear(values), in one step where the layer knows how."""
+    at_once = getattr(linear, "added_to", None)
+    return hidden + linear(values) if at_once is None else at_once(hidden, values)
+
+
+def _projected(attention: Any, queries: Tensor, sources: Tensor) -> tuple[Tensor, ...]:
+    """Queries, keys and values [N, heads, Q or K, D / heads]."""
+    joined = getattr(attention, "qkv_proj", None)
+    if joined is None:
+        parts = (
+            attention.q_proj(queries),
+            attention.k_proj(sources),
+            attention.v_proj(sources),
+        )
+    else:
+        parts = joined(sources).chunk(3, -1)
+        if queries is not sources:
+            parts = (joined(queries).chunk(3, -1)[0], *parts[1:])
+    heads = attention.num_heads
+    return tuple(part.unflatten(-1, (heads, -1)).transpose(1, 2) for part in parts)
 
 
 def _attend(
@@ -193,10 +216,7 @@ def _attend(
     Returns:
         [N, Q, D], and the weights [N, heads, Q, K] in float32 if ``keep``, else an empty tensor.
     """
-    heads = attention.num_heads
-    query = attention.q_proj(queries).unflatten(-1, (heads, -1)).transpose(1, 2)
-    key = attention.k_proj(sources).unflatten(-1, (heads, -1)).transpose(1, 2)
-    value = attention.v_proj(sources).unflatten(-1, (heads, -1)).transpose(1, 2)
+    query, key, value = _projected(attention, queries, sources)
     if keep:
         weights = _weights(query, key, mask)
         mixed = weights.to(value.dtype) @ value
@@ -209,10 +229,7 @@ def _attend(
 
 
 def _action_weights(attention: Any, normed: Tensor, prompt: Prompt) -> Tensor:
-    heads = attention.num_heads
-    last = normed.index_select(1, prompt.action_index)
-    query = attention.q_proj(last).unflatten(-1, (heads, -1)).transpose(1, 2)
-    key = attention.k_proj(normed).unflatten(-1, (heads, -1)).transpose(1, 2)
+    query, key, _ = _projected(attention, normed.index_select(1, prompt.action_index), normed)
     return _weights(query, key, prompt.action_mask)
 
 

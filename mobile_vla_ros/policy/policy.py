@@ -231,6 +231,8 @@ class Policy:
     ) -> Tensor:
         """What ``encode_frames`` gives, through transformers' own forward passes.
 
+        Not after ``pack``, which leaves them nothing to call.
+
         Args:
             pixel_values: [N, 3, S, S], preprocessed.
             instruction: what the robot shall do.
@@ -363,7 +365,8 @@ class Policy:
         """Lays the backbone's weights out for the processor's matrix unit, once and for all.
 
         It is for bfloat16 on a CPU with such a unit and about halves the time of a frame;
-        elsewhere it does nothing. Afterwards the backbone can neither be trained nor saved.
+        elsewhere it does nothing. Afterwards the backbone can neither be trained nor saved, nor
+        run through ``encode_frames_plainly``.
 
         Returns:
             How many layers were packed.

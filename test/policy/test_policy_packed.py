@@ -46,5 +46,29 @@ def test_warming_up_packs_and_the_stream_stays_within_its_bound() -> None:
         )
 
 
+def test_attention_can_still_be_looked_at() -> None:
+    policy = random_policy("tiny", device="cpu", dtype="bfloat16")
+    pixels = policy.preprocess(IMAGES[:2])
+    before = policy.attention(pixels, "go left")
+    policy.pack()
+    after = policy.attention(pixels, "go left")
+    for name in ("vision", "action"):
+        for old, new in zip(getattr(before, name), getattr(after, name), strict=True):
+            torch.testing.assert_close(new, old, atol=0.01, rtol=0)
+    torch.testing.assert_close(after.projection, before.projection, atol=0.01, rtol=0)
+
+
+def test_the_packed_feed_forwards_are_as_near_to_float32_as_the_unpacked_ones() -> None:
+    torch.manual_seed(0)
+    exact = random_policy("small", device="cpu", dtype="float32", seed=3)
+    policy = random_policy("small", device="cpu", dtype="bfloat16", seed=3)
+    pixels = policy.preprocess(IMAGES)
+    expected = exact.encode_images(pixels)
+    unpacked = (policy.encode_images(pixels) - expected).norm()
+    policy.pack()
+    packed = (policy.encode_images(pixels) - expected).norm()
+    assert packed < 1.1 * unpacked
+
+
 def test_float32_is_left_as_it_is() -> None:
     assert random_policy("tiny", device="cpu", dtype="float32").pack() == 0
