@@ -1,9 +1,13 @@
-"""Giving freed memory back to the system, where the C library would keep it."""
+"""What the C library and the kernel are told about memory that holds weights."""
 
 from __future__ import annotations
 
 import ctypes
 import sys
+
+HUGE_PAGE = 2 * 2**20
+MADV_HUGEPAGE = 14
+MADV_COLLAPSE = 25
 
 
 def return_freed_memory() -> None:
@@ -17,3 +21,25 @@ def return_freed_memory() -> None:
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:
         trim(0)
+
+
+def use_huge_pages(address: int, size: int) -> None:
+    """Asks the kernel to back memory by pages of 2 MiB instead of 4 KiB, now and in place.
+
+    Reading weights of gigabytes then misses the processor's address cache less often. Only whole
+    huge pages inside the range are touched. Where the kernel cannot (it is not Linux, older than
+    6.1, or has no memory in one piece) everything stays as it is.
+
+    Args:
+        address: of the first byte.
+        size: in bytes.
+    """
+    if not sys.platform.startswith("linux"):
+        return
+    first = -(-address // HUGE_PAGE) * HUGE_PAGE
+    length = (address + size) // HUGE_PAGE * HUGE_PAGE - first
+    advise = getattr(ctypes.CDLL(None), "madvise", None)
+    if length <= 0 or advise is None:
+        return
+    for advice in (MADV_HUGEPAGE, MADV_COLLAPSE):
+        advise(ctypes.c_void_p(first), ctypes.c_size_t(length), advice)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers.activations import GELUActivation, QuickGELUActivation
 
-from mobile_vla_ros.policy.heap import return_freed_memory
+from mobile_vla_ros.policy.heap import return_freed_memory, use_huge_pages
 
 # Rows the layout is chosen for: a frame's patches in the vision model, its tokens in the text.
 VISION_ROWS = 257
@@ -48,6 +48,9 @@ class PackedLinear(nn.Module):
         self.bias = bias
         # An opaque tensor: it can be neither moved nor saved, so it is no parameter.
         self._packed: Any = torch.ops.mkldnn._reorder_linear_weight(weight, rows)
+        use_huge_pages(
+            torch.ops.mkldnn.data_ptr(self._packed), torch.ops.mkldnn._nbytes(self._packed)
+        )
         none: list[float] = []
         self._after = ("gelu", none, "none") if gelu else ("none", none, "")
 
