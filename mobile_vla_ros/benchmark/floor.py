@@ -41,13 +41,15 @@ class Floor:
     measured_over_floor: float
 
 
-def measure_floor(policy: Policy, instruction: str, step_seconds: float) -> Floor:
-    """Measures the machine and counts the policy's work per frame.
+def count_work(policy: Policy, instruction: str) -> tuple[int, int]:
+    """Counts what one frame costs whatever the machine.
 
     Args:
-        policy: as it drives.
+        policy: not packed yet.
         instruction: its length counts.
-        step_seconds: measured time of one stream step, s.
+
+    Returns:
+        Bytes of weights that are read, and floating-point operations.
     """
     size = policy.config.image_size
     pixels = torch.randn(1, 3, size, size, device=policy.device)
@@ -55,14 +57,28 @@ def measure_floor(policy: Policy, instruction: str, step_seconds: float) -> Floo
         features = policy.encode_frames(pixels, instruction)
         if policy.config.head is not None:
             policy.decode(features[None].expand(1, policy.config.window_size, -1, -1))
-    operations = int(counter.get_total_flops())
     # The embedding table is looked up once per instruction, never read per frame.
     table = policy.model.backbone.text_model.model.embed_tokens.weight
     weight_bytes = sum(
         p.numel() * p.element_size() for p in policy.model.parameters() if p is not table
     )
-    bandwidth = copy_bandwidth(policy.device)
-    rate = matrix_rate(policy.device, policy.dtype)
+    return weight_bytes, int(counter.get_total_flops())
+
+
+def measure_floor(
+    work: tuple[int, int], device: torch.device, dtype: torch.dtype, step_seconds: float
+) -> Floor:
+    """Measures the machine and sets a frame's work against it.
+
+    Args:
+        work: see ``count_work``.
+        device: where the policy runs.
+        dtype: what it computes in.
+        step_seconds: measured time of one stream step, s.
+    """
+    weight_bytes, operations = work
+    bandwidth = copy_bandwidth(device)
+    rate = matrix_rate(device, dtype)
     memory, compute = weight_bytes / bandwidth, operations / rate
     seconds = max(memory, compute)
     return Floor(

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import time
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
-from mobile_vla_ros.benchmark.floor import measure_floor
+from mobile_vla_ros.benchmark.floor import count_work, measure_floor
 from mobile_vla_ros.benchmark.frames import BenchmarkError, decode, endless
 from mobile_vla_ros.benchmark.machine import describe_machine
+from mobile_vla_ros.benchmark.plain import Plain, PlainPasses
+from mobile_vla_ros.benchmark.samples import Samples
 
 if TYPE_CHECKING:
     from mobile_vla_ros.policy import Policy
@@ -22,30 +21,6 @@ if TYPE_CHECKING:
 MODES = ("stream", "window", "both")
 DEADLINE = 0.2
 INSTRUCTION = "Navigate around obstacles and reach the front of the beverage bottle on the left"
-
-
-class Samples:
-    """Seconds by mode and stage, with the device synchronised around each measurement."""
-
-    def __init__(self, device: torch.device) -> None:
-        self._device = device
-        self.seconds: dict[str, dict[str, list[float]]] = {}
-        self.recording = True
-
-    @contextmanager
-    def stage(self, mode: str, name: str) -> Iterator[None]:
-        """Times the ``with`` block."""
-        begin = self.now()
-        yield
-        seconds = self.now() - begin
-        if self.recording:
-            self.seconds.setdefault(mode, {}).setdefault(name, []).append(seconds)
-
-    def now(self) -> float:
-        """The clock, after everything that was asked of the device is done."""
-        if self._device.type == "cuda":
-            torch.cuda.synchronize(self._device)
-        return time.perf_counter()
 
 
 @dataclass
@@ -106,15 +81,14 @@ def measure_latency(
     warm_up: int = 3,
     lean_pairs: int = 15,
     instruction: str = INSTRUCTION,
-    plain: Policy | None = None,
+    plain: Plain | None = None,
     tick: Callable[[str, int, int], None] = lambda what, done, total: None,
 ) -> LatencyResult:
     """Times frames through a policy that drives.
 
     In each run the stream takes one new frame (decode, preprocess, vision, text, head), and the
-    window mode computes all its frames anew, as the original code does: transformers' own
-    forward passes over the whole window, language-model head included. Both see the same frames,
-    in turns, so that a machine that slows down slows both.
+    window mode computes all its frames anew, as the original code does (see ``plain``). Both see
+    the same frames, in turns, so that a machine that slows down slows both.
 
     Args:
         policy: loaded; it must be able to drive.
@@ -124,12 +98,12 @@ def measure_latency(
         warm_up: runs before them, not counted; the very first is reported as ``first_call``.
         lean_pairs: pairs of single frames for ``lean_over_plain``; 0 leaves it out.
         instruction: what the policy is told.
-        plain: the same policy for the plain passes, when making ready to drive changes how the
-            weights lie (packed for the CPU's matrix unit, which would speed up both sides).
+        plain: the same policy's plain passes, where making ready to drive changes how its weights
+            lie (``Policy.packs``); by default they are run on ``policy`` itself.
         tick: progress: called with what is measured, how many are done, and of how many.
 
     Raises:
-        BenchmarkError: an unknown mode, or too few runs.
+        BenchmarkError: an unknown mode, too few runs, or ``plain`` is needed and not given.
         PolicyError: the policy cannot drive.
     """
     if mode not in MODES:
@@ -139,10 +113,12 @@ def measure_latency(
     policy.require_driving()
     config = policy.config
     machine = describe_machine()
-    plain = plain or policy
+    if plain is None and (mode != "stream" or lean_pairs):
+        if policy.packs:
+            raise BenchmarkError("a policy that packs its weights needs others for plain passes")
+        plain = PlainPasses(policy, instruction)
     samples = Samples(policy.device)
     stream = policy.stream(instruction)
-    window: deque[np.ndarray] = deque(maxlen=config.window_size)
     source = endless(frames)
     if policy.device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(policy.device)
@@ -151,16 +127,21 @@ def measure_latency(
     begin = samples.now()
     stream.step(first, 0.0)
     first_call = samples.now() - begin
+    # Counted before the weights are packed, which hides them.
+    model, work = describe_model(policy), count_work(policy, instruction)
     begin = samples.now()
     policy.warm_up(instruction, first.shape[:2])
     warming = samples.now() - begin
-    window.append(first)
+    if plain is not None:
+        plain.remember(first)
     stamp = 0.0
     # The window is filled before anything counts, so that every run has all its frames.
-    while len(window) < config.window_size:
+    for _ in range(1, config.window_size):
         stamp += config.frame_period
-        window.append(decode(next(source)))
-        stream.step(window[-1], stamp)
+        image = decode(next(source))
+        stream.step(image, stamp)
+        if plain is not None:
+            plain.remember(image)
 
     differences = []
     for run in range(-warm_up, runs):
@@ -172,25 +153,30 @@ def measure_latency(
         # Who goes first changes from run to run.
         order = ("stream", "window") if run % 2 else ("window", "stream")
         image = decode(jpeg)
-        window.append(image)
+        if plain is not None:
+            plain.remember(image)
         for name in order:
             if mode not in (name, "both"):
                 continue
-            if name == "stream":
+            if name == "window":
+                assert plain is not None
+                actions[name], seconds_of = plain.window()
+                for stage, duration in seconds_of.items():
+                    samples.add(name, stage, duration)
+            else:
                 with samples.stage(name, "decode"):
                     decode(jpeg)
                 with samples.stage(name, "total"):
                     chunk = stream.step(image, stamp)
                 actions[name] = chunk.normalised
-            else:
-                with samples.stage(name, "total"):
-                    actions[name] = _plain_window(plain, samples, list(window), instruction)
         if mode in ("stream", "both"):
             _stream_stages(policy, samples, image, instruction)
         if len(actions) == 2:
             differences.append(float(np.abs(actions["stream"] - actions["window"]).max()))
 
-    lean = _lean_pairs(policy, plain, samples, window[-1], instruction, lean_pairs, tick)
+    lean = None
+    if plain is not None:
+        lean = _lean_pairs(policy, plain, samples, image, instruction, lean_pairs, tick)
     seconds = samples.seconds
     modes: dict[str, Any] = {}
     for name in ("stream", "window"):
@@ -217,13 +203,13 @@ def measure_latency(
     step = float(np.median(seconds.get("stream", seconds.get("window"))["total"]))
     return LatencyResult(
         machine=machine,
-        model=describe_model(plain),
+        model=model,
         modes=modes,
         stream_over_window=ratio,
         lean_over_plain=lean,
         lean_pairs=lean_pairs,
         max_action_difference=max(differences) if differences else None,
-        floor=measure_floor(plain, instruction, step),
+        floor=measure_floor(work, policy.device, policy.dtype, step),
         memory={"device_peak": device_bytes},
         samples=seconds,
     )
@@ -247,21 +233,6 @@ def describe_model(policy: Policy) -> dict[str, Any]:
 
 
 @torch.inference_mode()
-def _plain_window(
-    policy: Policy, samples: Samples, images: list[np.ndarray], instruction: str
-) -> np.ndarray:
-    ids = policy.token_ids(instruction)
-    with samples.stage("window", "preprocess"):
-        pixels = torch.cat([policy.preprocess(image) for image in images])
-    with samples.stage("window", "vision"):
-        context = policy.model.plain_context(pixels.to(policy.dtype))
-    with samples.stage("window", "text"):
-        features = policy.model.plain_features(context, ids, logits=True).float()
-    with samples.stage("window", "head"):
-        return policy.decode(features[None])[0, -1].cpu().numpy()
-
-
-@torch.inference_mode()
 def _stream_stages(policy: Policy, samples: Samples, image: np.ndarray, instruction: str) -> None:
     """The stream's stages one by one; their sum is a little more than the step in one go."""
     with samples.stage("stream", "preprocess"):
@@ -279,7 +250,7 @@ def _stream_stages(policy: Policy, samples: Samples, image: np.ndarray, instruct
 @torch.inference_mode()
 def _lean_pairs(
     policy: Policy,
-    other: Policy,
+    plain: Plain,
     samples: Samples,
     image: np.ndarray,
     instruction: str,
@@ -289,20 +260,18 @@ def _lean_pairs(
     if not pairs:
         return None
     pixels = policy.preprocess(image)
-    samples.recording = True
 
     def lean() -> None:
         with samples.stage("frame", "lean"):
             policy.encode_frames(pixels, instruction)
 
-    def plain() -> None:
-        with samples.stage("frame", "plain"):
-            other.encode_frames_plainly(pixels, instruction, logits=True)
-
     for pair in range(-1, pairs):
         tick("lean against plain", max(pair, 0), pairs)
         samples.recording = pair >= 0
-        for work in (lean, plain) if pair % 2 else (plain, lean):
-            work()
+        if pair % 2:
+            lean()
+        samples.add("frame", "plain", plain.frame())
+        if not pair % 2:
+            lean()
     times = samples.seconds["frame"]
     return float(np.median(np.array(times["lean"]) / np.array(times["plain"])))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 import time
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -56,8 +58,9 @@ def latency(
     import torch
 
     from mobile_vla_ros.benchmark.frames import drawn_frames, episode_frames
-    from mobile_vla_ros.benchmark.latency import MODES, measure_latency, once
+    from mobile_vla_ros.benchmark.latency import INSTRUCTION, MODES, measure_latency, once
     from mobile_vla_ros.benchmark.memory import PeakMemory, anonymous_bytes
+    from mobile_vla_ros.benchmark.plain import PlainProcess
 
     if mode not in MODES:
         raise InputError(f"--mode is {mode!r}: use {', '.join(MODES)}")
@@ -69,10 +72,12 @@ def latency(
         begin = time.perf_counter()
         policy = _policy(checkpoint, backbone, config, random, device, dtype)
         load_seconds = time.perf_counter() - begin
-    # Where driving packs the weights, the plain passes get a copy that is not packed.
-    packs = policy.device.type == "cpu" and policy.precision.name == "bfloat16"
-    plain = _policy(checkpoint, backbone, config, random, device, dtype) if packs else policy
-    with PeakMemory(period=0.05) as running:
+    with ExitStack() as stack:
+        plain = None
+        if policy.packs and (mode != "stream" or lean_pairs):
+            load = partial(_policy, checkpoint, backbone, config, random, device, dtype)
+            plain = stack.enter_context(PlainProcess(load, INSTRUCTION, torch.get_num_threads()))
+        running = stack.enter_context(PeakMemory(period=0.05))
         result = _with_progress(
             lambda tick: measure_latency(
                 policy,
@@ -93,7 +98,6 @@ def latency(
     values = vars(result) | {"load_seconds": load_seconds, "velocity_error": None}
     if error:
         from mobile_vla_ros.benchmark.accuracy import velocity_error
-        from mobile_vla_ros.benchmark.latency import INSTRUCTION
 
         exact = _policy(checkpoint, backbone, config, random, device, "float32")
         values["velocity_error"] = velocity_error(policy, exact, frames, INSTRUCTION)

@@ -361,6 +361,14 @@ class Policy:
             max_gap=max_gap,
         )
 
+    @property
+    def packs(self) -> bool:
+        """Whether ``pack`` and ``warm_up`` lay the weights out anew on this machine."""
+        from mobile_vla_ros.policy.packed import can_pack
+
+        sample = torch.empty(0, dtype=self.dtype, device=self.device)
+        return not self.precision.quantised and can_pack(sample)
+
     def pack(self) -> int:
         """Lays the backbone's weights out for the processor's matrix unit, once and for all.
 

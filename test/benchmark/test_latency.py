@@ -8,9 +8,12 @@ import torch
 
 from mobile_vla_ros.benchmark.compare import compare_results, differences, read_result
 from mobile_vla_ros.benchmark.frames import BenchmarkError, decode, drawn_frames
-from mobile_vla_ros.benchmark.latency import Samples, measure_latency, summary
+from mobile_vla_ros.benchmark.latency import INSTRUCTION, measure_latency, summary
 from mobile_vla_ros.benchmark.memory import PeakMemory, anonymous_bytes
+from mobile_vla_ros.benchmark.plain import PlainPasses, PlainProcess
+from mobile_vla_ros.benchmark.samples import Samples
 from mobile_vla_ros.cli.main import main
+from mobile_vla_ros.policy.errors import PolicyError
 from mobile_vla_ros.policy.sizes import random_policy
 
 
@@ -174,3 +177,57 @@ def test_a_policy_that_cannot_drive_is_refused(golden, capsys) -> None:
 def test_unknown_modes_are_refused_before_anything_runs() -> None:
     with pytest.raises(BenchmarkError, match="--mode"):
         measure_latency(None, [], mode="x")  # type: ignore[arg-type]
+
+
+def _tiny():
+    return random_policy("tiny", device="cpu", dtype="bfloat16")
+
+
+def _none_such():
+    raise PolicyError("device tpu is not supported")
+
+
+def test_plain_passes_in_their_own_process_are_those_of_this_one() -> None:
+    frames = [decode(jpeg) for jpeg in drawn_frames(3, (90, 160))]
+    here = PlainPasses(_tiny(), "go left")
+    with PlainProcess(_tiny, "go left", threads=1) as there:
+        for image in frames:
+            here.remember(image)
+            there.remember(image)
+        expected, _ = here.window()
+        actions, seconds = there.window()
+        alone = there.frame()
+    np.testing.assert_allclose(actions, expected, atol=0.02, rtol=0)
+    assert set(seconds) == {"preprocess", "vision", "text", "head", "total"}
+    assert seconds["total"] >= seconds["vision"] + seconds["text"] > 0
+    assert alone > 0
+
+
+def test_what_the_other_process_complains_of_is_said_here() -> None:
+    with (
+        pytest.raises(BenchmarkError, match="tpu is not supported"),
+        PlainProcess(_none_such, "go left", threads=1),
+    ):
+        pass
+
+
+def test_the_end_of_the_other_process_is_noticed() -> None:
+    with PlainProcess(_tiny, "go left", threads=1) as there:
+        there._process.kill()
+        with pytest.raises(BenchmarkError, match="has ended with -9"):
+            there.frame()
+
+
+def test_a_packed_policy_is_compared_with_one_that_is_not() -> None:
+    policy = _tiny()
+    if not policy.packs:
+        pytest.skip("this processor does not multiply bfloat16 in hardware")
+    frames = drawn_frames(2, (90, 160))
+    with pytest.raises(BenchmarkError, match="plain passes"):
+        measure_latency(policy, frames, runs=1)
+    with PlainProcess(_tiny, INSTRUCTION, threads=2) as plain:
+        found = measure_latency(policy, frames, runs=2, warm_up=0, lean_pairs=1, plain=plain)
+    assert found.max_action_difference < 0.02
+    assert found.lean_over_plain is not None
+    # Counted in full although the packed weights are no parameters any more.
+    assert found.model["parameters"] == sum(p.numel() for p in _tiny().model.parameters())
