@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The CPU benchmarks of docs/BENCHMARKS.md, in under ten minutes on two cores; results to DIR.
-#   scripts/bench.sh [DIR]     needs about 6 GB of free memory for the full-size random model
+#   scripts/bench.sh [DIR]     needs about 9 GB of free memory for the full-size random model
 set -euo pipefail
 cd "$(dirname "$0")/.."
 out=${1:-runs/bench}

@@ -71,7 +71,7 @@ def draw_latency(
         tail.xaxis.set_minor_formatter(NullFormatter())
         tail.set_xlabel("total per step (ms)")
         tail.set_ylabel("share of steps")
-        tail.legend(loc="center right")
+        tail.legend(loc="best")
         figure.suptitle(title, fontsize=9)
     return figure
 
