@@ -12,7 +12,7 @@ import signal
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol
@@ -172,18 +172,17 @@ def _serve(
     # Ctrl-C is for the process that asked; it ends this one.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     torch.set_num_threads(threads)
+    passes, complaint = None, ""
     try:
         passes = PlainPasses(load(), instruction)
     except InputError as error:
-        connection.send((str(error), None))
-        return
-    connection.send(("", None))
-    while True:
-        try:
+        complaint = str(error)
+    # Whoever asked may be gone at any time; then there is nothing left to do.
+    with suppress(EOFError, OSError):
+        connection.send((complaint, None))
+        while passes is not None:
             name, arguments = connection.recv()
-        except EOFError:
-            return
-        connection.send(("", getattr(passes, name)(*arguments)))
+            connection.send(("", getattr(passes, name)(*arguments)))
 
 
 @contextmanager
