@@ -145,14 +145,17 @@ def test_the_stream_equals_the_reference_at_every_frame(driving: Reference) -> N
         assert chunk.action_period == 0.4
 
 
+@pytest.mark.parametrize("ready", [False, True], ids=["as loaded", "as it drives"])
 @pytest.mark.parametrize(("dtype", "bound"), [("bfloat16", 0.02), ("int8", 0.03)])
 def test_velocities_in_fewer_bits_stay_close_to_float32(
-    golden: Path, dtype: str, bound: float
+    golden: Path, dtype: str, bound: float, ready: bool
 ) -> None:
     if dtype == "int8":
         pytest.importorskip("torchao")
     for name in DRIVING:
         reference = load_reference(golden, name, dtype=dtype)
+        if ready:
+            reference.policy.warm_up(reference.instruction, reference.images.shape[1:3])
         stream = reference.policy.stream(reference.instruction)
         for index, image in enumerate(reference.images):
             chunk = stream.step(image, 0.4 * index)
