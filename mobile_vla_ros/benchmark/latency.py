@@ -113,7 +113,7 @@ def measure_latency(
     policy.require_driving()
     config = policy.config
     machine = describe_machine()
-    if plain is None and (mode != "stream" or lean_pairs):
+    if plain is None and needs_plain(mode, lean_pairs):
         if policy.packs:
             raise BenchmarkError("a policy that packs its weights needs others for plain passes")
         plain = PlainPasses(policy, instruction)
@@ -215,6 +215,11 @@ def measure_latency(
     )
 
 
+def needs_plain(mode: str, lean_pairs: int) -> bool:
+    """Whether ``measure_latency`` sets anything against the plain way."""
+    return mode != "stream" or lean_pairs > 0
+
+
 def describe_model(policy: Policy) -> dict[str, Any]:
     """Which model was measured, in which number format, on what."""
     config = policy.config
@@ -265,13 +270,13 @@ def _lean_pairs(
         with samples.stage("frame", "lean"):
             policy.encode_frames(pixels, instruction)
 
+    def plainly() -> None:
+        samples.add("frame", "plain", plain.frame())
+
     for pair in range(-1, pairs):
         tick("lean against plain", max(pair, 0), pairs)
         samples.recording = pair >= 0
-        if pair % 2:
-            lean()
-        samples.add("frame", "plain", plain.frame())
-        if not pair % 2:
-            lean()
+        for work in (lean, plainly) if pair % 2 else (plainly, lean):
+            work()
     times = samples.seconds["frame"]
     return float(np.median(np.array(times["lean"]) / np.array(times["plain"])))

@@ -58,7 +58,13 @@ def latency(
     import torch
 
     from mobile_vla_ros.benchmark.frames import drawn_frames, episode_frames
-    from mobile_vla_ros.benchmark.latency import INSTRUCTION, MODES, measure_latency, once
+    from mobile_vla_ros.benchmark.latency import (
+        INSTRUCTION,
+        MODES,
+        measure_latency,
+        needs_plain,
+        once,
+    )
     from mobile_vla_ros.benchmark.memory import PeakMemory, anonymous_bytes
     from mobile_vla_ros.benchmark.plain import PlainProcess
 
@@ -74,7 +80,7 @@ def latency(
         load_seconds = time.perf_counter() - begin
     with ExitStack() as stack:
         plain = None
-        if policy.packs and (mode != "stream" or lean_pairs):
+        if policy.packs and needs_plain(mode, lean_pairs):
             load = partial(_policy, checkpoint, backbone, config, random, device, dtype)
             plain = stack.enter_context(PlainProcess(load, INSTRUCTION, torch.get_num_threads()))
         running = stack.enter_context(PeakMemory(period=0.05))

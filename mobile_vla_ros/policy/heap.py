@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import sys
+from typing import Any
 
 HUGE_PAGE = 2 * 2**20
 MADV_HUGEPAGE = 14
@@ -16,9 +17,7 @@ def return_freed_memory() -> None:
     Weights of a few megabytes that live only while a layer is converted come from the heap, and
     glibc keeps what is freed between longer-lived ones: for a full-size policy several gigabytes.
     """
-    if not sys.platform.startswith("linux"):
-        return
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    trim = _from_library("malloc_trim")
     if trim is not None:
         trim(0)
 
@@ -34,12 +33,17 @@ def use_huge_pages(address: int, size: int) -> None:
         address: of the first byte.
         size: in bytes.
     """
-    if not sys.platform.startswith("linux"):
-        return
     first = -(-address // HUGE_PAGE) * HUGE_PAGE
     length = (address + size) // HUGE_PAGE * HUGE_PAGE - first
-    advise = getattr(ctypes.CDLL(None), "madvise", None)
+    advise = _from_library("madvise")
     if length <= 0 or advise is None:
         return
     for advice in (MADV_HUGEPAGE, MADV_COLLAPSE):
         advise(ctypes.c_void_p(first), ctypes.c_size_t(length), advice)
+
+
+def _from_library(name: str) -> Any:
+    """A function of the C library; None where there is none, or this is not Linux."""
+    if not sys.platform.startswith("linux"):
+        return None
+    return getattr(ctypes.CDLL(None), name, None)
