@@ -42,10 +42,12 @@ class PackedLinear(nn.Module):
         super().__init__()
         self.in_features = layers[0].in_features
         self.out_features = sum(layer.out_features for layer in layers)
-        weight = torch.cat([layer.weight.detach() for layer in layers])
-        if bias is None and layers[0].bias is not None:
-            bias = torch.cat([layer.bias.detach() for layer in layers])
-        self.bias = bias
+        weight: Tensor = layers[0].weight.detach()
+        own: Tensor | None = layers[0].bias
+        if len(layers) > 1:
+            weight = torch.cat([layer.weight.detach() for layer in layers])
+            own = torch.cat([layer.bias.detach() for layer in layers])
+        self.bias = own if bias is None else bias
         # An opaque tensor: it can be neither moved nor saved, so it is no parameter.
         self._packed: Any = torch.ops.mkldnn._reorder_linear_weight(weight, rows)
         use_huge_pages(
