@@ -16,7 +16,7 @@ from launch.actions import IncludeLaunchDescription, OpaqueFunction
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch_ros.actions import LifecycleNode, Node
 
-from mobile_vla_ros.nodes.launch_arguments import check_typed
+from mobile_vla_ros.launching import check_typed
 
 SHARE = Path(__file__).resolve().parents[1]
 PARAMETERS = str(SHARE / "config" / "nav2_downstream.yaml")

@@ -25,7 +25,7 @@ from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 
-from mobile_vla_ros.nodes.launch_arguments import check_typed
+from mobile_vla_ros.launching import check_typed
 
 HERE = Path(__file__).resolve().parent
 SHARE = HERE.parent

@@ -51,7 +51,7 @@ ROOMS = {
     "plots": SHARED,
 }
 WITHOUT_LEARNING = {"control", "episodes", "trials", "stats", "plots", "sim"}
-WORKER = PACKAGE / "nodes" / "worker.py"
+WORKER = PACKAGE / "nodes" / "inference" / "worker.py"
 
 
 def imported_modules(path: Path) -> set[str]:

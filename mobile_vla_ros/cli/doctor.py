@@ -120,7 +120,7 @@ def _graph(
             )
         ]
     command = [
-        *(sys.executable, "-m", "mobile_vla_ros.nodes.doctor_node", "--ros-args"),
+        *(sys.executable, "-m", "mobile_vla_ros.nodes.tools.doctor_node", "--ros-args"),
         *("-r", f"image:={image_topic}", "-r", f"cmd_vel:={cmd_vel_topic}"),
         *("-p", f"image_transport:={image_transport}"),
         *("-p", f"image_reliability:={image_reliability}"),

@@ -19,9 +19,9 @@ from rclpy.node import Node
 from sensor_msgs.msg import Image
 
 from mobile_vla_ros.errors import InputError
-from mobile_vla_ros.nodes.parameters import Declared, declare, misspelt
-from mobile_vla_ros.nodes.qos import queued
-from mobile_vla_ros.nodes.stop_signal import StopSignal, init_without_signals
+from mobile_vla_ros.nodes.wiring.parameters import Declared, declare, misspelt
+from mobile_vla_ros.nodes.wiring.qos import queued
+from mobile_vla_ros.nodes.wiring.running import StopSignal, init_without_signals
 
 PARAMETERS = (
     Declared(

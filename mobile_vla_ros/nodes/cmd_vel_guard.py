@@ -22,10 +22,10 @@ from std_srvs.srv import Trigger
 from mobile_vla_ros.control import AXES
 from mobile_vla_ros.control.guard import CommandGuard, GuardSettings
 from mobile_vla_ros.errors import InputError
-from mobile_vla_ros.nodes.parameters import Declared, declare, misspelt
-from mobile_vla_ros.nodes.qos import latched, newest_only
-from mobile_vla_ros.nodes.stop_signal import StopSignal, init_without_signals
-from mobile_vla_ros.nodes.velocity import (
+from mobile_vla_ros.nodes.wiring.parameters import Declared, declare, misspelt
+from mobile_vla_ros.nodes.wiring.qos import latched, newest_only
+from mobile_vla_ros.nodes.wiring.running import StopSignal, init_without_signals
+from mobile_vla_ros.nodes.wiring.velocity import (
     VelocityPublisher,
     VelocitySubscription,
     twist_of,

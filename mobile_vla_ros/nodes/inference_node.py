@@ -56,10 +56,12 @@ from mobile_vla_ros.control.pilot import (
 )
 from mobile_vla_ros.control.watchdog import MODEL_FAILED, STOP_SERVICE
 from mobile_vla_ros.errors import InputError
-from mobile_vla_ros.nodes.camera_subscription import CameraSubscription
-from mobile_vla_ros.nodes.diagnostics import Percentiles, status_message
-from mobile_vla_ros.nodes.feature_message import feature_message
-from mobile_vla_ros.nodes.images import (
+from mobile_vla_ros.nodes.inference.parameters import LIMITS, PARAMETERS, TIMES, WARNINGS
+from mobile_vla_ros.nodes.inference.worker_client import WORKER_COMMAND, Frame, ModelWorker
+from mobile_vla_ros.nodes.wiring.camera_subscription import CameraSubscription
+from mobile_vla_ros.nodes.wiring.diagnostics import Percentiles, status_message
+from mobile_vla_ros.nodes.wiring.feature_message import feature_message
+from mobile_vla_ros.nodes.wiring.images import (
     ImageError,
     ImageFormat,
     decode_compressed,
@@ -67,18 +69,16 @@ from mobile_vla_ros.nodes.images import (
     image_format,
     to_rgb,
 )
-from mobile_vla_ros.nodes.inference_parameters import LIMITS, PARAMETERS, TIMES, WARNINGS
-from mobile_vla_ros.nodes.parameters import declare, misspelt, refusal
-from mobile_vla_ros.nodes.qos import latched, newest_only, queued
-from mobile_vla_ros.nodes.stop_signal import StopSignal, init_without_signals
-from mobile_vla_ros.nodes.trajectory import (
+from mobile_vla_ros.nodes.wiring.parameters import declare, misspelt, refusal
+from mobile_vla_ros.nodes.wiring.qos import latched, newest_only, queued
+from mobile_vla_ros.nodes.wiring.running import StopSignal, init_without_signals
+from mobile_vla_ros.nodes.wiring.trajectory import (
     NANOSECONDS,
     chunk_message,
     nanoseconds_of,
     plan_message,
 )
-from mobile_vla_ros.nodes.velocity import VelocityPublisher, twist_of
-from mobile_vla_ros.nodes.worker_client import WORKER_COMMAND, Frame, ModelWorker
+from mobile_vla_ros.nodes.wiring.velocity import VelocityPublisher, twist_of
 
 FAREWELL_ZEROS = 3
 ACKNOWLEDGE_SECONDS = 0.5
@@ -728,7 +728,7 @@ class InferenceNode(LifecycleNode):
             look, self._look = self._look, None
             if look is None or not self._looking:
                 continue
-            from mobile_vla_ros.nodes.overlay import draw_overlay, encode_overlay
+            from mobile_vla_ros.nodes.inference.overlay import draw_overlay, encode_overlay
 
             form, data = look
             try:

@@ -19,10 +19,10 @@ from rclpy.time import Time
 from sensor_msgs.msg import Image
 
 from mobile_vla_ros.errors import InputError
-from mobile_vla_ros.nodes.parameters import Declared, declare, misspelt
-from mobile_vla_ros.nodes.qos import queued
-from mobile_vla_ros.nodes.stop_signal import StopSignal, init_without_signals
-from mobile_vla_ros.nodes.velocity import twist_of
+from mobile_vla_ros.nodes.wiring.parameters import Declared, declare, misspelt
+from mobile_vla_ros.nodes.wiring.qos import queued
+from mobile_vla_ros.nodes.wiring.running import StopSignal, init_without_signals
+from mobile_vla_ros.nodes.wiring.velocity import twist_of
 
 PARAMETERS = (
     Declared("width", 1280, "pixels", 8, 16384),

@@ -45,9 +45,8 @@ from mobile_vla_ros.episodes.recording import (
     SenderClock,
 )
 from mobile_vla_ros.errors import InputError
-from mobile_vla_ros.nodes.camera_subscription import CameraSubscription
-from mobile_vla_ros.nodes.disk import Disk
-from mobile_vla_ros.nodes.disk_orders import (
+from mobile_vla_ros.nodes.recorder.disk import Disk
+from mobile_vla_ros.nodes.recorder.orders import (
     Began,
     DiskReport,
     Ended,
@@ -55,11 +54,12 @@ from mobile_vla_ros.nodes.disk_orders import (
     Recovered,
     Wrote,
 )
-from mobile_vla_ros.nodes.images import ImageError, ImageFormat, image_format
-from mobile_vla_ros.nodes.parameters import Declared, declare, misspelt
-from mobile_vla_ros.nodes.qos import latched, offered_reliability, queued
-from mobile_vla_ros.nodes.stop_signal import StopSignal, init_without_signals
-from mobile_vla_ros.nodes.velocity import VelocitySubscription, velocities_of
+from mobile_vla_ros.nodes.wiring.camera_subscription import CameraSubscription
+from mobile_vla_ros.nodes.wiring.images import ImageError, ImageFormat, image_format
+from mobile_vla_ros.nodes.wiring.parameters import Declared, declare, misspelt
+from mobile_vla_ros.nodes.wiring.qos import latched, offered_reliability, queued
+from mobile_vla_ros.nodes.wiring.running import StopSignal, init_without_signals
+from mobile_vla_ros.nodes.wiring.velocity import VelocitySubscription, velocities_of
 
 PARAMETERS = (
     Declared("directory", "~/episodes", "folder that episodes are written to; made when missing"),

@@ -23,10 +23,10 @@ from sensor_msgs.msg import CompressedImage, Image
 
 from mobile_vla_ros.episodes import Episode, open_episode
 from mobile_vla_ros.errors import InputError
-from mobile_vla_ros.nodes.parameters import Declared, ParameterError, declare, misspelt
-from mobile_vla_ros.nodes.qos import queued
-from mobile_vla_ros.nodes.stop_signal import StopSignal, init_without_signals
-from mobile_vla_ros.nodes.velocity import VelocityPublisher, twist_of
+from mobile_vla_ros.nodes.wiring.parameters import Declared, ParameterError, declare, misspelt
+from mobile_vla_ros.nodes.wiring.qos import queued
+from mobile_vla_ros.nodes.wiring.running import StopSignal, init_without_signals
+from mobile_vla_ros.nodes.wiring.velocity import VelocityPublisher, twist_of
 
 PARAMETERS = (
     Declared("episode", "", "episode file to play (.h5)"),

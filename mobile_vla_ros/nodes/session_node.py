@@ -20,9 +20,9 @@ from std_msgs.msg import String
 from std_srvs.srv import Trigger
 
 from mobile_vla_ros.errors import InputError
-from mobile_vla_ros.nodes.parameters import Declared, declare, misspelt
-from mobile_vla_ros.nodes.qos import latched
-from mobile_vla_ros.nodes.stop_signal import StopSignal, init_without_signals
+from mobile_vla_ros.nodes.wiring.parameters import Declared, declare, misspelt
+from mobile_vla_ros.nodes.wiring.qos import latched
+from mobile_vla_ros.nodes.wiring.running import StopSignal, init_without_signals
 
 PARAMETERS = (
     Declared("seconds", 10.0, "how long to record, s", 0.1, 1e6),

@@ -29,10 +29,16 @@ from std_srvs.srv import Trigger
 
 from mobile_vla_ros.control.pilot import WAITING_FOR_INSTRUCTION
 from mobile_vla_ros.errors import InputError
-from mobile_vla_ros.nodes.parameters import Declared, ParameterError, declare, misspelt, refusal
-from mobile_vla_ros.nodes.qos import latched, queued
-from mobile_vla_ros.nodes.stop_signal import StopSignal, init_without_signals
-from mobile_vla_ros.nodes.velocity import VelocitySubscription, velocities_of
+from mobile_vla_ros.nodes.wiring.parameters import (
+    Declared,
+    ParameterError,
+    declare,
+    misspelt,
+    refusal,
+)
+from mobile_vla_ros.nodes.wiring.qos import latched, queued
+from mobile_vla_ros.nodes.wiring.running import StopSignal, init_without_signals
+from mobile_vla_ros.nodes.wiring.velocity import VelocitySubscription, velocities_of
 from mobile_vla_ros.sim.camera import CameraSettings
 from mobile_vla_ros.sim.course import Course
 from mobile_vla_ros.sim.evaluate import Evaluation, evaluation_plan

@@ -24,11 +24,11 @@ from std_srvs.srv import Trigger
 
 from mobile_vla_ros.control.keyboard import Keyboard, KeyboardSettings
 from mobile_vla_ros.errors import InputError
-from mobile_vla_ros.nodes.parameters import Declared, declare, misspelt
-from mobile_vla_ros.nodes.qos import latched, queued
-from mobile_vla_ros.nodes.stop_signal import StopSignal, init_without_signals
-from mobile_vla_ros.nodes.terminal import Terminal, TextLine
-from mobile_vla_ros.nodes.velocity import VelocityPublisher, twist_of
+from mobile_vla_ros.nodes.wiring.parameters import Declared, declare, misspelt
+from mobile_vla_ros.nodes.wiring.qos import latched, queued
+from mobile_vla_ros.nodes.wiring.running import StopSignal, init_without_signals
+from mobile_vla_ros.nodes.wiring.terminal import Terminal, TextLine
+from mobile_vla_ros.nodes.wiring.velocity import VelocityPublisher, twist_of
 
 PARAMETERS = (
     Declared("linear_speed", 0.3, "m/s of w, s, a, d at first", 0.01, 5.0),

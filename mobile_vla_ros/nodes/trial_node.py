@@ -36,16 +36,16 @@ from mobile_vla_ros.control.guard import ESTOP
 from mobile_vla_ros.control.pilot import DRIVING
 from mobile_vla_ros.episodes.recording import RECORDING
 from mobile_vla_ros.errors import InputError
-from mobile_vla_ros.nodes.incident_keeper import IncidentKeeper
-from mobile_vla_ros.nodes.parameters import declare, misspelt, refusal
-from mobile_vla_ros.nodes.qos import latched, newest_only, queued
-from mobile_vla_ros.nodes.remote import Remote, RemoteError
-from mobile_vla_ros.nodes.start_view import StartViews
-from mobile_vla_ros.nodes.stop_signal import StopSignal, init_without_signals
-from mobile_vla_ros.nodes.terminal import Terminal, TerminalError
-from mobile_vla_ros.nodes.trial_ears import TrialEars
-from mobile_vla_ros.nodes.trial_parameters import PARAMETERS
-from mobile_vla_ros.nodes.trial_stage import SAVE_SECONDS, TrialStage, sha256
+from mobile_vla_ros.nodes.trial.hearing import TrialEars
+from mobile_vla_ros.nodes.trial.keeper import IncidentKeeper
+from mobile_vla_ros.nodes.trial.parameters import PARAMETERS
+from mobile_vla_ros.nodes.trial.stage import SAVE_SECONDS, TrialStage, sha256
+from mobile_vla_ros.nodes.trial.start_view import StartViews
+from mobile_vla_ros.nodes.wiring.parameters import declare, misspelt, refusal
+from mobile_vla_ros.nodes.wiring.qos import latched, newest_only, queued
+from mobile_vla_ros.nodes.wiring.remote import Remote, RemoteError
+from mobile_vla_ros.nodes.wiring.running import StopSignal, init_without_signals
+from mobile_vla_ros.nodes.wiring.terminal import Terminal, TerminalError
 from mobile_vla_ros.trials.agreement import Agreement
 from mobile_vla_ros.trials.book import TrialBook
 from mobile_vla_ros.trials.plan import PlannedTrial, read_plan

@@ -9,7 +9,7 @@ import pytest
 from installation import LAUNCHER, NODES, install
 from std_msgs.msg import String
 
-from mobile_vla_ros.nodes.qos import latched
+from mobile_vla_ros.nodes.wiring.qos import latched
 
 sys.path.insert(0, str(NODES))
 

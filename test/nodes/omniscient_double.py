@@ -12,7 +12,7 @@ from geometry_msgs.msg import Twist
 from nav_msgs.msg import Odometry
 from std_msgs.msg import String
 
-from mobile_vla_ros.nodes.qos import latched
+from mobile_vla_ros.nodes.wiring.qos import latched
 from mobile_vla_ros.sim.expert import FieldState, expert_velocities
 from mobile_vla_ros.sim.layout import sample_layout
 

@@ -26,7 +26,7 @@ from std_msgs.msg import String
 from std_srvs.srv import SetBool, Trigger
 from trajectory_msgs.msg import MultiDOFJointTrajectory
 
-from mobile_vla_ros.nodes.velocity import VelocitySubscription
+from mobile_vla_ros.nodes.wiring.velocity import VelocitySubscription
 
 HERE = Path(__file__).parent
 REPOSITORY = HERE.parents[1]

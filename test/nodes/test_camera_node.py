@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from rig import Rig
 
-from mobile_vla_ros.nodes.camera_subscription import CameraSubscription
-from mobile_vla_ros.nodes.images import rgb_image
+from mobile_vla_ros.nodes.wiring.camera_subscription import CameraSubscription
+from mobile_vla_ros.nodes.wiring.images import rgb_image
 
 MODULE = "mobile_vla_ros.nodes.camera_node"
 

@@ -5,7 +5,7 @@ import resource
 import pytest
 
 from mobile_vla_ros.episodes.recording import RecordingError
-from mobile_vla_ros.nodes.disk import Disk
+from mobile_vla_ros.nodes.recorder.disk import Disk
 
 
 @pytest.fixture

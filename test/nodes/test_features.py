@@ -3,8 +3,8 @@ import json
 import numpy as np
 from sensor_msgs.msg import Image
 
-from mobile_vla_ros.nodes.feature_message import feature_message, feature_of
-from mobile_vla_ros.nodes.features import pack_feature
+from mobile_vla_ros.nodes.wiring.feature_message import feature_message, feature_of
+from mobile_vla_ros.nodes.wiring.features import pack_feature
 
 
 def test_a_feature_survives_its_way_to_a_topic_bit_for_bit() -> None:

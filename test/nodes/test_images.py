@@ -5,7 +5,12 @@ import numpy as np
 import pytest
 from sensor_msgs.msg import Image
 
-from mobile_vla_ros.nodes.images import ImageError, decode_compressed, fingerprint, rgb_image
+from mobile_vla_ros.nodes.wiring.images import (
+    ImageError,
+    decode_compressed,
+    fingerprint,
+    rgb_image,
+)
 
 RGB = np.random.default_rng(0).integers(0, 255, (6, 8, 3), dtype=np.uint8)
 

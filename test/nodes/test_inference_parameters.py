@@ -7,7 +7,7 @@ import yaml
 
 from mobile_vla_ros.control import Limits, PilotSettings
 from mobile_vla_ros.nodes import camera_node, cmd_vel_guard, recorder_node, teleop_node
-from mobile_vla_ros.nodes.inference_parameters import LIMITS, PARAMETERS, TIMES
+from mobile_vla_ros.nodes.inference.parameters import LIMITS, PARAMETERS, TIMES
 
 REPOSITORY = Path(__file__).parents[2]
 

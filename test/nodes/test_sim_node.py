@@ -10,7 +10,7 @@ from sensor_msgs.msg import Image
 from std_msgs.msg import String
 from std_srvs.srv import Trigger
 
-from mobile_vla_ros.nodes.qos import latched
+from mobile_vla_ros.nodes.wiring.qos import latched
 
 pytestmark = [pytest.mark.ros, pytest.mark.egl]
 SMALL = ["-p", "width:=160", "-p", "height:=90"]

@@ -19,7 +19,7 @@ from geometry_msgs.msg import Twist, TwistStamped
 from recorder_harness import PATIENCE, Robot, end, start_node
 
 from mobile_vla_ros.episodes import find_episodes, open_episode
-from mobile_vla_ros.nodes.terminal import TextLine, cut_to_width
+from mobile_vla_ros.nodes.wiring.terminal import TextLine, cut_to_width
 
 # A terminal of its own, as a shell would give it: the process leads a session whose controlling
 # terminal is its standard input.

@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mobile_vla_ros.nodes.images import ImageFormat
-from mobile_vla_ros.nodes.worker_client import Frame, ModelWorker
+from mobile_vla_ros.nodes.inference.worker_client import Frame, ModelWorker
+from mobile_vla_ros.nodes.wiring.images import ImageFormat
 
 DOUBLE = Path(__file__).with_name("worker_double.py")
 COMMAND = (sys.executable, str(DOUBLE))

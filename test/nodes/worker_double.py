@@ -31,7 +31,7 @@ import numpy as np
 
 from mobile_vla_ros.control import ActionChunk
 from mobile_vla_ros.errors import InputError
-from mobile_vla_ros.nodes import worker
+from mobile_vla_ros.nodes.inference import worker
 
 CHUNK = 10
 

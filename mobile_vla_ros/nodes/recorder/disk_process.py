@@ -1,6 +1,6 @@
 """The process that writes episodes, so that nothing in the recorder node waits for a disk.
 
-Started by `mobile_vla_ros.nodes.disk`. A raw 720p row holds the interpreter's lock of the process
+python -m mobile_vla_ros.nodes.recorder.disk_process SOCKET RING
 that writes it for tens of milliseconds, which a thread cannot hide. Orders come in over a socket,
 pixels through shared memory. It ignores the signals of a terminal or a service manager and ends
 when the other end of the socket does: until then there may be frames to write.
@@ -26,7 +26,7 @@ from mobile_vla_ros.episodes.plan import count_by_name
 from mobile_vla_ros.episodes.recording import Counts
 from mobile_vla_ros.episodes.recovery import recover_folder
 from mobile_vla_ros.errors import InputError
-from mobile_vla_ros.nodes.disk_orders import (
+from mobile_vla_ros.nodes.recorder.orders import (
     Began,
     DiscardOrder,
     DiskReport,
@@ -39,8 +39,8 @@ from mobile_vla_ros.nodes.disk_orders import (
     RowOrder,
     Wrote,
 )
-from mobile_vla_ros.nodes.frame_ring import map_slots
-from mobile_vla_ros.nodes.images import to_rgb
+from mobile_vla_ros.nodes.wiring.frame_ring import map_slots
+from mobile_vla_ros.nodes.wiring.images import to_rgb
 
 # Below this much free space recording stops: a disk without a byte left harms more than us.
 RESERVE = 32 * 1024 * 1024
@@ -210,7 +210,7 @@ def _resident_bytes() -> int:
 
 
 def main() -> None:
-    """`python -m mobile_vla_ros.nodes.disk_process SOCKET RING`: two inherited descriptors."""
+    """The program: its two arguments are inherited descriptors, a socket and the ring."""
     for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(name, signal.SIG_IGN)
     # Frames can wait here, in the queue; in the node and the camera they cannot.

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from mobile_vla_ros.nodes.launch_arguments import LaunchArgumentError, check_typed
+from mobile_vla_ros.launching import LaunchArgumentError, check_typed
 
 FILE = "/opt/share/mobile_vla_ros/launch/inference.launch.py"
 KNOWN = ("checkpoint", "dry_run", "enabled", "seed", "rate", "params_file", "instruction")

@@ -7,8 +7,8 @@ import array
 import numpy as np
 from sensor_msgs.msg import Image
 
-from mobile_vla_ros.nodes.features import unpack_feature
-from mobile_vla_ros.nodes.trajectory import NANOSECONDS
+from mobile_vla_ros.nodes.wiring.features import unpack_feature
+from mobile_vla_ros.nodes.wiring.trajectory import NANOSECONDS
 
 ENCODING = "32FC1"
 

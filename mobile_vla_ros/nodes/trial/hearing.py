@@ -21,12 +21,12 @@ from rclpy.subscription import Subscription
 from sensor_msgs.msg import CompressedImage, Image
 from trajectory_msgs.msg import MultiDOFJointTrajectory
 
-from mobile_vla_ros.nodes.camera_subscription import CameraSubscription
-from mobile_vla_ros.nodes.feature_message import feature_of
-from mobile_vla_ros.nodes.incident_keeper import IncidentKeeper
-from mobile_vla_ros.nodes.qos import queued
-from mobile_vla_ros.nodes.trajectory import NANOSECONDS, chunk_of, nanoseconds_of
-from mobile_vla_ros.nodes.velocity import VelocitySubscription, velocities_of
+from mobile_vla_ros.nodes.trial.keeper import IncidentKeeper
+from mobile_vla_ros.nodes.wiring.camera_subscription import CameraSubscription
+from mobile_vla_ros.nodes.wiring.feature_message import feature_of
+from mobile_vla_ros.nodes.wiring.qos import queued
+from mobile_vla_ros.nodes.wiring.trajectory import NANOSECONDS, chunk_of, nanoseconds_of
+from mobile_vla_ros.nodes.wiring.velocity import VelocitySubscription, velocities_of
 from mobile_vla_ros.trials.agreement import Agreement
 from mobile_vla_ros.trials.session import TrialSession
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mobile_vla_ros.nodes.parameters import Declared
+from mobile_vla_ros.nodes.wiring.parameters import Declared
 
 PARAMETERS = (
     Declared("directory", "~/trials", "trials.jsonl, incidents/ and starts/ go there"),

@@ -10,7 +10,7 @@ from rclpy.node import Node
 from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CompressedImage, Image
 
-from mobile_vla_ros.nodes.qos import RELIABILITIES, offered_reliability
+from mobile_vla_ros.nodes.wiring.qos import RELIABILITIES, offered_reliability
 
 try:
     from rclpy.event_handler import SubscriptionEventCallbacks, UnsupportedEventTypeError

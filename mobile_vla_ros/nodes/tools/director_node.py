@@ -24,12 +24,12 @@ from std_msgs.msg import String
 from trajectory_msgs.msg import MultiDOFJointTrajectory
 
 from mobile_vla_ros.errors import InputError
-from mobile_vla_ros.nodes.parameters import Declared, declare
-from mobile_vla_ros.nodes.qos import latched, queued
-from mobile_vla_ros.nodes.remote import Remote, RemoteError
-from mobile_vla_ros.nodes.stop_signal import StopSignal, init_without_signals
-from mobile_vla_ros.nodes.trajectory import NANOSECONDS, nanoseconds_of
-from mobile_vla_ros.nodes.velocity import VelocitySubscription, velocities_of
+from mobile_vla_ros.nodes.wiring.parameters import Declared, declare
+from mobile_vla_ros.nodes.wiring.qos import latched, queued
+from mobile_vla_ros.nodes.wiring.remote import Remote, RemoteError
+from mobile_vla_ros.nodes.wiring.running import StopSignal, init_without_signals
+from mobile_vla_ros.nodes.wiring.trajectory import NANOSECONDS, nanoseconds_of
+from mobile_vla_ros.nodes.wiring.velocity import VelocitySubscription, velocities_of
 
 PARAMETERS = (
     Declared("scenario", "1box_left", "scenario that the field shows"),

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from mobile_vla_ros.episodes.incident import Incident, IncidentError, IncidentRing, write_incident
-from mobile_vla_ros.nodes.images import ImageError, image_format, to_rgb
+from mobile_vla_ros.nodes.wiring.images import ImageError, image_format, to_rgb
 
 JPEG_QUALITY = 85
 

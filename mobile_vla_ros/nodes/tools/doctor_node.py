@@ -17,9 +17,14 @@ from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
 from rclpy.utilities import get_rmw_implementation_identifier
 
-from mobile_vla_ros.nodes.camera_subscription import CameraSubscription
-from mobile_vla_ros.nodes.images import ImageError, decode_compressed, fingerprint, rgb_image
-from mobile_vla_ros.nodes.qos import RELIABILITIES, offered_reliability
+from mobile_vla_ros.nodes.wiring.camera_subscription import CameraSubscription
+from mobile_vla_ros.nodes.wiring.images import (
+    ImageError,
+    decode_compressed,
+    fingerprint,
+    rgb_image,
+)
+from mobile_vla_ros.nodes.wiring.qos import RELIABILITIES, offered_reliability
 
 _IMAGE_TYPES = ("sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage")
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from mobile_vla_ros.nodes.images import ImageError, decode_compressed, rgb_image
+from mobile_vla_ros.nodes.wiring.images import ImageError, decode_compressed, rgb_image
 
 
 class StartViews:

@@ -11,7 +11,7 @@ from rclpy.duration import Duration
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
 
-from mobile_vla_ros.nodes.qos import newest_only, queued
+from mobile_vla_ros.nodes.wiring.qos import newest_only, queued
 
 TWIST = "geometry_msgs/msg/Twist"
 TWIST_STAMPED = "geometry_msgs/msg/TwistStamped"

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mobile_vla_ros.episodes.recording import Counts
-from mobile_vla_ros.nodes.images import ImageFormat
+from mobile_vla_ros.nodes.wiring.images import ImageFormat
 
 
 @dataclass(frozen=True)

@@ -18,10 +18,10 @@ from std_msgs.msg import String
 from trajectory_msgs.msg import MultiDOFJointTrajectory
 
 from mobile_vla_ros.errors import InputError
-from mobile_vla_ros.nodes.parameters import Declared, declare
-from mobile_vla_ros.nodes.qos import latched, queued
-from mobile_vla_ros.nodes.stop_signal import StopSignal, init_without_signals
-from mobile_vla_ros.nodes.trajectory import NANOSECONDS, nanoseconds_of
+from mobile_vla_ros.nodes.wiring.parameters import Declared, declare
+from mobile_vla_ros.nodes.wiring.qos import latched, queued
+from mobile_vla_ros.nodes.wiring.running import StopSignal, init_without_signals
+from mobile_vla_ros.nodes.wiring.trajectory import NANOSECONDS, nanoseconds_of
 
 PARAMETERS = (
     Declared("seconds", 30.0, "how long to listen once it drives, s", 1.0, 36000.0),

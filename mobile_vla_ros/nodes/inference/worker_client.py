@@ -19,11 +19,11 @@ from typing import Protocol
 import numpy as np
 
 from mobile_vla_ros.control import ActionChunk
-from mobile_vla_ros.nodes.frame_slots import SLOT_BYTES, SLOTS, FrameSlots
-from mobile_vla_ros.nodes.images import ImageFormat
-from mobile_vla_ros.nodes.worker import MESSAGE_BYTES
+from mobile_vla_ros.nodes.inference.worker import MESSAGE_BYTES
+from mobile_vla_ros.nodes.wiring.frame_slots import SLOT_BYTES, SLOTS, FrameSlots
+from mobile_vla_ros.nodes.wiring.images import ImageFormat
 
-WORKER_COMMAND = (sys.executable, "-m", "mobile_vla_ros.nodes.worker")
+WORKER_COMMAND = (sys.executable, "-m", "mobile_vla_ros.nodes.inference.worker")
 # A killed process is gone in milliseconds unless the kernel holds it; nobody waits longer.
 REAP_SECONDS = 0.5
 

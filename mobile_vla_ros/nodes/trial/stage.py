@@ -9,7 +9,7 @@ from pathlib import Path
 from lifecycle_msgs.msg import State
 
 from mobile_vla_ros.episodes.reader import file_sha256
-from mobile_vla_ros.nodes.remote import Remote, RemoteError
+from mobile_vla_ros.nodes.wiring.remote import Remote, RemoteError
 from mobile_vla_ros.trials.record import TrialError
 
 LOAD_SECONDS = 300.0

@@ -11,7 +11,7 @@ from nav_msgs.msg import Path
 from trajectory_msgs.msg import MultiDOFJointTrajectory, MultiDOFJointTrajectoryPoint
 
 from mobile_vla_ros.control import ActionChunk, integrate
-from mobile_vla_ros.nodes.velocity import twist_of, velocities_of
+from mobile_vla_ros.nodes.wiring.velocity import twist_of, velocities_of
 
 NANOSECONDS = 1_000_000_000
 

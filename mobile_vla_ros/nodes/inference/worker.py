@@ -32,9 +32,9 @@ import traceback
 from collections.abc import Callable
 
 from mobile_vla_ros.errors import InputError
-from mobile_vla_ros.nodes.features import pack_feature
-from mobile_vla_ros.nodes.frame_slots import FrameSlots
-from mobile_vla_ros.nodes.images import ImageError, ImageFormat, decode_compressed, to_rgb
+from mobile_vla_ros.nodes.wiring.features import pack_feature
+from mobile_vla_ros.nodes.wiring.frame_slots import FrameSlots
+from mobile_vla_ros.nodes.wiring.images import ImageError, ImageFormat, decode_compressed, to_rgb
 
 MESSAGE_BYTES = 1 << 17
 # The publisher of velocities must get the processor whenever it wants it.

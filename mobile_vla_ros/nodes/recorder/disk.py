@@ -15,7 +15,7 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from mobile_vla_ros.episodes.recording import Counts, Label, RecordingError, Row
-from mobile_vla_ros.nodes.disk_orders import (
+from mobile_vla_ros.nodes.recorder.orders import (
     DiscardOrder,
     EpisodeOrder,
     FinishOrder,
@@ -24,8 +24,8 @@ from mobile_vla_ros.nodes.disk_orders import (
     RowOrder,
     Wrote,
 )
-from mobile_vla_ros.nodes.frame_ring import FrameRing
-from mobile_vla_ros.nodes.images import ImageFormat
+from mobile_vla_ros.nodes.wiring.frame_ring import FrameRing
+from mobile_vla_ros.nodes.wiring.images import ImageFormat
 
 
 class Disk:
@@ -54,7 +54,7 @@ class Disk:
             [
                 sys.executable,
                 "-m",
-                "mobile_vla_ros.nodes.disk_process",
+                "mobile_vla_ros.nodes.recorder.disk_process",
                 str(theirs),
                 str(self._ring.file),
             ],

@@ -1,0 +1,1 @@
+"""What belongs to the inference node: its model's process, its parameters, its overlay."""

@@ -1,0 +1,1 @@
+"""Small nodes that commands start."""

@@ -1,0 +1,1 @@
+"""What belongs to the trial manager: what it hears, keeps, and says to other nodes."""

@@ -1,0 +1,1 @@
+"""What every node needs: starting and ending, parameters, topics, messages, shared frames."""
