@@ -1,9 +1,9 @@
 """The process that writes episodes, so that nothing in the recorder node waits for a disk.
 
-python -m mobile_vla_ros.nodes.recorder.disk_process SOCKET RING
-that writes it for tens of milliseconds, which a thread cannot hide. Orders come in over a socket,
-pixels through shared memory. It ignores the signals of a terminal or a service manager and ends
-when the other end of the socket does: until then there may be frames to write.
+Started by `mobile_vla_ros.nodes.recorder.disk`. A raw 720p row holds the interpreter's lock of
+the process that writes it for tens of milliseconds, which a thread cannot hide. Orders come in
+over a socket, pixels through shared memory. It ignores the signals of a terminal or a service
+manager and ends when the other end of the socket does: until then there may be frames to write.
 """
 
 from __future__ import annotations
