@@ -1,6 +1,7 @@
 """From chunks to commands: plain Python and numpy, time is a parameter everywhere."""
 
-from mobile_vla_ros.control.chunk import AXES, ActionChunk
+from mobile_vla_ros.axes import AXES
+from mobile_vla_ros.control.chunk import ActionChunk
 from mobile_vla_ros.control.diagnostics import DriveDiagnostics, blind_distance
 from mobile_vla_ros.control.guard import CommandGuard, GuardCommand, GuardSettings
 from mobile_vla_ros.control.limiter import Limits, VelocityLimiter

@@ -7,9 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-AXES = ("linear.x", "linear.y", "linear.z", "angular.x", "angular.y", "angular.z")
-"""The names of the six axes of a twist (REP-103: metres, radians; x forward, y left, z up)."""
-
 # Stamps of this century have a float64 resolution of 2.4e-7 s: a step boundary is met within this
 # fraction of a step, so that rounding never plays a step one tick longer.
 _STEP_ROUNDING = 1e-6

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
-from mobile_vla_ros.control.chunk import AXES
+from mobile_vla_ros.axes import AXES
 from mobile_vla_ros.errors import InputError
 
 # A change smaller than this (m/s, rad/s) is none: its square would vanish in float64.

@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from mobile_vla_ros.axes import PLANAR_AXES
 from mobile_vla_ros.episodes import schema
 from mobile_vla_ros.episodes.names import check_scenario, unique_path
 from mobile_vla_ros.episodes.recording import CameraClock, HeldValues, RatePicker
@@ -77,7 +78,7 @@ def import_bag(
     topics: BagTopics | None = None,
     rate: float = 10.0,
     image_format: str = "raw",
-    action_axes: tuple[str, ...] = schema.DEFAULT_AXES,
+    action_axes: tuple[str, ...] = PLANAR_AXES,
     frame_period: float = schema.DEFAULT_FRAME_PERIOD,
 ) -> BagImport:
     """Reads one bag into one episode.

@@ -17,10 +17,10 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from mobile_vla_ros.axes import AXES, PLANAR_AXES
 from mobile_vla_ros.errors import InputError
 
 MODES = ("rate", "frame", "key_press")
-AXES = ("linear.x", "linear.y", "linear.z", "angular.x", "angular.y", "angular.z")
 
 IDLE = "idle"
 RECORDING = "recording"
@@ -52,7 +52,7 @@ class RecordingSettings:
     mode: str = "rate"
     rate: float = 10.0
     episode_length: int = 0
-    action_axes: tuple[str, ...] = ("linear.x", "linear.y", "angular.z")
+    action_axes: tuple[str, ...] = PLANAR_AXES
 
     def __post_init__(self) -> None:
         if self.mode not in MODES:

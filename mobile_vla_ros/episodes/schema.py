@@ -12,6 +12,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
+from mobile_vla_ros.axes import PLANAR_AXES, UNICYCLE_AXES
 from mobile_vla_ros.errors import InputError
 
 SCHEMA_VERSION = 2
@@ -35,9 +36,6 @@ MORE = "attributes"  # group of what is too large for an attribute
 
 EVENT_TYPES = ("episode_start", "start_action", "stop_action")
 ODOM_COLUMNS = ("x", "y", "yaw", "vx", "vy", "wz", "stamp")
-DEFAULT_AXES = ("linear.x", "linear.y", "angular.z")
-TWO_AXES = ("linear.x", "angular.z")
-AXES = ("linear.x", "linear.y", "linear.z", "angular.x", "angular.y", "angular.z")
 DEFAULT_FRAME_PERIOD = 0.4
 DEFAULT_CHUNK_SIZE = 10
 INSTRUCTION_BYTES = 256
@@ -70,4 +68,4 @@ def default_axes(columns: int) -> tuple[str, ...]:
     Three are what the lab's collector wrote (linear.x, linear.y, angular.z); two are forward
     speed and turning. Other counts have no names.
     """
-    return {2: TWO_AXES, 3: DEFAULT_AXES}.get(columns, ())
+    return {2: UNICYCLE_AXES, 3: PLANAR_AXES}.get(columns, ())

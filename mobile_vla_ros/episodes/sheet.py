@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+from mobile_vla_ros.axes import PLANAR_AXES
 from mobile_vla_ros.episodes.reader import Episode
 
 _COLUMNS = 6
@@ -118,7 +119,7 @@ def draw_sheet(
 def motion(episode: Episode) -> np.ndarray:
     """float32 [T,3]: vx, vy, wz commanded; 0 for an axis that the episode does not have."""
     columns = []
-    for axis in ("linear.x", "linear.y", "angular.z"):
+    for axis in PLANAR_AXES:
         known = axis in episode.action_axes
         columns.append(
             episode.velocities([axis])[:, 0] if known else np.zeros(len(episode), np.float32)

@@ -27,6 +27,7 @@ import h5py
 import numpy as np
 from h5py import h5d, h5p, h5s, h5t
 
+from mobile_vla_ros.axes import AXES, PLANAR_AXES
 from mobile_vla_ros.episodes import schema
 from mobile_vla_ros.episodes.names import free_path
 from mobile_vla_ros.episodes.schema import EpisodeError, part_path
@@ -82,7 +83,7 @@ class EpisodeWriter:
         *,
         scenario: str,
         instruction: str,
-        action_axes: Sequence[str] = schema.DEFAULT_AXES,
+        action_axes: Sequence[str] = PLANAR_AXES,
         frame_period: float = schema.DEFAULT_FRAME_PERIOD,
         image_shape: Sequence[int] | None = None,
         image_format: str = "raw",
@@ -301,10 +302,10 @@ class EpisodeWriter:
             raise EpisodeError(f"{name}: jpeg_quality must be 1 to 100, not {self._quality}")
         if not self._frame_period > 0:
             raise EpisodeError(f"{name}: frame_period must be positive, not {self._frame_period}")
-        unknown = [axis for axis in self._axes if axis not in schema.AXES]
+        unknown = [axis for axis in self._axes if axis not in AXES]
         if unknown or not self._axes or len(set(self._axes)) != len(self._axes):
             raise EpisodeError(
-                f"{name}: action_axes must be different ones of {', '.join(schema.AXES)}, "
+                f"{name}: action_axes must be different ones of {', '.join(AXES)}, "
                 f"not {list(self._axes)}"
             )
         folder = self._final.parent

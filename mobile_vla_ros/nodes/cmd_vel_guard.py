@@ -19,7 +19,7 @@ from rclpy.node import Node
 from std_msgs.msg import Bool, String
 from std_srvs.srv import Trigger
 
-from mobile_vla_ros.control import AXES
+from mobile_vla_ros.axes import AXES
 from mobile_vla_ros.control.guard import CommandGuard, GuardSettings
 from mobile_vla_ros.errors import InputError
 from mobile_vla_ros.nodes.wiring.parameters import Declared, declare, misspelt

@@ -18,6 +18,7 @@ from rclpy.node import Node
 from rclpy.time import Time
 from sensor_msgs.msg import Image
 
+from mobile_vla_ros.axes import UNICYCLE_AXES
 from mobile_vla_ros.errors import InputError
 from mobile_vla_ros.nodes.wiring.parameters import Declared, declare, misspelt
 from mobile_vla_ros.nodes.wiring.qos import queued
@@ -115,7 +116,7 @@ class PatternNode(Node):
 
     def _publish_command(self, when: float) -> None:
         turn = 0.5 * math.sin(when)
-        self._commands.publish(twist_of(("linear.x", "angular.z"), (0.2, turn)))
+        self._commands.publish(twist_of(UNICYCLE_AXES, (0.2, turn)))
 
 
 def main(args: list[str] | None = None) -> int:

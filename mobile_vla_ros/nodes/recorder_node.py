@@ -30,10 +30,10 @@ from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Bool, String
 from std_srvs.srv import Trigger
 
+from mobile_vla_ros.axes import AXES, PLANAR_AXES
 from mobile_vla_ros.episodes.names import check_scenario
 from mobile_vla_ros.episodes.plan import CollectionPlan, read_plan
 from mobile_vla_ros.episodes.recording import (
-    AXES,
     IDLE,
     MODES,
     RECORDING,
@@ -103,7 +103,7 @@ PARAMETERS = (
     Declared("jpeg_quality", 90, "of image_format jpeg, 1 to 100", 1, 100),
     Declared(
         "action_axes",
-        ["linear.x", "linear.y", "angular.z"],
+        list(PLANAR_AXES),
         f"velocities that a row carries, in column order; of {', '.join(AXES)}",
     ),
     Declared(

@@ -27,6 +27,7 @@ from sensor_msgs.msg import Image
 from std_msgs.msg import String
 from std_srvs.srv import Trigger
 
+from mobile_vla_ros.axes import PLANAR_AXES
 from mobile_vla_ros.control.pilot import WAITING_FOR_INSTRUCTION
 from mobile_vla_ros.errors import InputError
 from mobile_vla_ros.nodes.wiring.parameters import (
@@ -175,7 +176,7 @@ class SimNode(Node):
     # -- callbacks, in the main thread -----------------------------------------------------
 
     def _heard_velocity(self, twist: Twist) -> None:
-        vx, vy, wz = velocities_of(twist, ("linear.x", "linear.y", "angular.z"))
+        vx, vy, wz = velocities_of(twist, PLANAR_AXES)
         if not (math.isfinite(vx) and math.isfinite(vy) and math.isfinite(wz)):
             self.get_logger().error(
                 f"cmd_vel carries {vx} m/s, {vy} m/s, {wz} rad/s: ignored",

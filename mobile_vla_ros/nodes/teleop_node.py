@@ -22,6 +22,7 @@ from rclpy.node import Node
 from std_msgs.msg import String
 from std_srvs.srv import Trigger
 
+from mobile_vla_ros.axes import PLANAR_AXES
 from mobile_vla_ros.control.keyboard import Keyboard, KeyboardSettings
 from mobile_vla_ros.errors import InputError
 from mobile_vla_ros.nodes.wiring.parameters import Declared, declare, misspelt
@@ -57,7 +58,6 @@ HELP = """\
   z   c     n new episode   m save it   Backspace twice: throw it away
             ] [ next/previous scenario   p what the plan proposes   o other scenario
             i instruction   h this help   Ctrl-C ends"""
-AXES = ("linear.x", "linear.y", "angular.z")
 # After the last motion zeros go out this long; then silence, so that nobody else is fought over.
 ZERO_SECONDS = 1.0
 STATUS_PERIOD = 0.2
@@ -321,7 +321,7 @@ class TeleopNode(Node):
 
 
 def _twist(velocities: tuple[float, float, float]) -> Twist:
-    return twist_of(AXES, velocities)
+    return twist_of(PLANAR_AXES, velocities)
 
 
 def main(args: list[str] | None = None) -> int:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from mobile_vla_ros.axes import AXES, PLANAR_AXES, UNICYCLE_AXES
 from mobile_vla_ros.policy.errors import CheckpointError
 
 # The normalisation of CLIP's images, which Kosmos-2 was trained with.
@@ -20,12 +21,11 @@ CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
 DRIVING_HEAD = "MobileVLALSTMDecoder"
 ARM_HEAD = "LSTMDecoder"
 
-VELOCITY_AXES = ("linear.x", "linear.y", "linear.z", "angular.x", "angular.y", "angular.z")
 ARM_AXES = ("x", "y", "z", "roll", "pitch", "yaw", "gripper")
 DEFAULT_AXES = {
     1: ("linear.x",),
-    2: ("linear.x", "angular.z"),
-    3: ("linear.x", "linear.y", "angular.z"),
+    2: UNICYCLE_AXES,
+    3: PLANAR_AXES,
 }
 DEFAULT_PERIOD = 0.4
 DEFAULT_LAYERS = 4
@@ -292,11 +292,10 @@ def check_axes(axes: Sequence[str], dof: int, name: str) -> tuple[str, ...]:
     if isinstance(axes, str) or not isinstance(axes, Sequence):
         raise CheckpointError(f"{name}: action_axes must be a list of axis names")
     named = tuple(str(axis) for axis in axes)
-    unknown = [axis for axis in named if axis not in VELOCITY_AXES]
+    unknown = [axis for axis in named if axis not in AXES]
     if unknown:
         raise CheckpointError(
-            f"{name}: unknown action axis {unknown[0]!r}; an axis is one of "
-            f"{', '.join(VELOCITY_AXES)}"
+            f"{name}: unknown action axis {unknown[0]!r}; an axis is one of {', '.join(AXES)}"
         )
     if len(set(named)) != len(named):
         raise CheckpointError(f"{name}: action_axes names an axis twice: {', '.join(named)}")

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from mobile_vla_ros.axes import PLANAR_AXES
 from mobile_vla_ros.episodes import EpisodeWriter, episode_name
 from mobile_vla_ros.errors import InputError
 from mobile_vla_ros.sim.camera import CameraSettings
@@ -21,7 +22,6 @@ from mobile_vla_ros.sim.field import Field
 from mobile_vla_ros.sim.scenario import SCENARIOS, parse_scenario
 from mobile_vla_ros.sim.truth import truth_attributes
 
-ACTION_AXES = ("linear.x", "linear.y", "angular.z")
 STANDING = 2.0  # s of standstill at the end of each episode, so that stopping is learned
 EPOCH = datetime(2000, 1, 1, tzinfo=timezone.utc)  # simulated time starts `seed` seconds after it
 MOST_SEEDS = 1 << 31
@@ -161,7 +161,7 @@ def collect_episode(
         episode_path(directory, scenario, seed),
         scenario=scenario,
         instruction=sim.instruction,
-        action_axes=ACTION_AXES,
+        action_axes=PLANAR_AXES,
         frame_period=settings.frame_period,
         image_format=settings.image_format,
         jpeg_quality=settings.jpeg_quality,

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
+from mobile_vla_ros.axes import UNICYCLE_AXES
 from mobile_vla_ros.episodes import open_episode
 from mobile_vla_ros.plots.style import house_style, save_figure
 
@@ -29,7 +30,7 @@ def draw_first_frames(paths: Sequence[Path], target: str | Path) -> Path:
             with open_episode(path) as episode:
                 for column, axes in enumerate(row):
                     index = round(column * (len(episode) - 1) / (_COLUMNS - 1))
-                    vx, wz = episode.velocities(("linear.x", "angular.z"))[index]
+                    vx, wz = episode.velocities(UNICYCLE_AXES)[index]
                     axes.imshow(episode.image(index))
                     axes.set_axis_off()
                     title = f"{index * episode.frame_period:.1f} s: {vx:.2f} m/s, {wz:+.2f} rad/s"

@@ -13,11 +13,12 @@ from pathlib import Path
 
 import numpy as np
 
+from mobile_vla_ros.axes import PLANAR_AXES
 from mobile_vla_ros.episodes import EpisodeWriter
 from mobile_vla_ros.errors import InputError
 from mobile_vla_ros.sim.camera import CameraSettings
 from mobile_vla_ros.sim.closed_loop import LoopSettings, StreamingPolicy, drive
-from mobile_vla_ros.sim.collect import ACTION_AXES, Collected, Drive, episode_path, start_time
+from mobile_vla_ros.sim.collect import Collected, Drive, episode_path, start_time
 from mobile_vla_ros.sim.field import Field
 from mobile_vla_ros.sim.truth import truth_attributes
 
@@ -70,7 +71,7 @@ def collect_driven(
             path,
             scenario=scenario,
             instruction=sim.instruction,
-            action_axes=ACTION_AXES,
+            action_axes=PLANAR_AXES,
             frame_period=frame_period,
             image_format="jpeg",
             camera={"name": "simulated field", "encoding": "rgb8", **asdict(camera)},

@@ -22,6 +22,7 @@ from mobile_vla_ros.training.augmentation import (
     transform_places,
 )
 from mobile_vla_ros.training.dataset import SOURCE
+from mobile_vla_ros.training.labels import EXPERT_AXES
 from mobile_vla_ros.training.run import AugmentationSettings, RunError
 
 STRENGTH = AugmentationSettings(colour=0.2, blur=1.0, crop=0.06, shift=0.03, mirror=0.5)
@@ -163,11 +164,7 @@ def _attributes(attributes: Mapping[str, Any], transform: Transform) -> dict[str
     for key in ("expert_chunks", "expert_chunks_other"):
         if key in attributes:
             chunks = np.asarray(attributes[key], dtype=np.float32)
-            kept[key] = (
-                mirror_velocities(chunks, ("linear.x", "angular.z"))
-                if transform.mirror
-                else chunks
-            )
+            kept[key] = mirror_velocities(chunks, EXPERT_AXES) if transform.mirror else chunks
     for key in ("bottle_places", "box_places"):
         if key in attributes:
             places = np.array(attributes[key], dtype=np.float32)

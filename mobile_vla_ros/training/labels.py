@@ -16,10 +16,11 @@ from typing import Any
 
 import numpy as np
 
+from mobile_vla_ros.axes import UNICYCLE_AXES
 from mobile_vla_ros.training.run import RunError
 
 MOST_OBJECTS = 3  # the bottle and two boxes
-EXPERT_AXES = ("linear.x", "angular.z")
+EXPERT_AXES = UNICYCLE_AXES
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from mobile_vla_ros.axes import AXES, UNICYCLE_AXES
 from mobile_vla_ros.errors import InputError
 from mobile_vla_ros.policy.config import read_run_file
 
-AXES = ("linear.x", "linear.y", "linear.z", "angular.x", "angular.y", "angular.z")
 KOSMOS_MEAN = (0.48145466, 0.4578275, 0.40821073)
 KOSMOS_STD = (0.26862954, 0.26130258, 0.27577711)
 PRECISIONS = {
@@ -215,7 +215,7 @@ def check_run(raw: Mapping[str, Any], path: Path | None = None) -> RunConfig:
     dof = head.integer("action_dim", 2)
     if dof != 2:
         head.refuse("action_dim", dof, "a mobile base is trained with 2")
-    axes = tuple(raw.get("action_axes") or ("linear.x", "angular.z"))
+    axes = tuple(raw.get("action_axes") or UNICYCLE_AXES)
     if len(axes) != dof or any(axis not in AXES for axis in axes):
         read.refuse("action_axes", list(axes), f"give {dof} of {', '.join(AXES)}")
     norm_min = _per_axis(read, "norm_min", -1.0, dof)
@@ -396,7 +396,7 @@ def _filled(raw: Mapping[str, Any], path: Path | None) -> dict[str, Any]:
         "norm_action": True,
         "norm_min": -1.0,
         "norm_max": 1.0,
-        "action_axes": ["linear.x", "angular.z"],
+        "action_axes": list(UNICYCLE_AXES),
         "frame_period": 0.4,
         "action_period": 0.4,
         "train_setup": {

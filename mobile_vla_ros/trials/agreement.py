@@ -8,9 +8,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from mobile_vla_ros.axes import PLANAR_AXES
 from mobile_vla_ros.stats.directions import BACKWARD, LABELS, directions
-
-AXES = ("linear.x", "linear.y", "angular.z")
 
 
 class Agreement:
@@ -31,10 +30,12 @@ class Agreement:
         if self._driven is None or not all(math.isfinite(value) for value in velocities):
             return
         wish = dict(zip(axes, map(float, velocities), strict=True))
-        policy = tuple(wish.get(name, 0.0) for name in AXES)
-        person_word, policy_word = directions(np.array([self._driven, policy]), AXES).tolist()
+        policy = tuple(wish.get(name, 0.0) for name in PLANAR_AXES)
+        person_word, policy_word = directions(
+            np.array([self._driven, policy]), PLANAR_AXES
+        ).tolist()
         self._pairs[person_word, policy_word] += 1
-        for name, person, policy_value in zip(AXES, self._driven, policy, strict=True):
+        for name, person, policy_value in zip(PLANAR_AXES, self._driven, policy, strict=True):
             if name in wish:
                 self._squares[name] += (person - policy_value) ** 2  # type: ignore[assignment]
         self._count += 1

@@ -23,6 +23,7 @@ from rclpy.node import Node
 from std_msgs.msg import String
 from trajectory_msgs.msg import MultiDOFJointTrajectory
 
+from mobile_vla_ros.axes import PLANAR_AXES
 from mobile_vla_ros.errors import InputError
 from mobile_vla_ros.nodes.wiring.parameters import Declared, declare
 from mobile_vla_ros.nodes.wiring.qos import latched, queued
@@ -140,7 +141,7 @@ class DirectorNode(Node):
 
     def _hear_command(self, twist: Twist) -> None:
         if not math.isnan(self._start):
-            velocities = velocities_of(twist, ("linear.x", "linear.y", "angular.z"))
+            velocities = velocities_of(twist, PLANAR_AXES)
             self.trace["commands"].append((self._elapsed(), *velocities))
 
     def _hear_odometry(self, message: Odometry) -> None:

@@ -21,6 +21,7 @@ from rclpy.subscription import Subscription
 from sensor_msgs.msg import CompressedImage, Image
 from trajectory_msgs.msg import MultiDOFJointTrajectory
 
+from mobile_vla_ros.axes import PLANAR_AXES, UNICYCLE_AXES
 from mobile_vla_ros.nodes.trial.keeper import IncidentKeeper
 from mobile_vla_ros.nodes.wiring.camera_subscription import CameraSubscription
 from mobile_vla_ros.nodes.wiring.feature_message import feature_of
@@ -92,7 +93,7 @@ class TrialEars(Node):
         self._shadow = shadow
         self.session: TrialSession | None = None
         self.agreement = Agreement()
-        self.axes: tuple[str, ...] = ("linear.x", "angular.z")
+        self.axes: tuple[str, ...] = UNICYCLE_AXES
         self.images = 0
 
         resolve = manager.resolve_topic_name
@@ -153,7 +154,7 @@ class TrialEars(Node):
             self._keeper.ring.add_feature(_seconds(message), self._now(), feature)
 
     def _hear_command(self, twist: Twist) -> None:
-        vx, vy, wz = velocities_of(twist, ("linear.x", "linear.y", "angular.z"))
+        vx, vy, wz = velocities_of(twist, PLANAR_AXES)
         with self._lock:
             if self.session is not None:
                 self.session.hear_command(vx, vy, wz, self._steady())

@@ -1,0 +1,12 @@
+"""The names of velocities: the fields of a twist (REP-103: metres, radians; x forward, y left)."""
+
+from __future__ import annotations
+
+AXES = ("linear.x", "linear.y", "linear.z", "angular.x", "angular.y", "angular.z")
+"""The six axes of a twist, in its own order."""
+
+PLANAR_AXES = ("linear.x", "linear.y", "angular.z")
+"""What moves a base on a floor: forward, sideways, turning."""
+
+UNICYCLE_AXES = ("linear.x", "angular.z")
+"""What moves a base that cannot go sideways: forward and turning."""
