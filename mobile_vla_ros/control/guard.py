@@ -35,10 +35,10 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 from mobile_vla_ros.errors import InputError
+from mobile_vla_ros.states import TAKEN_OVER
 
 POLICY = "policy"
 TELEOP = "teleop"
-TAKEN_OVER = "taken over"
 TWO_SOURCES = "two teleop sources"
 DEADMAN = "deadman"
 ESTOP = "e-stop"

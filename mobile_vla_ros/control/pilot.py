@@ -60,28 +60,25 @@ from mobile_vla_ros.control.caution import blind_factor, disagreement_factor
 from mobile_vla_ros.control.chunk import ActionChunk
 from mobile_vla_ros.control.limiter import Limits, VelocityLimiter
 from mobile_vla_ros.control.schedule import ChunkSchedule
-from mobile_vla_ros.control.watchdog import (
+from mobile_vla_ros.control.watchdog import CameraWatch, ModelWatch
+from mobile_vla_ros.errors import InputError
+from mobile_vla_ros.states import (
+    ARRIVED,
     BAD_OUTPUT,
     CHUNK_USED_UP,
+    DISABLED,
+    DRIVING,
     MODEL_FAILED,
     MODEL_HUNG,
     MODEL_TOO_SLOW,
     STOP_SERVICE,
+    STOPPED,
     TAKEN_OVER,
-    CameraWatch,
-    ModelWatch,
+    UNCONFIGURED,
+    WAITING_FOR_CAMERA,
+    WAITING_FOR_INSTRUCTION,
+    WARMING_UP,
 )
-from mobile_vla_ros.errors import InputError
-
-UNCONFIGURED = "unconfigured"
-WARMING_UP = "warming_up"
-WAITING_FOR_CAMERA = "waiting_for_camera"
-WAITING_FOR_INSTRUCTION = "waiting_for_instruction"
-DISABLED = "disabled"
-DRIVING = "driving"
-ARRIVED = "arrived"
-STOPPED = "stopped: "
-"""A stop's state is this with a reason of ``watchdog.REASONS`` behind it."""
 
 _MAY_BE_ZERO = (
     "future_tolerance",

@@ -1,4 +1,4 @@
-"""The names of what can stop the robot, and the watch over the camera and over the model.
+"""The watch over the camera and over the model.
 
 Both watches only take notes of what they are told and answer what is wrong *now*; the pilot
 draws the consequences.
@@ -9,35 +9,18 @@ from __future__ import annotations
 import math
 from collections import deque
 
-CAMERA_SILENT = "camera silent"
-CAMERA_FROZEN = "camera frozen"
-FRAME_TOO_OLD = "frame too old"
-CLOCK_JUMPED = "clock jumped"
-CHUNK_USED_UP = "chunk used up"
-MODEL_TOO_SLOW = "model too slow"
-MODEL_HUNG = "model hung"
-MODEL_FAILED = "model failed"
-BAD_OUTPUT = "bad output"
-STOP_SERVICE = "stop service"
-TAKEN_OVER = "taken over"
+from mobile_vla_ros.states import (
+    CAMERA_FROZEN,
+    CAMERA_SILENT,
+    CLOCK_JUMPED,
+    FRAME_TOO_OLD,
+    MODEL_FAILED,
+    MODEL_HUNG,
+    MODEL_TOO_SLOW,
+)
 
 # A stamp may pass through nanoseconds and float64 on its way: 2.4e-7 s at this century's dates.
 _SAME_STAMP = 1e-6
-
-REASONS = (
-    CAMERA_SILENT,
-    CAMERA_FROZEN,
-    FRAME_TOO_OLD,
-    CLOCK_JUMPED,
-    CHUNK_USED_UP,
-    MODEL_TOO_SLOW,
-    MODEL_HUNG,
-    MODEL_FAILED,
-    BAD_OUTPUT,
-    STOP_SERVICE,
-    TAKEN_OVER,
-)
-"""Every reason that may follow ``stopped: ``."""
 
 
 class CameraWatch:

@@ -46,15 +46,10 @@ from mobile_vla_ros.control.caution import WarningLevels, early_warnings
 from mobile_vla_ros.control.diagnostics import DriveDiagnostics, Gauge
 from mobile_vla_ros.control.limiter import Limits
 from mobile_vla_ros.control.pilot import (
-    DRIVING,
-    STOPPED,
-    UNCONFIGURED,
-    WARMING_UP,
     Command,
     Pilot,
     PilotSettings,
 )
-from mobile_vla_ros.control.watchdog import MODEL_FAILED, STOP_SERVICE
 from mobile_vla_ros.errors import InputError
 from mobile_vla_ros.nodes.inference.parameters import LIMITS, PARAMETERS, TIMES, WARNINGS
 from mobile_vla_ros.nodes.inference.worker_client import WORKER_COMMAND, Frame, ModelWorker
@@ -79,6 +74,15 @@ from mobile_vla_ros.nodes.wiring.trajectory import (
     plan_message,
 )
 from mobile_vla_ros.nodes.wiring.velocity import VelocityPublisher, twist_of
+from mobile_vla_ros.states import (
+    DRIVING,
+    MODEL_FAILED,
+    MODEL_TOO_SLOW,
+    STOP_SERVICE,
+    STOPPED,
+    UNCONFIGURED,
+    WARMING_UP,
+)
 
 FAREWELL_ZEROS = 3
 ACKNOWLEDGE_SECONDS = 0.5
@@ -766,7 +770,7 @@ class InferenceNode(LifecycleNode):
         if step >= limit:
             log.error(
                 f"the model takes {step:.2f} s per frame, but a command is valid for {limit:g} s:"
-                " it will be 'stopped: model too slow' on this machine"
+                f" it will be '{STOPPED}{MODEL_TOO_SLOW}' on this machine"
             )
         if not policy["action_axes_confirmed"]:
             log.warning(

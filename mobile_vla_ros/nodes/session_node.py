@@ -19,6 +19,7 @@ from rclpy.node import Node
 from std_msgs.msg import String
 from std_srvs.srv import Trigger
 
+from mobile_vla_ros.episodes.recording import IDLE
 from mobile_vla_ros.errors import InputError
 from mobile_vla_ros.nodes.wiring.parameters import Declared, declare, misspelt
 from mobile_vla_ros.nodes.wiring.qos import latched
@@ -78,7 +79,7 @@ class SessionNode(Node):
         if not answer.success:
             raise SessionError(answer.message)
         after = time.monotonic() + 3.0
-        while self._status.get("state") != "idle" and time.monotonic() < after:
+        while self._status.get("state") != IDLE and time.monotonic() < after:
             self._executor.spin_once(timeout_sec=0.1)
         return {
             **self._status,

@@ -28,7 +28,6 @@ from std_msgs.msg import String
 from std_srvs.srv import Trigger
 
 from mobile_vla_ros.axes import PLANAR_AXES
-from mobile_vla_ros.control.pilot import WAITING_FOR_INSTRUCTION
 from mobile_vla_ros.errors import InputError
 from mobile_vla_ros.nodes.wiring.parameters import (
     Declared,
@@ -48,6 +47,7 @@ from mobile_vla_ros.sim.outcome import REACHED, TIMED_OUT
 from mobile_vla_ros.sim.robot import Odometry as WheelOdometry
 from mobile_vla_ros.sim.scenario import parse_scenario
 from mobile_vla_ros.sim.window import FieldWindow
+from mobile_vla_ros.states import WAITING_FOR_INSTRUCTION
 
 _CAMERA = CameraSettings()
 PARAMETERS = (

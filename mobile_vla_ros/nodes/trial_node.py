@@ -33,7 +33,6 @@ from std_msgs.msg import Bool, String
 from std_srvs.srv import SetBool, Trigger
 
 from mobile_vla_ros.control.guard import ESTOP
-from mobile_vla_ros.control.pilot import DRIVING
 from mobile_vla_ros.episodes.recording import RECORDING
 from mobile_vla_ros.errors import InputError
 from mobile_vla_ros.nodes.trial.hearing import TrialEars
@@ -46,6 +45,7 @@ from mobile_vla_ros.nodes.wiring.qos import latched, newest_only, queued
 from mobile_vla_ros.nodes.wiring.remote import Remote, RemoteError
 from mobile_vla_ros.nodes.wiring.running import StopSignal, init_without_signals
 from mobile_vla_ros.nodes.wiring.terminal import Terminal, TerminalError
+from mobile_vla_ros.states import ARRIVED, DRIVING, STOP_SERVICE, STOPPED, TAKEN_OVER
 from mobile_vla_ros.trials.agreement import Agreement
 from mobile_vla_ros.trials.book import TrialBook
 from mobile_vla_ros.trials.plan import PlannedTrial, read_plan
@@ -209,11 +209,11 @@ class TrialNode(Node):
             return
         with self._keeper.lock:
             self._keeper.ring.add_event(self._now(), message.data)
-        unordered = message.data.startswith("stopped: ") and message.data not in (
-            "stopped: stop service",
-            "stopped: taken over",
+        unordered = message.data.startswith(STOPPED) and message.data not in (
+            STOPPED + STOP_SERVICE,
+            STOPPED + TAKEN_OVER,
         )
-        if unordered and before in ("driving", "arrived"):
+        if unordered and before in (DRIVING, ARRIVED):
             self._keeper.trigger(message.data, self._now())
 
     def _hear_event(self, message: String) -> None:

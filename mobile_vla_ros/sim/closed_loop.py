@@ -9,10 +9,11 @@ from typing import Protocol
 import numpy as np
 
 from mobile_vla_ros.control.chunk import ActionChunk
-from mobile_vla_ros.control.pilot import ARRIVED, Pilot, PilotSettings
+from mobile_vla_ros.control.pilot import Pilot, PilotSettings
 from mobile_vla_ros.errors import InputError
 from mobile_vla_ros.sim.field import Field
 from mobile_vla_ros.sim.outcome import STOPPED_FOR, Outcome
+from mobile_vla_ros.states import ARRIVED
 
 
 class Stream(Protocol):

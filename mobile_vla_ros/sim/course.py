@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mobile_vla_ros.control.pilot import ARRIVED, WAITING_FOR_INSTRUCTION
 from mobile_vla_ros.errors import InputError
 from mobile_vla_ros.sim.closed_loop import Run
 from mobile_vla_ros.sim.outcome import STOPPED_FOR, Outcome
 from mobile_vla_ros.sim.scenario import parse_scenario
+from mobile_vla_ros.states import ARRIVED, WAITING_FOR_INSTRUCTION
 
 SETTLE = 1.0  # s from a new field to its instruction, so that frames of the old one are gone
 REPEAT = 2.0  # s after which an instruction that changed nothing is said again

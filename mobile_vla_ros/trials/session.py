@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from mobile_vla_ros import states
 from mobile_vla_ros.trials.record import LOST_TIME, TrialError, TrialRecord, thin_path
 
 # Below this a robot stands (m/s and rad/s alike).
@@ -15,24 +16,24 @@ STANDING = 0.02
 COMMAND_TIMEOUT = 0.5
 # Who lost the time in which the robot stood, by the reason the inference node gives.
 _BLAME = {
-    "waiting_for_camera": "camera",
-    "stopped: camera silent": "camera",
-    "stopped: camera frozen": "camera",
-    "stopped: frame too old": "camera",
-    "stopped: clock jumped": "camera",
-    "unconfigured": "inference",
-    "warming_up": "inference",
-    "stopped: chunk used up": "inference",
-    "stopped: model too slow": "inference",
-    "stopped: model hung": "inference",
-    "stopped: model failed": "inference",
-    "stopped: bad output": "inference",
-    "waiting_for_instruction": "operator",
-    "disabled": "operator",
-    "stopped: stop service": "operator",
-    "stopped: taken over": "operator",
+    states.WAITING_FOR_CAMERA: "camera",
+    states.STOPPED + states.CAMERA_SILENT: "camera",
+    states.STOPPED + states.CAMERA_FROZEN: "camera",
+    states.STOPPED + states.FRAME_TOO_OLD: "camera",
+    states.STOPPED + states.CLOCK_JUMPED: "camera",
+    states.UNCONFIGURED: "inference",
+    states.WARMING_UP: "inference",
+    states.STOPPED + states.CHUNK_USED_UP: "inference",
+    states.STOPPED + states.MODEL_TOO_SLOW: "inference",
+    states.STOPPED + states.MODEL_HUNG: "inference",
+    states.STOPPED + states.MODEL_FAILED: "inference",
+    states.STOPPED + states.BAD_OUTPUT: "inference",
+    states.WAITING_FOR_INSTRUCTION: "operator",
+    states.DISABLED: "operator",
+    states.STOPPED + states.STOP_SERVICE: "operator",
+    states.STOPPED + states.TAKEN_OVER: "operator",
 }
-_ORDERED = {"stopped: stop service"}
+_ORDERED = {states.STOPPED + states.STOP_SERVICE}
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,7 @@ class TrialSession:
     interventions: int = 0
     clamps: int = 0
     odometry_jumps: int = 0
-    _state: str = "unconfigured"
+    _state: str = states.UNCONFIGURED
     _wanted: float = 0.0
     _command: tuple[float, float, float] = (0.0, 0.0, 0.0)
     _commanded: float | None = None
@@ -123,11 +124,11 @@ class TrialSession:
             self._close_stop(now)
         if self.phase != "running":
             return
-        unordered = state.startswith("stopped: ") and state not in _ORDERED
+        unordered = state.startswith(states.STOPPED) and state not in _ORDERED
         if unordered and self._first_motion is not None:
-            self._stop_since, self._stop_reason = now, state.removeprefix("stopped: ")
-        if state == "arrived":
-            self._finish_driving("arrived", now)
+            self._stop_since, self._stop_reason = now, state.removeprefix(states.STOPPED)
+        if state == states.ARRIVED:
+            self._finish_driving(states.ARRIVED, now)
             if self.rules.arrival == "success":
                 self.outcome = "success"
                 self.phase = "over"
@@ -306,7 +307,7 @@ class TrialSession:
         if span <= 0:
             return
         speed = self._speed()
-        if self._state == "driving":
+        if self._state == states.DRIVING:
             if speed < STANDING:
                 self._lost["policy" if self._wanted < STANDING else "limiter"] += span
             elif self._wanted > speed:

@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 from fault_simulator import run_schedule
 
-from mobile_vla_ros.control.watchdog import REASONS
+from mobile_vla_ros.states import REASONS
 
 SCHEDULES = 10_000
 PARTS = 20

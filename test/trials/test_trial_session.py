@@ -2,6 +2,7 @@ import math
 
 import pytest
 
+from mobile_vla_ros.states import DRIVING, REASONS, STOPPED
 from mobile_vla_ros.trials.record import TrialError
 from mobile_vla_ros.trials.session import TrialRules, TrialSession, percentiles
 
@@ -133,6 +134,17 @@ def test_standing_time_is_blamed_on_who_caused_it(state: str, who: str) -> None:
     lost = trial.record(now, 0.0).lost_time
     assert lost[who] == pytest.approx(2.0, abs=0.06)
     assert sum(lost.values()) == pytest.approx(lost[who], abs=1e-6)
+
+
+@pytest.mark.parametrize("reason", REASONS)
+def test_every_reason_to_stand_is_somebodys(reason: str) -> None:
+    trial = session()
+    trial.hear_state(DRIVING, 100.0)
+    now = drive(trial, 100.0, 1.0)
+    trial.hear_state(STOPPED + reason, now)
+    now = drive(trial, now, 2.0, vx=0.0)
+    trial.decide("failure", "", now)
+    assert sum(trial.record(now, 0.0).lost_time.values()) == pytest.approx(2.0, abs=0.06)
 
 
 def test_the_policy_and_the_limiter_are_told_apart() -> None:

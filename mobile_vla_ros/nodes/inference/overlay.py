@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 
 from mobile_vla_ros.control import ActionChunk, integrate
+from mobile_vla_ros.states import DRIVING
 
 WIDTH = 640
 # A pinhole view that fits most robots' cameras well enough to show left from right.
@@ -41,7 +42,7 @@ def draw_overlay(
     """
     height = max(1, round(image.shape[0] * WIDTH / image.shape[1]))
     picture = cv2.resize(image, (WIDTH, height), interpolation=cv2.INTER_AREA)
-    colour = _PATH if state == "driving" else _BAD
+    colour = _PATH if state == DRIVING else _BAD
     if chunk is not None and np.isfinite(chunk.velocities).all():
         ground = integrate(chunk.velocities, chunk.axes, chunk.action_period)[:, :2]
         points = _on_picture(ground, WIDTH, height)

@@ -31,6 +31,7 @@ from mobile_vla_ros.nodes.wiring.remote import Remote, RemoteError
 from mobile_vla_ros.nodes.wiring.running import StopSignal, init_without_signals
 from mobile_vla_ros.nodes.wiring.trajectory import NANOSECONDS, nanoseconds_of
 from mobile_vla_ros.nodes.wiring.velocity import VelocitySubscription, velocities_of
+from mobile_vla_ros.states import WAITING_FOR_CAMERA, WAITING_FOR_INSTRUCTION
 
 PARAMETERS = (
     Declared("scenario", "1box_left", "scenario that the field shows"),
@@ -38,7 +39,7 @@ PARAMETERS = (
     Declared("patience", 120.0, "s to wait for the other nodes", 1.0, 3600.0),
     Declared("time_limit", 45.0, "s after which the drive is ended", 1.0, 3600.0),
 )
-_READY = ("waiting_for_instruction", "waiting_for_camera")
+_READY = (WAITING_FOR_INSTRUCTION, WAITING_FOR_CAMERA)
 
 
 class DirectorNode(Node):

@@ -22,13 +22,14 @@ from mobile_vla_ros.nodes.wiring.parameters import Declared, declare
 from mobile_vla_ros.nodes.wiring.qos import latched, queued
 from mobile_vla_ros.nodes.wiring.running import StopSignal, init_without_signals
 from mobile_vla_ros.nodes.wiring.trajectory import NANOSECONDS, nanoseconds_of
+from mobile_vla_ros.states import ARRIVED, DRIVING
 
 PARAMETERS = (
     Declared("seconds", 30.0, "how long to listen once it drives, s", 1.0, 36000.0),
     Declared("settle", 3.0, "s of driving that are left out before", 0.0, 600.0),
     Declared("patience", 300.0, "s to wait until it drives", 1.0, 36000.0),
 )
-_MOVING = ("driving", "arrived")
+_MOVING = (DRIVING, ARRIVED)
 
 
 class ProbeNode(Node):

@@ -1,0 +1,40 @@
+"""The words of ``~/state``: what the robot is doing, or why it stands."""
+
+from __future__ import annotations
+
+UNCONFIGURED = "unconfigured"
+WARMING_UP = "warming_up"
+WAITING_FOR_CAMERA = "waiting_for_camera"
+WAITING_FOR_INSTRUCTION = "waiting_for_instruction"
+DISABLED = "disabled"
+DRIVING = "driving"
+ARRIVED = "arrived"
+STOPPED = "stopped: "
+"""A stop's state is this with one of ``REASONS`` behind it."""
+
+CAMERA_SILENT = "camera silent"
+CAMERA_FROZEN = "camera frozen"
+FRAME_TOO_OLD = "frame too old"
+CLOCK_JUMPED = "clock jumped"
+CHUNK_USED_UP = "chunk used up"
+MODEL_TOO_SLOW = "model too slow"
+MODEL_HUNG = "model hung"
+MODEL_FAILED = "model failed"
+BAD_OUTPUT = "bad output"
+STOP_SERVICE = "stop service"
+TAKEN_OVER = "taken over"
+
+REASONS = (
+    CAMERA_SILENT,
+    CAMERA_FROZEN,
+    FRAME_TOO_OLD,
+    CLOCK_JUMPED,
+    CHUNK_USED_UP,
+    MODEL_TOO_SLOW,
+    MODEL_HUNG,
+    MODEL_FAILED,
+    BAD_OUTPUT,
+    STOP_SERVICE,
+    TAKEN_OVER,
+)
+"""Every reason that may follow ``stopped: ``."""
