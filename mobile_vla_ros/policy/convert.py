@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import glob
 import json
@@ -103,7 +104,8 @@ def convert(
         temporary = Path(tempfile.mkdtemp(dir=out_dir.parent, prefix=f".{out_dir.name}."))
         # Held as long as this process lives: who finds it free finds what a killed one left.
         claim = os.open(temporary, os.O_RDONLY)
-        fcntl.flock(claim, fcntl.LOCK_EX)
+        with contextlib.suppress(OSError):  # not every network file system has locks
+            fcntl.flock(claim, fcntl.LOCK_EX)
     except OSError as error:
         raise CheckpointError(f"cannot write {out_dir}: {error.strerror}") from error
     try:
@@ -147,8 +149,8 @@ def _remove_abandoned(out_dir: Path) -> None:
         try:
             fcntl.flock(claim, fcntl.LOCK_EX | fcntl.LOCK_NB)
             shutil.rmtree(left, ignore_errors=True)
-        except BlockingIOError:
-            pass  # Another conversion is at work there.
+        except OSError:
+            pass  # Another conversion is at work there, or nobody can tell: no locks.
         finally:
             os.close(claim)
 

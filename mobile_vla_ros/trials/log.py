@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from mobile_vla_ros.trials.record import (
     record_from_json,
     record_to_json,
 )
+
+_ODD = re.compile("[\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
 class TrialLog:
@@ -43,9 +46,11 @@ class TrialLog:
             raise TrialError(f"cannot write trials to {self.path}: {error.strerror}") from error
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        except BlockingIOError:
             self._lock.close()
             raise TrialError(f"another program is writing trials to {self.path}") from None
+        except OSError:
+            pass  # a file system without locks (some network shares): nobody can be asked
 
     def close(self) -> None:
         """Lets another program write this log."""
@@ -57,8 +62,7 @@ class TrialLog:
         Raises:
             TrialError: the disk is full or cannot be written; no trial should start then.
         """
-        text = json.dumps(beginning, ensure_ascii=False) + "\n"
-        self._replace(self._running, text.encode())
+        self._replace(self._running, _line(beginning))
 
     def broken(self) -> dict[str, Any] | None:
         """The beginning of a trial that never ended, or None."""
@@ -76,14 +80,14 @@ class TrialLog:
         Raises:
             TrialError: the disk is full or cannot be written; the log is as it was before.
         """
-        line = json.dumps(record_to_json(record), ensure_ascii=False) + "\n"
+        line = _line(record_to_json(record))
         try:
             before = self.path.read_bytes()
         except FileNotFoundError:
             before = b""
         if before and not before.endswith(b"\n"):
             before += b"\n"
-        self._replace(self.path, before + line.encode())
+        self._replace(self.path, before + line)
         self.forget_running()
 
     def forget_running(self) -> None:
@@ -112,6 +116,16 @@ class TrialLog:
             raise TrialError(f"cannot write {target}: {error.strerror}") from error
 
 
+def _line(values: dict[str, Any]) -> bytes:
+    """The values as one line of JSON that every reader takes for one line.
+
+    Line separators other than the newline, control characters and lone surrogates are escaped;
+    other text stays as people read it.
+    """
+    text = json.dumps(values, ensure_ascii=False)
+    return _ODD.sub(lambda found: f"\\u{ord(found[0]):04x}", text).encode() + b"\n"
+
+
 def read_trials(path: str | Path) -> tuple[list[TrialRecord], list[str]]:
     """Reads a log without holding it.
 
@@ -127,7 +141,8 @@ def read_trials(path: str | Path) -> tuple[list[TrialRecord], list[str]]:
         raise TrialError(f"cannot read the trial log {path}: {error.strerror}") from error
     trials: list[TrialRecord] = []
     problems: list[str] = []
-    for number, line in enumerate(text.splitlines(), start=1):
+    # At newlines alone: str.splitlines also ends a line at U+2028, which JSON text may hold.
+    for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip():
             continue
         try:
@@ -135,6 +150,8 @@ def read_trials(path: str | Path) -> tuple[list[TrialRecord], list[str]]:
             if not isinstance(values, dict):
                 raise TrialError("it is not a JSON object")
             trials.append(record_from_json(values))
-        except (ValueError, TypeError) as error:
+        except RecursionError:
+            problems.append(f"{path}, line {number}: it is nested too deeply to be a trial")
+        except (ValueError, TypeError, OverflowError) as error:
             problems.append(f"{path}, line {number}: {error}")
     return trials, problems

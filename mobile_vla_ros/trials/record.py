@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -104,7 +105,8 @@ def record_from_json(values: Mapping[str, Any]) -> TrialRecord:
     """A record from a line of the log; keys of later versions are left aside.
 
     Raises:
-        TrialError: a required field is missing or the outcome is unknown.
+        TrialError: a required field is missing, holds another kind of value, or the outcome is
+            unknown.
     """
     known = {key: value for key, value in values.items() if key in _FIELDS and value is not None}
     missing = [
@@ -114,6 +116,10 @@ def record_from_json(values: Mapping[str, Any]) -> TrialRecord:
     ]
     if missing:
         raise TrialError(f"a trial lacks {', '.join(missing)}")
+    for name, value in known.items():
+        said = _misfit(name, value)
+        if said:
+            raise TrialError(f"{name} must be {said}, not {json.dumps(value)[:40]}")
     known["path"] = tuple(tuple(float(v) for v in row) for row in known.get("path", ()))
     known["stops"] = tuple(known.get("stops", ()))
     return TrialRecord(**known)
@@ -138,6 +144,37 @@ def thin_path(
         step = (len(kept) - 1) / (most - 1)
         kept = [kept[round(index * step)] for index in range(most)]
     return tuple(tuple(round(float(value), 4) for value in row) for row in kept)  # type: ignore[misc]
+
+
+def _misfit(name: str, value: Any) -> str:
+    """What the field holds, if ``value`` is not that; else empty."""
+    if name == "path":
+        rows = isinstance(value, list) and all(
+            isinstance(row, list) and len(row) == 4 and all(map(_is_number, row)) for row in value
+        )
+        return "" if rows else "rows of four numbers (t, x, y, yaw)"
+    if name == "stops":
+        entries = isinstance(value, list) and all(isinstance(item, Mapping) for item in value)
+        return "" if entries else "a list of objects"
+    kind = str(TrialRecord.__annotations__[name])
+    if kind.startswith("Mapping"):
+        if not isinstance(value, Mapping):
+            return "an object"
+        numbers = "float" not in kind or all(
+            item is None or _is_number(item) for item in value.values()
+        )
+        return "" if numbers else "an object of numbers"
+    if kind.startswith("bool"):
+        return "" if isinstance(value, bool) else "true or false"
+    if kind.startswith(("float", "int")):
+        return "" if _is_number(value) else "a number"
+    return "" if isinstance(value, str) else "text"
+
+
+def _is_number(value: Any) -> bool:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return False
+    return abs(value) < 1e15  # also false for NaN: no time, path or count is near that
 
 
 def _plain(value: Any) -> Any:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -184,3 +186,15 @@ def test_a_conversion_at_work_is_left_alone(tmp_path: Path) -> None:
         convert(source, tmp_path / "out", started=convert_another)
     assert begun
     assert sorted(item.name for item in tmp_path.iterdir()) == ["out", "run"]
+
+
+def test_a_file_system_without_locks_takes_a_conversion(
+    golden: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_locks(*_: object) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr("fcntl.flock", no_locks)
+    checkpoint = next((golden / "mobile_vla_frozen").glob("*.ckpt"))
+    convert(checkpoint, tmp_path / "out")
+    assert (tmp_path / "out" / "model.safetensors").is_file()

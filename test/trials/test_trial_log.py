@@ -1,3 +1,4 @@
+import errno
 import json
 import os
 import signal
@@ -38,6 +39,63 @@ def test_what_is_appended_is_read_back(tmp_path) -> None:
         log.append(record)
     assert read_trials(log.path) == (records, [])
     assert log.path.read_text(encoding="utf-8").count("\n") == 2
+
+
+def test_a_line_separator_in_the_text_does_not_tear_a_trial(tmp_path) -> None:
+    log = TrialLog(tmp_path / "trials.jsonl")
+    causes = ["a\u2028b", "a\u2029b", "a\x85b", "a\x0bb\x0cc\x1cd", "a\rb\nc", "왼쪽 \ud800"]
+    for number, cause in enumerate(causes):
+        log.append(trial(number, cause=cause))
+    records, problems = read_trials(log.path)
+    assert [record.cause for record in records] == causes
+    assert problems == []
+    # Other programs read it too, and many split at every kind of line end.
+    lines = log.path.read_text(encoding="utf-8").splitlines()
+    assert [json.loads(line)["cause"] for line in lines] == causes
+
+
+def test_a_log_written_with_raw_line_separators_is_read_whole(tmp_path) -> None:
+    path = tmp_path / "trials.jsonl"
+    values = record_to_json(trial(1, cause="touched\u2028the box", note="\x85"))
+    path.write_text(json.dumps(values, ensure_ascii=False) + "\n", encoding="utf-8")
+    records, problems = read_trials(path)
+    assert records[0].cause == "touched\u2028the box"
+    assert problems == []
+
+
+@pytest.mark.parametrize("reason", [errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS])
+def test_a_file_system_without_locks_is_no_other_program(tmp_path, monkeypatch, reason) -> None:
+    def no_locks(*_) -> None:
+        raise OSError(reason, os.strerror(reason))
+
+    monkeypatch.setattr("fcntl.flock", no_locks)
+    log = TrialLog(tmp_path / "trials.jsonl")
+    log.append(trial(1))
+    assert read_trials(log.path) == ([trial(1)], [])
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"started": "noon"},
+        {"latency": 5},
+        {"latency": {"p50": "fast"}},
+        {"path": [[0, 1]]},
+        {"path": [[0, 1, 2, 10**400]]},
+        {"stops": [3]},
+        {"interventions": []},
+        {"cause": ["x"]},
+        {"shadow": "False"},
+        {"number": True},
+    ],
+)
+def test_a_field_of_another_kind_is_named_and_the_others_are_read(tmp_path, change) -> None:
+    path = tmp_path / "trials.jsonl"
+    good = record_to_json(trial(1))
+    path.write_text(f"{json.dumps({**good, **change})}\n{json.dumps(good)}\n")
+    records, problems = read_trials(path)
+    assert len(records) == 1
+    assert f"line 1: {next(iter(change))} must be" in problems[0]
 
 
 def test_continuing_the_next_day_adds_to_the_same_log(tmp_path) -> None:
