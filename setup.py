@@ -26,6 +26,7 @@ base = [
     "h5py>=3.10",
     "opencv-python-headless>=4.8",
     "PyYAML>=6.0",
+    "pydantic>=2.7",
     "typer>=0.15",
     "rich>=13",
     "matplotlib>=3.8",

@@ -10,7 +10,7 @@ _PLACES = {
     "Policy": "policy",
     "PolicyStream": "stream",
     "PolicyConfig": "config",
-    "read_run_file": "config",
+    "read_run_file": "run_file",
     "random_policy": "sizes",
     "random_kosmos2": "sizes",
     "write_random_checkpoint": "sizes",

@@ -11,12 +11,12 @@ from typing import Any
 from torch import Tensor
 
 from mobile_vla_ros.policy import tensors
-from mobile_vla_ros.policy.config import read_run_file
 from mobile_vla_ros.policy.errors import CheckpointError
 from mobile_vla_ros.policy.familiarity import FeatureStatistics
 from mobile_vla_ros.policy.keys import SortedKeys, sort_keys
 from mobile_vla_ros.policy.pickles import open_pickle, plain
 from mobile_vla_ros.policy.provenance import Provenance
+from mobile_vla_ros.policy.run_file import read_run_file
 from mobile_vla_ros.policy.tensors import StoredTensor
 
 STATISTICS_FILE = "feature_statistics.safetensors"

@@ -14,10 +14,11 @@ from torch import Tensor, nn
 
 from mobile_vla_ros.policy import adapters as lora
 from mobile_vla_ros.policy.checkpoint import Checkpoint, open_checkpoint, user_path
-from mobile_vla_ros.policy.config import PolicyConfig, policy_config, read_run_file
+from mobile_vla_ros.policy.config import PolicyConfig, policy_config
 from mobile_vla_ros.policy.errors import CheckpointError
 from mobile_vla_ros.policy.heads import head_shape
 from mobile_vla_ros.policy.model import PolicyModel, empty_model, kosmos_config
+from mobile_vla_ros.policy.run_file import read_run_file
 
 NAMED = 4
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from mobile_vla_ros.policy.config import read_run_file
+from mobile_vla_ros.policy.run_file import read_run_file
 from mobile_vla_ros.training.run import RunError
 
 RESULT = "result.json"

@@ -10,7 +10,7 @@ from typing import Any
 
 from mobile_vla_ros.axes import AXES, UNICYCLE_AXES
 from mobile_vla_ros.errors import InputError
-from mobile_vla_ros.policy.config import read_run_file
+from mobile_vla_ros.policy.run_file import read_run_file
 
 KOSMOS_MEAN = (0.48145466, 0.4578275, 0.40821073)
 KOSMOS_STD = (0.26862954, 0.26130258, 0.27577711)

@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mobile_vla_ros.policy.config import DRIVING_HEAD, HeadShape, policy_config, read_run_file
+from mobile_vla_ros.policy.config import DRIVING_HEAD, HeadShape, policy_config
 from mobile_vla_ros.policy.errors import CheckpointError
+from mobile_vla_ros.policy.run_file import read_run_file
 
 HEAD = HeadShape(DRIVING_HEAD, hidden_size=48, num_layers=4, input_size=64, outputs=20)
 RUN = {"window_size": 8, "fwd_pred_next_n": 10, "act_head": {"type": DRIVING_HEAD}}

@@ -1,0 +1,299 @@
+"""What a run file may say: one strict schema, of which the policy reads this part.
+
+The training extends it (``mobile_vla_ros.training.run_schema``). A value of the wrong kind is
+refused; a key that is nearly a known one is taken for a misspelling and refused, since its
+default would stand in unseen; any other key is kept, and named by whoever trains. No torch here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import Annotated, Any, ClassVar, TypeVar
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StrictBool,
+    StrictFloat,
+    StrictInt,
+    StrictStr,
+    ValidationError,
+    WrapValidator,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
+
+from mobile_vla_ros.errors import InputError
+from mobile_vla_ros.policy.errors import CheckpointError
+
+# What people call some keys; too far from the key's own spelling to be found by it.
+ALSO_CALLED = {
+    "lr": "learning_rate",
+    "head_lr": "head_learning_rate",
+    "epochs": "max_epochs",
+    "num_epochs": "max_epochs",
+    "steps": "max_steps",
+    "rank": "lora_r",
+    "alpha": "lora_alpha",
+    "use_lora": "lora_enable",
+    "grad_clip": "gradient_clip_val",
+    "chunk_size": "fwd_pred_next_n",
+    "workers": "num_workers",
+}
+LONGEST_SHOWN = 40
+
+
+def _whole(value: Any) -> Any:
+    """8.0 is a whole number too."""
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return value
+
+
+def _tuple(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _must(sentence: str) -> WrapValidator:
+    """Says what a value must be in one sentence, whatever is wrong with it."""
+
+    def validate(value: Any, read: Callable[[Any], Any]) -> Any:
+        try:
+            return read(value)
+        except ValidationError as error:
+            raise PydanticCustomError("must", sentence) from error
+
+    return WrapValidator(validate)
+
+
+def _square(value: Any) -> Any:
+    """[224, 224] is 224."""
+    if isinstance(value, (list, tuple)) and len(value) == 2 and value[0] == value[1]:
+        return value[0]
+    return value
+
+
+Number = Annotated[StrictFloat, Field(allow_inf_nan=False)]
+Positive = Annotated[StrictFloat, Field(allow_inf_nan=False, gt=0)]
+Seconds = Annotated[Positive, _must("must be above 0 s")]
+NotNegative = Annotated[StrictFloat, Field(allow_inf_nan=False, ge=0)]
+Whole = Annotated[StrictInt, BeforeValidator(_whole)]
+Count = Annotated[Whole, Field(gt=0), _must("must be a whole number above 0")]
+Side = Annotated[Count, BeforeValidator(_square)]
+Colours = Annotated[tuple[Number, ...], Field(min_length=3, max_length=3), BeforeValidator(_tuple)]
+Names = Annotated[tuple[StrictStr, ...], BeforeValidator(_tuple)]
+PerAxis = Annotated[
+    Number | tuple[Number, ...],
+    BeforeValidator(_tuple),
+    _must("must be a number, or a list of one per axis"),
+]
+
+
+class Section(BaseModel):
+    """One object of a run file. A null counts as not said; unknown keys are kept."""
+
+    model_config = ConfigDict(extra="allow", frozen=True, protected_namespaces=())
+
+    foreign: ClassVar[frozenset[str]] = frozenset()
+    """Keys of other programs that are like ours: kept, and never taken for a misspelling."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _leave_out_nulls(cls, values: Any) -> Any:
+        if isinstance(values, Mapping):
+            return {str(key): value for key, value in values.items() if value is not None}
+        return values
+
+    @classmethod
+    def keys(cls) -> set[str]:
+        """The keys that are read here, as they stand in the file."""
+        return {field.alias or name for name, field in cls.model_fields.items()}
+
+    def sections(self) -> Iterator[tuple[str, Section]]:
+        """(dotted path with a dot at its end, section) of this one and all below it."""
+        yield "", self
+        for name, field in type(self).model_fields.items():
+            value = getattr(self, name)
+            if isinstance(value, Section):
+                for path, section in value.sections():
+                    yield f"{field.alias or name}.{path}", section
+
+
+class ActHead(Section):
+    """The action head (``act_head``)."""
+
+    type: StrictStr | None = None
+    hidden_size: Count | None = None
+    num_layers: Count | None = None
+    latent: Count | None = None
+    action_dim: Count | None = None
+    fwd_pred_next_n: Count | None = None
+    window_size: Count | None = None
+    down_sample: StrictStr = "none"
+    action_space: StrictStr = "continuous"
+    history_type: StrictStr = "post"
+
+
+class Tokenizer(Section):
+    """The tokenizer (``tokenizer``)."""
+
+    max_text_len: Count = 256
+
+
+class PolicyRun(Section):
+    """What a policy needs to know of the run that trained it."""
+
+    foreign = frozenset({"norm_mean", "norm_std", "fwd_pred_hand", "use_hand_cam"})
+
+    window_size: Count | None = None
+    fwd_pred_next_n: Count | None = None
+    action_axes: Names | None = None
+    action_axes_confirmed: StrictBool = True
+    frame_period: Seconds | None = None
+    action_period: Seconds | None = None
+    norm_action: StrictBool = True
+    norm_min: PerAxis = -1.0
+    norm_max: PerAxis = 1.0
+    image_size: Side | None = None
+    image_mean: Colours | None = None
+    image_std: Colours | None = None
+    use_hand_rgb: StrictBool = False
+    use_vision_resampler: StrictBool = False
+    act_head: ActHead = ActHead()
+    tokenizer: Tokenizer = Tokenizer()
+
+
+SomeSection = TypeVar("SomeSection", bound=Section)
+
+
+def read_section(
+    kind: type[SomeSection],
+    values: Mapping[str, Any],
+    name: str,
+    error: type[InputError] = CheckpointError,
+) -> SomeSection:
+    """Reads a run file, or a part of one, by its schema.
+
+    Args:
+        kind: the schema.
+        values: the JSON object.
+        name: how errors name the file.
+        error: what is raised.
+
+    Raises:
+        InputError: of the given kind, on a value of the wrong kind and on a misspelt key.
+    """
+    _refuse_misspelt(kind, values, "", name, error)
+    try:
+        return kind.model_validate(values)
+    except ValidationError as wrong:
+        raise error(f"{name}: {_sentence(wrong.errors(include_url=False)[0])}") from wrong
+
+
+def unread_keys(found: Section) -> list[str]:
+    """Dotted names of the keys that stood in the file and that nothing reads."""
+    return [
+        f"{path}{key}" for path, section in found.sections() for key in section.model_extra or ()
+    ]
+
+
+def meant_key(key: str, known: set[str]) -> str | None:
+    """The known key that a misspelt one is near to, or None."""
+    also = ALSO_CALLED.get(key.lower())
+    if also in known:
+        return also
+    plain = _plain(key)
+    for candidate in sorted(known):
+        whole = _plain(candidate)
+        short, long = sorted((plain, whole), key=len)
+        longer = long.startswith(short) and len(short) >= 4 and len(long) - len(short) <= 3
+        if longer or _edits(plain, whole) <= _allowed(min(len(plain), len(whole))):
+            return candidate
+    return None
+
+
+def _refuse_misspelt(
+    kind: type[Section],
+    values: Mapping[str, Any],
+    prefix: str,
+    name: str,
+    error: type[InputError],
+) -> None:
+    known = kind.keys()
+    for key, value in values.items():
+        if key not in known and key not in kind.foreign:
+            meant = meant_key(str(key), known)
+            if meant is not None:
+                raise error(
+                    f"{name}: {prefix}{key} is no key of a run file, and would be ignored; "
+                    f"did you mean {prefix}{meant}?"
+                )
+        below = _section_of(kind, key)
+        if below is not None and isinstance(value, Mapping):
+            _refuse_misspelt(below, value, f"{prefix}{key}.", name, error)
+
+
+def _section_of(kind: type[Section], key: str) -> type[Section] | None:
+    for name, field in kind.model_fields.items():
+        if key == (field.alias or name):
+            found = field.annotation
+            if isinstance(found, type) and issubclass(found, Section):
+                return found
+    return None
+
+
+def _plain(key: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", key.lower())
+
+
+def _allowed(length: int) -> int:
+    """Slips of the hand that a key of so many letters may have and still be known."""
+    return 0 if length < 4 else 1 if length < 8 else 2
+
+
+def _edits(a: str, b: str) -> int:
+    """Letters inserted, left out, changed, or swapped with their neighbour between two words."""
+    if abs(len(a) - len(b)) > 2:
+        return 3
+    before: list[int] = []
+    last = list(range(len(b) + 1))
+    for i, left in enumerate(a, 1):
+        row = [i]
+        for j, right in enumerate(b, 1):
+            row.append(min(last[j] + 1, row[-1] + 1, last[j - 1] + (left != right)))
+            if i > 1 and j > 1 and left == b[j - 2] and a[i - 2] == right:
+                row[j] = min(row[j], before[j - 2] + 1)
+        before, last = last, row
+    return last[-1]
+
+
+def _sentence(wrong: Any) -> str:
+    """What pydantic found, in one sentence: key, value, and what it must be."""
+    place = [str(part) for part in wrong["loc"] if not isinstance(part, int)]
+    value = wrong["input"]
+    kind, more = wrong["type"], wrong.get("ctx", {})
+    musts = {
+        "bool_type": "must be true or false",
+        "int_type": "must be a whole number",
+        "float_type": "must be a number",
+        "finite_number": "must be a number that is finite",
+        "string_type": "must be text",
+        "greater_than": "must be above {gt}",
+        "greater_than_equal": "must be at least {ge}",
+        "less_than": "must be below {lt}",
+        "less_than_equal": "must be at most {le}",
+        "literal_error": "must be {expected}",
+        "model_type": "must be an object",
+        "model_attributes_type": "must be an object",
+        "tuple_type": "must be a list",
+        "too_short": "must have {min_length} values",
+        "too_long": "must have {max_length} values",
+    }
+    must = musts.get(kind, wrong["msg"][:1].lower() + wrong["msg"][1:]).format(**more)
+    shown = repr(value) if not isinstance(value, int) or value.bit_length() < 200 else "too large"
+    if len(shown) > LONGEST_SHOWN:
+        shown = f"{shown[:LONGEST_SHOWN]}..."
+    return f"{'.'.join(place)} is {shown}; {place[-1] if place else 'it'} {must}"
