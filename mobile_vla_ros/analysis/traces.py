@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from mobile_vla_ros.analysis.recordings import AnalysisError, swap_sides
-from mobile_vla_ros.episodes.sampling import command_rows
+from mobile_vla_ros.sampling import command_rows
 from mobile_vla_ros.stats.regression import regression_sums
 
 
@@ -84,12 +84,7 @@ def follow(policy, episode, *, instruction: str | None = None, swap: bool = True
             made.append(stream.step(image, float(stamp)))
     predicted = np.stack([chunk.velocities for chunk in chunks[0]])
     commands = np.asarray(episode.velocities(config.action_axes), dtype=np.float32)
-    rows = np.stack(
-        [
-            command_rows(stamps, row, config.action_period, predicted.shape[1])
-            for row in range(len(stamps))
-        ]
-    )
+    rows = command_rows(stamps, stamps, config.action_period, predicted.shape[1])
     inside = (rows >= 0)[..., None]
     recorded = commands[np.maximum(rows, 0)]
     truth = np.where(inside, recorded, np.nan).astype(np.float32)

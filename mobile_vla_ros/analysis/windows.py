@@ -10,7 +10,7 @@ import numpy as np
 
 from mobile_vla_ros.analysis.recordings import Progress, Recordings, side_of_name, silent
 from mobile_vla_ros.control import integrate
-from mobile_vla_ros.episodes.sampling import full_windows
+from mobile_vla_ros.sampling import full_windows
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,9 @@ from bisect import bisect_left
 from collections.abc import Iterator
 from typing import Generic, TypeVar
 
-Value = TypeVar("Value")
+from mobile_vla_ros.sampling import STAMP_ROUNDING, window_rows
 
-# Sums of stamps near 1.7e9 s are good to about a microsecond in float64; a frame exactly half a
-# period away from a slot must not come and go with the rounding.
-_STAMP_ROUNDING = 2e-6
+Value = TypeVar("Value")
 
 
 class FrameWindow(Generic[Value]):
@@ -50,7 +48,7 @@ class FrameWindow(Generic[Value]):
         self.size = size
         self.frame_period = frame_period
         self.max_gap = gap
-        self._reach = (size - 1) * frame_period + frame_period / 2 + _STAMP_ROUNDING
+        self._reach = (size - 1) * frame_period + frame_period / 2 + STAMP_ROUNDING
         self._stamps: list[float] = []
         self._values: list[Value] = []
 
@@ -84,7 +82,7 @@ class FrameWindow(Generic[Value]):
             if step == 0:
                 self._values[-1] = value
                 return
-            if step < 0 or step > self.max_gap + _STAMP_ROUNDING:
+            if step < 0 or step > self.max_gap + STAMP_ROUNDING:
                 self.clear()
         self._stamps.append(stamp)
         self._values.append(value)
@@ -95,34 +93,15 @@ class FrameWindow(Generic[Value]):
     def select(self) -> list[tuple[float, Value]]:
         """Picks the frames for the policy.
 
-        Slot k lies k frame periods before the newest frame. Each slot takes the frame nearest to
-        it that is at most half a period away and older than the frame of the slot before (of two
-        equally near the newer); the first slot without one ends the window.
+        ``sampling.window_rows`` says which.
 
         Returns:
             (stamp, value) pairs, oldest first, ``size`` at most; empty when no frame is kept.
         """
-        stamps = self._stamps
-        if not stamps:
+        if not self._stamps:
             return []
-        half = self.frame_period / 2
-        picked = [len(stamps) - 1]
-        for slot in range(1, self.size):
-            wanted = stamps[-1] - slot * self.frame_period
-            right = bisect_left(stamps, wanted, 0, picked[-1])
-            best = None
-            for index in (right, right - 1):
-                if not 0 <= index < picked[-1]:
-                    continue
-                distance = abs(stamps[index] - wanted)
-                if distance > half + _STAMP_ROUNDING:
-                    continue
-                if best is None or distance < abs(stamps[best] - wanted) - _STAMP_ROUNDING:
-                    best = index
-            if best is None:
-                break
-            picked.append(best)
-        return [(stamps[index], self._values[index]) for index in reversed(picked)]
+        picked = window_rows(self._stamps, len(self._stamps) - 1, self.frame_period, self.size)
+        return [(self._stamps[index], self._values[index]) for index in picked]
 
     def clear(self) -> None:
         """Forgets every frame."""

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mobile_vla_ros.sampling import chains, command_rows
+
 
 @dataclass(frozen=True)
 class EpisodeSamples:
@@ -59,14 +61,13 @@ def episode_samples(
     """
     stamps = np.asarray(stamps, dtype=np.float64)
     velocities = np.asarray(velocities, dtype=np.float32)
-    chains = _chains(stamps, frame_period, every_row)
-    chains = [chain for chain in chains if len(chain) >= window_size]
-    rows = np.unique(np.concatenate(chains)) if chains else np.empty(0, dtype=np.int64)
+    runs = [run for run in chains(stamps, frame_period, every_row) if len(run) >= window_size]
+    rows = np.unique(np.concatenate(runs)) if runs else np.empty(0, dtype=np.int64)
     place = {int(row): index for index, row in enumerate(rows)}
     windows = [
-        [place[int(row)] for row in chain[start : start + window_size]]
-        for chain in chains
-        for start in range(len(chain) - window_size + 1)
+        [place[int(row)] for row in run[start : start + window_size]]
+        for run in runs
+        for start in range(len(run) - window_size + 1)
     ]
     if every_row and windows:
         windows = sorted({tuple(window) for window in windows})
@@ -89,11 +90,7 @@ def command_chunks(
     chunk_size: int,
     action_period: float,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The commands in force at `times + k * action_period`.
-
-    A row's command is in force from its stamp until the next row's stamp, the last one for one
-    row's time; inside a gap of the recording nothing is known. A stamp up to a quarter of the row
-    spacing late still counts as on time.
+    """The commands in force at `times + k * action_period`; `sampling.command_rows` says which.
 
     Args:
         stamps: float64 [T], rising, seconds.
@@ -105,16 +102,9 @@ def command_chunks(
     Returns:
         chunks float32 [N, chunk, dof] and mask bool [N, chunk]; masked commands are 0.
     """
-    spacing = float(np.median(np.diff(stamps))) if len(stamps) > 1 else action_period
-    slack = 0.25 * spacing
-    wanted = times[:, None] + np.arange(chunk_size) * action_period
-    row = np.searchsorted(stamps, wanted + slack, side="right") - 1
-    known = row >= 0
-    row = np.clip(row, 0, max(len(stamps) - 1, 0))
-    age = wanted - stamps[row]
-    last = row == len(stamps) - 1
-    known &= age < np.where(last, spacing, max(spacing, action_period)) - slack
-    chunks = np.where(known[..., None], velocities[row], np.float32(0))
+    rows = command_rows(stamps, times, action_period, chunk_size)
+    known = rows >= 0
+    chunks = np.where(known[..., None], velocities[np.maximum(rows, 0)], np.float32(0))
     return chunks.astype(np.float32), known
 
 
@@ -152,30 +142,3 @@ def split_episodes(
     train = [index for index, name in enumerate(sources) if name in chosen]
     validation = [index for index, name in enumerate(sources) if name not in chosen]
     return train, validation
-
-
-def _chains(stamps: np.ndarray, period: float, every_row: bool) -> list[np.ndarray]:
-    """Runs of rows one period apart, each within half a period; a gap starts a new run."""
-    following = np.full(len(stamps), -1, dtype=np.int64)
-    spacing = float(np.median(np.diff(stamps))) if len(stamps) > 1 else period
-    for row, stamp in enumerate(stamps):
-        target = stamp + period
-        if target > stamps[-1] + 0.5 * spacing:  # the recording ended before it
-            continue
-        right = int(np.searchsorted(stamps, target))
-        near = [index for index in (right - 1, right) if row < index < len(stamps)]
-        if near:
-            best = min(near, key=lambda index: abs(stamps[index] - target))
-            if abs(stamps[best] - target) < 0.5 * period:
-                following[row] = best
-    chains = []
-    covered = -1
-    for start in range(len(stamps)):
-        if start <= covered and not every_row:
-            continue
-        chain = [start]
-        while following[chain[-1]] >= 0:
-            chain.append(int(following[chain[-1]]))
-        chains.append(np.asarray(chain, dtype=np.int64))
-        covered = max(covered, chain[-1])
-    return chains

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mobile_vla_ros.control import FrameWindow
+from mobile_vla_ros.sampling import window_rows
 
 START = 1.7e9
 
@@ -134,3 +135,17 @@ def test_what_is_picked_is_what_a_search_over_all_frames_picks(gaps, size, perio
             break
         expected.append(min(near, key=lambda s: (abs(s - wanted), -s)))
     assert picks(window) == expected[::-1]
+
+
+@pytest.mark.parametrize("rate", [2.5, 5.0, 10.0, 7.3, 30.0])
+@pytest.mark.parametrize("seed", [0, 1])
+def test_what_a_window_forgets_it_would_not_have_picked(rate: float, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    stamps = 1.7e9 + np.arange(120) / rate
+    if seed:
+        stamps = stamps + rng.uniform(-0.3, 0.3, 120) / rate
+        stamps = np.delete(stamps, rng.choice(120, 25, replace=False))
+    window: FrameWindow = FrameWindow(8, 0.4)
+    for row, stamp in enumerate(stamps):
+        window.add(stamp, row)
+        assert [value for _, value in window.select()] == window_rows(stamps, row, 0.4, 8)
