@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from mobile_vla_ros.control.chunk import ActionChunk
+from mobile_vla_ros.control.guard import ESTOP
 from mobile_vla_ros.episodes.incident import Incident, IncidentError, IncidentRing, write_incident
 from mobile_vla_ros.nodes.wiring.images import ImageError, image_format, to_rgb
+from mobile_vla_ros.states import ARRIVED, DRIVING, STOP_SERVICE, STOPPED, TAKEN_OVER
 
 JPEG_QUALITY = 85
+UNDER_WAY = (DRIVING, ARRIVED)
+# Somebody wanted these.
+ORDERED_STOPS = (STOPPED + STOP_SERVICE, STOPPED + TAKEN_OVER)
 
 
 class IncidentKeeper:
@@ -41,8 +47,11 @@ class IncidentKeeper:
         self._directory = directory
         self._said = said
         self._wall = wall
-        self.ring = IncidentRing(before, after)
-        self.lock = threading.Lock()
+        # Whoever hears something adds to it, the thread adds frames: one at a time.
+        self._ring = IncidentRing(before, after)
+        self._lock = threading.Lock()
+        self._state = ""
+        self._taken = False
         self._frames: queue.Queue[tuple[float, float, Any]] = queue.Queue(maxsize=2)
         self._capsules: queue.SimpleQueue[Incident] = queue.SimpleQueue()
         self._ending = threading.Event()
@@ -50,11 +59,16 @@ class IncidentKeeper:
         self._thread = threading.Thread(target=self._run, name="incidents", daemon=True)
         self._thread.start()
 
-    def frame(self, stamp: float, now: float, message: Any) -> None:
+    def describe(self, attributes: Mapping[str, Any]) -> None:
+        """What the capsules from now on say of the trial they come from."""
+        with self._lock:
+            self._ring.attributes = dict(attributes)
+
+    def hear_frame(self, stamp: float, now: float, message: Any) -> None:
         """A sensor_msgs Image or CompressedImage; returns at once."""
         if hasattr(message, "format"):
-            with self.lock:
-                self.ring.add_frame(stamp, now, bytes(message.data))
+            with self._lock:
+                self._ring.add_frame(stamp, now, bytes(message.data))
             return
         try:
             self._frames.put_nowait((stamp, now, message))
@@ -62,15 +76,66 @@ class IncidentKeeper:
             return
         self._work.set()
 
-    def trigger(self, reason: str, now: float) -> None:
-        """Something happened that is worth keeping."""
-        with self.lock:
-            self.ring.trigger(reason, now)
+    def hear_chunk(self, chunk: ActionChunk, now: float) -> None:
+        """The policy's own output."""
+        with self._lock:
+            self._ring.axes = chunk.axes
+            self._ring.action_period = chunk.action_period
+            self._ring.add_chunk(chunk.stamp, now, chunk.velocities)
+
+    def hear_feature(self, stamp: float, now: float, feature: np.ndarray) -> None:
+        """The policy's feature of one frame."""
+        with self._lock:
+            self._ring.add_feature(stamp, now, feature)
+
+    def hear_command(self, now: float, vx: float, vy: float, wz: float) -> None:
+        """A velocity sent to the base, m/s and rad/s."""
+        with self._lock:
+            self._ring.add_command(now, vx, vy, wz)
+
+    def hear_odometry(self, now: float, values: Sequence[float]) -> None:
+        """x, y (m), yaw (rad), vx, vy (m/s), wz (rad/s)."""
+        with self._lock:
+            self._ring.add_odometry(now, *values)
+
+    def hear_state(self, state: str, now: float) -> None:
+        """The policy's state; a stop on the way that nobody ordered is worth keeping."""
+        before, self._state = self._state, state
+        if state == before:
+            return
+        with self._lock:
+            self._ring.add_event(now, state)
+            stopped = state.startswith(STOPPED) and state not in ORDERED_STOPS
+            if stopped and before in UNDER_WAY:
+                self._ring.trigger(state, now)
+
+    def hear_event(self, text: str, now: float) -> None:
+        """A remark of the policy's program; ``mark`` is somebody's wish to keep this."""
+        with self._lock:
+            if text == "mark":
+                self._ring.trigger(text, now)
+            else:
+                self._ring.add_event(now, text)
+
+    def hear_guard(self, state: str, now: float) -> None:
+        """The guard's state; an emergency stop is worth keeping."""
+        with self._lock:
+            if state == ESTOP:
+                self._ring.trigger("e-stop", now)
+            else:
+                self._ring.add_event(now, f"guard: {state}")
+
+    def hear_takeover(self, taken: bool, now: float) -> None:
+        """Whether a person drives; the beginning of it is worth keeping."""
+        before, self._taken = self._taken, taken
+        if taken and not before:
+            with self._lock:
+                self._ring.trigger("takeover", now)
 
     def poll(self, now: float, *, finish: bool = False) -> None:
         """Hands a complete capsule to the thread."""
-        with self.lock:
-            incident = self.ring.poll(now, finish=finish)
+        with self._lock:
+            incident = self._ring.poll(now, finish=finish)
         if incident is not None:
             self._capsules.put(incident)
             self._work.set()
@@ -103,8 +168,8 @@ class IncidentKeeper:
         bgr = cv2.cvtColor(np.ascontiguousarray(pixels), cv2.COLOR_RGB2BGR)
         done, encoded = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
         if done:
-            with self.lock:
-                self.ring.add_frame(stamp, now, encoded.tobytes())
+            with self._lock:
+                self._ring.add_frame(stamp, now, encoded.tobytes())
 
     def _write(self, incident: Incident) -> None:
         name = f"incident_{self._wall():%Y%m%d_%H%M%S}"

@@ -7,15 +7,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 from lifecycle_msgs.msg import State
+from std_srvs.srv import SetBool
 
 from mobile_vla_ros.episodes.reader import file_sha256
 from mobile_vla_ros.nodes.wiring.remote import Remote, RemoteError
+from mobile_vla_ros.trials.conductor import SAVE_SECONDS
 from mobile_vla_ros.trials.record import TrialError
 
 LOAD_SECONDS = 300.0
 # After a new field the camera shows it within this time, or it is not running.
 FRAME_SECONDS = 10.0
-SAVE_SECONDS = 60.0
 
 
 class TrialStage:
@@ -25,6 +26,7 @@ class TrialStage:
         policy: the inference node.
         recorder: the recorder node; None when no episodes are recorded.
         field: a simulated field; None on a real robot.
+        images: how many camera messages have come so far.
         warn: called with a sentence about what did not work and need not stop the trial.
     """
 
@@ -33,13 +35,24 @@ class TrialStage:
         policy: Remote,
         recorder: Remote | None,
         field: Remote | None,
+        images: Callable[[], int],
         warn: Callable[[str], None],
     ) -> None:
-        self.policy = policy
-        self.recorder = recorder
-        self.field = field
+        self.policy_name = policy.name
+        self._policy = policy
+        self._recorder = recorder
+        self._field = field
+        self._images = images
         self._warn = warn
         self._hashes: dict[str, str] = {}
+
+    def checkpoint(self) -> str:
+        """Path of the checkpoint that the policy has.
+
+        Raises:
+            RemoteError: the policy is not there.
+        """
+        return str(self._policy.parameter("checkpoint") or "")
 
     def load(self, path: str, say: Callable[[], None]) -> None:
         """Has the policy drive by the checkpoint at `path` ("": by the one it has).
@@ -51,12 +64,12 @@ class TrialStage:
         Raises:
             RemoteError: the policy is not there, or cannot load it.
         """
-        state = self.policy.settled_state(LOAD_SECONDS)
-        present = str(self.policy.parameter("checkpoint") or "")
+        state = self._policy.settled_state(LOAD_SECONDS)
+        present = self.checkpoint()
         if path in ("", present) and state == State.PRIMARY_STATE_ACTIVE:
             return
         say()
-        self.policy.reconfigure(LOAD_SECONDS, checkpoint=path or present, enabled=False)
+        self._policy.reconfigure(LOAD_SECONDS, checkpoint=path or present, enabled=False)
 
     def sha256(self, path: str) -> str:
         """Of a checkpoint (its weights file, for a directory).
@@ -72,29 +85,28 @@ class TrialStage:
 
     def run_file(self) -> dict[str, str]:
         """Name and hash of the run file that the policy was given, if any."""
-        path = str(self.policy.parameter("config") or "")
+        path = str(self._policy.parameter("config") or "")
         return {Path(path).name: self.sha256(path)} if path else {}
 
-    def set_up_field(self, scenario: str, seed: int, images: Callable[[], int]) -> None:
+    def set_up_field(self, scenario: str, seed: int) -> None:
         """A simulated field as this start wants it, and a picture of it; the robot stands.
 
         Args:
             scenario: name of the scenario.
             seed: of the field.
-            images: how many camera messages have come so far.
 
         Raises:
             TrialError: no pictures come.
             RemoteError: the field is not there, or has no such scenario.
         """
-        if self.field is None:
+        if self._field is None:
             return
-        self.field.set_parameters(scenario=scenario, seed=seed)
-        self.field.trigger("reset", timeout=30.0)
+        self._field.set_parameters(scenario=scenario, seed=seed)
+        self._field.trigger("reset", timeout=30.0)
         # The picture after the next may still be of the old field, the one after that is not.
-        wanted = images() + 2
+        wanted = self._images() + 2
         end = time.monotonic() + FRAME_SECONDS
-        while images() < wanted:
+        while self._images() < wanted:
             if time.monotonic() > end:
                 raise TrialError("the simulated field shows no pictures: is it running?")
             time.sleep(0.01)
@@ -105,45 +117,75 @@ class TrialStage:
         Raises:
             RemoteError: the recorder is not there, or refuses (no camera, full disk).
         """
-        if self.recorder is None:
+        if self._recorder is None:
             return
         words = {"scenario": scenario, "instruction": instruction}
         try:
-            self.recorder.set_parameters(**words)
+            self._recorder.set_parameters(**words)
         except RemoteError:
             # Left over from a manager that was killed in mid-trial.
-            self.recorder.set_parameters(outcome="interrupted")
-            self.recorder.trigger("save", timeout=SAVE_SECONDS)
-            self.recorder.set_parameters(**words)
-        self.recorder.set_parameters(outcome="")
-        self.recorder.trigger("start", timeout=20.0)
+            self._recorder.set_parameters(outcome="interrupted")
+            self._recorder.trigger("save", timeout=SAVE_SECONDS)
+            self._recorder.set_parameters(**words)
+        self._recorder.set_parameters(outcome="")
+        self._recorder.trigger("start", timeout=20.0)
 
-    def save_recording(self, outcome: str, patience: float = SAVE_SECONDS) -> Path | None:
-        """Ends the trial's episode; returns its file, when the recorder names one.
+    def save_recording(self, outcome: str, patience: float) -> tuple[str, str] | None:
+        """Ends the trial's episode; returns name and hash of its file, when there is one.
 
         Raises:
             RemoteError: the recorder has gone or could not save it.
         """
-        if self.recorder is None:
+        if self._recorder is None:
             return None
-        self.recorder.set_parameters(min(patience, 5.0), outcome=outcome)
-        return _saved_path(self.recorder.trigger("save", timeout=patience))
+        self._recorder.set_parameters(min(patience, 5.0), outcome=outcome)
+        saved = _saved_path(self._recorder.trigger("save", timeout=patience))
+        return (saved.name, sha256(saved)) if saved is not None else None
 
     def discard_recording(self) -> None:
         """There was no trial after all."""
-        if self.recorder is None:
+        if self._recorder is None:
             return
         try:
-            self.recorder.trigger("discard")
+            self._recorder.trigger("discard")
         except RemoteError as error:
             self._warn(str(error))
+
+    def tell(self, instruction: str) -> None:
+        """Gives the policy its instruction, with an empty memory.
+
+        Raises:
+            RemoteError: the policy is not there, or refuses.
+        """
+        self._policy.trigger("reset")
+        self._policy.set_parameters(instruction=instruction)
+
+    def drive(self) -> None:
+        """Lets the policy drive.
+
+        Raises:
+            RemoteError: the policy is not there, or refuses.
+        """
+        self._policy.switch("enable", True)
 
     def stand(self) -> None:
         """Has the robot stand; where the policy has gone, the guard sends zeros."""
         try:
-            self.policy.switch("enable", False)
+            self.order_to_stand()
         except RemoteError as error:
             self._warn(str(error))
+
+    def policy_listens(self) -> bool:
+        """Whether the policy offers to be told something; does not wait."""
+        return self._policy.offers(SetBool, "enable")
+
+    def order_to_stand(self) -> None:
+        """Has the robot stand.
+
+        Raises:
+            RemoteError: the policy is not there, or refuses.
+        """
+        self._policy.switch("enable", False)
 
 
 def sha256(path: Path) -> str:

@@ -1,6 +1,6 @@
-"""What a trial manager hears often: frames, chunks, features, velocities, odometry.
+"""The streams that a trial manager listens to: frames, chunks, features, velocities, odometry.
 
-It hears them through a node of its own. Before every single message rclpy looks at each entity of
+It listens through a node of its own. Before every single message rclpy looks at each entity of
 the node that waits, and a manager has about forty of them; here there are eight. At 10 frames/s
 and 50 velocities/s that halves what the manager costs a robot's computer.
 """
@@ -8,7 +8,6 @@ and 50 velocities/s that halves what the manager costs a robot's computer.
 from __future__ import annotations
 
 import math
-import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -21,15 +20,14 @@ from rclpy.subscription import Subscription
 from sensor_msgs.msg import CompressedImage, Image
 from trajectory_msgs.msg import MultiDOFJointTrajectory
 
-from mobile_vla_ros.axes import PLANAR_AXES, UNICYCLE_AXES
+from mobile_vla_ros.axes import PLANAR_AXES
 from mobile_vla_ros.nodes.trial.keeper import IncidentKeeper
 from mobile_vla_ros.nodes.wiring.camera_subscription import CameraSubscription
 from mobile_vla_ros.nodes.wiring.feature_message import feature_of
 from mobile_vla_ros.nodes.wiring.qos import queued
 from mobile_vla_ros.nodes.wiring.trajectory import NANOSECONDS, chunk_of, nanoseconds_of
 from mobile_vla_ros.nodes.wiring.velocity import VelocitySubscription, velocities_of
-from mobile_vla_ros.trials.agreement import Agreement
-from mobile_vla_ros.trials.session import TrialSession
+from mobile_vla_ros.trials.course import TrialCourse
 
 # How often the graph is asked who offers camera and velocities, s: it costs, and changes seldom.
 GRAPH_PERIOD = 0.5
@@ -41,24 +39,20 @@ except ImportError:  # Humble keeps it elsewhere
     from rclpy.qos_event import SubscriptionEventCallbacks
 
 
-class TrialEars(Node):
-    """Hands what it hears to the running session, the incident ring and the agreement.
+class TrialStreams(Node):
+    """Hands what it hears to the course of the trial and to the incident ring.
 
     Args:
         manager: the trial manager; its namespace, remappings and context hold here too.
-        lock: held around every use of ``session``, ``agreement`` and ``axes``.
+        course: of the trial that runs, if any.
         keeper: of the incident ring; None when incidents are switched off.
         now: the time of stamps, s.
-        steady: what sessions are timed with, s.
+        steady: what trials are timed with, s.
         pictured: called with every camera message, after the ring has it.
         policy: name of the inference node.
         image_transport: raw or compressed.
-        shadow: whether a person drives and the policy only watches.
 
     Attributes:
-        session: the trial that is running, if any; whoever sets it holds the lock.
-        agreement: between policy and person, in shadow mode.
-        axes: what the policy's velocities are.
         images: camera messages heard so far.
     """
 
@@ -66,17 +60,16 @@ class TrialEars(Node):
         self,
         manager: Node,
         *,
-        lock: threading.RLock,
+        course: TrialCourse,
         keeper: IncidentKeeper | None,
         now: Callable[[], float],
         steady: Callable[[], float],
         pictured: Callable[[Image | CompressedImage], None],
         policy: str,
         image_transport: str,
-        shadow: bool,
     ) -> None:
         super().__init__(
-            f"{manager.get_name()}_ears",
+            f"{manager.get_name()}_streams",
             context=manager.context,
             namespace=manager.get_namespace(),
             # Names come resolved from the manager: its remappings must not be applied twice.
@@ -85,34 +78,28 @@ class TrialEars(Node):
             start_parameter_services=False,
             parameter_overrides=[Parameter("start_type_description_service", value=False)],
         )
-        self._lock = lock
+        self._course = course
         self._keeper = keeper
         self._now = now
         self._steady = steady
         self._pictured = pictured
-        self._shadow = shadow
-        self.session: TrialSession | None = None
-        self.agreement = Agreement()
-        self.axes: tuple[str, ...] = UNICYCLE_AXES
         self.images = 0
 
         resolve = manager.resolve_topic_name
         self.create_subscription(
-            MultiDOFJointTrajectory, resolve(f"{policy}/chunk"), self._hear_chunk, queued()
+            MultiDOFJointTrajectory, resolve(f"{policy}/chunk"), self._on_chunk, queued()
         )
         if keeper is not None:
             self.create_subscription(
-                Image, resolve(f"{policy}/features"), self._hear_feature, queued()
+                Image, resolve(f"{policy}/features"), self._on_feature, queued()
             )
         # Best effort hears every publisher; a reliable subscription would miss some.
         best_effort = QoSProfile(depth=50, reliability=ReliabilityPolicy.BEST_EFFORT)
-        self.create_subscription(Odometry, resolve("odom"), self._hear_odometry, best_effort)
-        VelocitySubscription(
-            self, resolve("cmd_vel"), self._hear_command, poll_period=GRAPH_PERIOD
-        )
+        self.create_subscription(Odometry, resolve("odom"), self._on_odometry, best_effort)
+        VelocitySubscription(self, resolve("cmd_vel"), self._on_command, poll_period=GRAPH_PERIOD)
         CameraSubscription(
             self,
-            self._hear_image,
+            self._on_image,
             topic=resolve("image"),
             transport=image_transport,
             depth=2,
@@ -129,59 +116,42 @@ class TrialEars(Node):
             options["event_callbacks"] = SubscriptionEventCallbacks(use_default_callbacks=False)
         return super().create_subscription(*args, **options)
 
-    def _hear_chunk(self, message: MultiDOFJointTrajectory) -> None:
+    def _on_chunk(self, message: MultiDOFJointTrajectory) -> None:
         if len(message.points) < 2 or not message.points[0].velocities:
             return
         now = self._now()
-        chunk = chunk_of(message, self.axes)
-        wanted = max(map(abs, chunk.velocities[0])) if len(chunk.velocities) else 0.0
-        with self._lock:
-            if self.session is not None:
-                self.session.hear_chunk(float(wanted), now - chunk.stamp)
-            if self._shadow:
-                self.agreement.predicted(chunk.axes, chunk.velocities[0])
+        chunk = chunk_of(message, self._course.axes)
+        self._course.hear_chunk(chunk.axes, chunk.velocities, now - chunk.stamp)
         if self._keeper is not None:
-            with self._keeper.lock:
-                self._keeper.ring.axes = chunk.axes
-                self._keeper.ring.action_period = chunk.action_period
-                self._keeper.ring.add_chunk(chunk.stamp, now, chunk.velocities)
+            self._keeper.hear_chunk(chunk, now)
 
-    def _hear_feature(self, message: Image) -> None:
+    def _on_feature(self, message: Image) -> None:
         feature = feature_of(message)
         if feature is None or self._keeper is None:
             return
-        with self._keeper.lock:
-            self._keeper.ring.add_feature(_seconds(message), self._now(), feature)
+        self._keeper.hear_feature(_seconds(message), self._now(), feature)
 
-    def _hear_command(self, twist: Twist) -> None:
+    def _on_command(self, twist: Twist) -> None:
         vx, vy, wz = velocities_of(twist, PLANAR_AXES)
-        with self._lock:
-            if self.session is not None:
-                self.session.hear_command(vx, vy, wz, self._steady())
-                if self._shadow:
-                    self.agreement.driven(vx, vy, wz)
+        self._course.hear_command(vx, vy, wz, self._steady())
         if self._keeper is not None:
-            with self._keeper.lock:
-                self._keeper.ring.add_command(self._now(), vx, vy, wz)
+            self._keeper.hear_command(self._now(), vx, vy, wz)
 
-    def _hear_odometry(self, message: Odometry) -> None:
+    def _on_odometry(self, message: Odometry) -> None:
         place, turn = message.pose.pose.position, message.pose.pose.orientation
         yaw = math.atan2(2 * (turn.w * turn.z + turn.x * turn.y), 1 - 2 * (turn.y**2 + turn.z**2))
-        with self._lock:
-            if self.session is not None:
-                self.session.hear_odometry(place.x, place.y, yaw, self._steady())
+        self._course.hear_odometry(place.x, place.y, yaw, self._steady())
         if self._keeper is not None:
             speed = message.twist.twist
-            with self._keeper.lock:
-                self._keeper.ring.add_odometry(
-                    *(self._now(), place.x, place.y, yaw),
-                    *(speed.linear.x, speed.linear.y, speed.angular.z),
-                )
+            self._keeper.hear_odometry(
+                self._now(),
+                (place.x, place.y, yaw, speed.linear.x, speed.linear.y, speed.angular.z),
+            )
 
-    def _hear_image(self, message: Image | CompressedImage) -> None:
+    def _on_image(self, message: Image | CompressedImage) -> None:
         self.images += 1
         if self._keeper is not None:
-            self._keeper.frame(_seconds(message), self._now(), message)
+            self._keeper.hear_frame(_seconds(message), self._now(), message)
         self._pictured(message)
 
 
