@@ -18,6 +18,7 @@ from mobile_vla_ros.errors import InputError
 COMMANDS: dict[str, tuple[str, str]] = {
     "inspect": ("inspect", "Show what a checkpoint holds and whether it is whole."),
     "convert": ("convert", "Write a checkpoint as a directory that loads fast and stands alone."),
+    "serve": ("serve", "Hold a policy for robots elsewhere, behind a websocket."),
     "doctor": ("doctor", "Check robot, camera, clocks, disk and checkpoint before going out."),
     "sim": ("sim", "The simulated field: collect episodes, evaluate a policy."),
     "episodes": ("episodes", "List, check, mend, show, merge, import and export episodes."),
