@@ -32,6 +32,9 @@ base = [
     "matplotlib>=3.8",
     "psutil>=5.9",
     "Jinja2>=3.1",
+    "Pillow>=9.1",
+    "aiohttp>=3.9",
+    "msgpack>=1.0",
 ]
 policy = [
     "torch>=2.10",
@@ -39,7 +42,6 @@ policy = [
     "peft>=0.13",
     "safetensors>=0.4.5",
     "tokenizers>=0.20",
-    "Pillow>=9.1",
 ]
 extras = {
     "train": ["lightning>=2.4", "tensorboard>=2.15"],

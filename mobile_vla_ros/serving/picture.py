@@ -76,4 +76,4 @@ def expand(form: str, data: bytes, size: int) -> np.ndarray:
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         if isinstance(error, WireError):
             raise
-        raise WireError(f"the picture is no {form} that can be read: {error}") from error
+        raise WireError(f"the picture is no {form} that can be read") from error

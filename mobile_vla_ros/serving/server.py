@@ -79,6 +79,7 @@ class Connection:
         peer: address, for the log.
         robot: who it is, once it has said hello.
         overrides: how it wants to be driven.
+        complained: whether the log has a line on a bad frame of it; one is enough.
         answers: what is still to be sent; the oldest goes when a robot reads too slowly.
         wake: set when there is something to send.
     """
@@ -88,6 +89,7 @@ class Connection:
     peer: str
     robot: str = ""
     overrides: dict[str, Any] = field(default_factory=dict)
+    complained: bool = False
     answers: deque[bytes] = field(default_factory=lambda: deque(maxlen=QUEUED_ANSWERS))
     wake: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -406,7 +408,9 @@ class PolicyServer:
             self._figures.answered(done - begin, wait)
         else:
             self._figures.refused_frames += 1
-            log.warning("%s: a frame was refused: %s", request.connection.peer, answer.message)
+            if not request.connection.complained:
+                request.connection.complained = True
+                log.warning("%s: a frame was refused: %s", request.connection.peer, answer.message)
         request.connection.send(answer)
 
     async def _restart(self, sentence: str, failures: int) -> None:
