@@ -3,7 +3,7 @@ PYTHON ?= python3
 export PYTHON
 RUN := .venv/bin/python
 
-.PHONY: help setup demo test demo-policy bench lint format clean
+.PHONY: help setup demo test docs demo-policy bench lint format clean
 
 help:            ## what can be made
 	@grep -hE '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 16
@@ -20,6 +20,9 @@ test: setup      ## lint, types, and every test that needs no GPU and no real we
 	$(RUN) -m mypy
 	$(RUN) -m pytest -n 2 --dist loadfile -m "not ros and not slow and not weights"
 	$(RUN) -m pytest -m "ros and not slow and not weights"
+
+docs: setup      ## the site of docs/, in build/docs/index.html; a warning is an error
+	@scripts/docs.sh
 
 demo-policy: setup ## make the bundled policy again from nothing (about an hour on 2 cores)
 	$(RUN) scripts/make_demo_policy.py --work build/demo_policy --install

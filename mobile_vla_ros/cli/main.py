@@ -81,26 +81,33 @@ def main(arguments: list[str] | None = None) -> None:
     sys.exit(_run(arguments[0], arguments[1:]))
 
 
-def _run(name: str, arguments: list[str]) -> int:
+def command(name: str):
+    """The parser of one subcommand, with its help as it is printed."""
     from mobile_vla_ros.cli.help_examples import copyable
-    from mobile_vla_ros.cli.output import check_target
 
     app = importlib.import_module(f"mobile_vla_ros.cli.{COMMANDS[name][0]}").app
-    command = typer.main.get_command(app)
-    command.context_settings["help_option_names"] = ["-h", "--help"]
-    command.help = copyable(command.help or "")
-    for below in getattr(command, "commands", {}).values():
+    found = typer.main.get_command(app)
+    found.context_settings["help_option_names"] = ["-h", "--help"]
+    found.help = copyable(found.help or "")
+    for below in getattr(found, "commands", {}).values():
         below.help = copyable(below.help or "")
         # Their first sentence in full; the parser would cut it to fit one line.
         below.short_help = " ".join(below.help.split("\n\n")[0].split())
-    if not arguments and hasattr(command, "commands") and not command.invoke_without_command:
+    return found
+
+
+def _run(name: str, arguments: list[str]) -> int:
+    from mobile_vla_ros.cli.output import check_target
+
+    parser = command(name)
+    if not arguments and hasattr(parser, "commands") and not parser.invoke_without_command:
         arguments = ["--help"]
     try:
         for option, target in _targets(arguments):
             check_target(target)
             if option == "--plot" and Path(target).suffix not in _PICTURES:
                 raise InputError(f"--plot {target}: give a name that ends in .png or .pdf")
-        status = command.main(arguments, prog_name=f"mobile_vla {name}", standalone_mode=False)
+        status = parser.main(arguments, prog_name=f"mobile_vla {name}", standalone_mode=False)
     except _ParserError as error:
         context = getattr(error, "ctx", None)
         path = context.command_path if context else f"mobile_vla {name}"

@@ -106,7 +106,7 @@ class PilotSettings:
         chunk_timeout: longest capture age that may still drive.
         worker_timeout: a worker that owes an answer for this long hangs.
         first_result_timeout: the same for its first answer, which may take longer.
-        arrival_speed: |velocity| on every axis below which the policy wants to stand, m/s, rad/s.
+        arrival_speed: speed on every axis below which the policy wants to stand, m/s, rad/s.
         arrival_hold: so long it must want to, for having arrived.
         resume_frames: good frames in a row that end a camera fault.
         silence_after: zeros are sent for this long before falling silent.

@@ -19,7 +19,7 @@ class CheckLimits:
     """What still passes.
 
     Attributes:
-        speed: largest |command| on a linear axis, m/s (the lab's recordings reach 1.15).
+        speed: largest size of a command on a linear axis, m/s (the lab's recordings reach 1.15).
         turn_rate: the same on an angular axis, rad/s.
         gap: a step between stamps counts as a gap beyond this many median steps.
         frozen: this many equal frames in a row, while a command moves the robot, are a frozen

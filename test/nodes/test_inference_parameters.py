@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
 
 import pytest
 import yaml
 
+from mobile_vla_ros import nodes
 from mobile_vla_ros.control import Limits, PilotSettings
 from mobile_vla_ros.nodes import camera_node, cmd_vel_guard, recorder_node, teleop_node
 from mobile_vla_ros.nodes.inference.parameters import LIMITS, PARAMETERS, TIMES
@@ -37,12 +39,20 @@ def test_the_defaults_are_those_of_the_pilot() -> None:
         assert {n: defaults[n] for n in names} == {n: getattr(settings, n) for n in names}
 
 
-def test_the_readme_names_every_parameter() -> None:
-    readme = (REPOSITORY / "README.md").read_text()
-    for parameter in PARAMETERS:
-        assert f"| `{parameter.name}`" in readme
-    for parameter in cmd_vel_guard.PARAMETERS:
-        assert f"`{parameter.name}`" in readme
+def test_the_reference_names_every_parameter_of_every_node(monkeypatch) -> None:
+    for folder in ("docs", "scripts"):
+        monkeypatch.syspath_prepend(REPOSITORY / folder)
+    import write_config
+    import written_from_code
+
+    reference = written_from_code.parameters()
+    assert set(write_config.PROGRAMS) == {
+        file.stem for file in Path(nodes.__file__).parent.glob("*.py") if file.stem[0] != "_"
+    }
+    for program in write_config.PROGRAMS:
+        section = reference[reference.index(f"## {program} ") :].split("\n## ")[0]
+        for parameter in importlib.import_module(f"{nodes.__name__}.{program}").PARAMETERS:
+            assert f"| `{parameter.name}`" in section
 
 
 def test_every_default_is_allowed() -> None:

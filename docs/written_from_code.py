@@ -1,0 +1,81 @@
+"""The pages' parts that are made from the code: parameters of the nodes, help of the commands.
+
+A page says where by a comment of its own line, such as `<!-- written from code: parameters -->`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import os
+import re
+
+_MARK = re.compile(r"^<!-- written from code: (\w+) -->$", re.MULTILINE)
+
+
+def fill(app, name: str, source: list[str]) -> None:
+    """Sphinx's `source-read`: puts the parts in the place of their comments."""
+    source[0] = _MARK.sub(lambda mark: PARTS[mark[1]](), source[0])
+
+
+def parameters() -> str:
+    """One section a node: what it is, and a table of its declared parameters."""
+    from write_config import PROGRAMS
+
+    lines = []
+    for program, node in PROGRAMS.items():
+        module = importlib.import_module(f"mobile_vla_ros.nodes.{program}")
+        sentence = inspect.getdoc(module).split("\n\n")[0].replace("\n", " ")
+        lines += [f"## {program} (node `{node}`)", "", sentence, ""]
+        lines += ["| parameter | default | range | live | meaning |", "|---|---|---|---|---|"]
+        for declared in module.PARAMETERS:
+            live = "live" if declared.live else ""
+            cells = (f"`{declared.name}`", _value(declared.default), _range(declared))
+            lines.append(f"| {' | '.join(cells)} | {live} | {_cell(declared.description)} |")
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _value(default) -> str:
+    if isinstance(default, bool):
+        return str(default).lower()
+    if isinstance(default, str):
+        return f"`{default}`" if default else '`""`'
+    return f"`{default}`" if isinstance(default, list) else f"{default:g}"
+
+
+def _range(declared) -> str:
+    if declared.options:
+        return ", ".join(f"`{option}`" for option in declared.options)
+    return f"{declared.low:g} to {declared.high:g}" if declared.low is not None else ""
+
+
+def _cell(text: str) -> str:
+    return re.sub(r"([|<>*_])", r"\\\1", text)
+
+
+def commands() -> str:
+    """One section a subcommand, with what its --help prints."""
+    os.environ |= {"COLUMNS": "100", "TERM": "dumb", "NO_COLOR": "1"}
+    from mobile_vla_ros.cli import main
+
+    lines = ["```text", main.help_text().rstrip(), "```", ""]
+    for name in main.COMMANDS:
+        lines += _help(main.command(name), f"mobile_vla {name}", None, "##")
+    return "\n".join(lines)
+
+
+def _help(command, path: str, parent, level: str) -> list[str]:
+    context = command.make_context(path.split()[-1], [], parent=parent, resilient_parsing=True)
+    context.info_name = path if parent is None else path.split()[-1]
+    lines = [f"{level} {path}", "", "```text", _printed(command, context), "```", ""]
+    for name, below in getattr(command, "commands", {}).items():
+        lines += _help(below, f"{path} {name}", context, level + "#")
+    return lines
+
+
+def _printed(command, context) -> str:
+    return command.get_help(context).rstrip()
+
+
+PARTS = {"parameters": parameters, "commands": commands}

@@ -1,0 +1,10 @@
+#!/usr/bin/env bash
+# Builds the site of docs/ into build/docs, with no network but for the first time, when Sphinx is installed into .venv.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+python=${VENV:-.venv}/bin/python
+if ! "$python" -c 'import sphinx, myst_parser, furo' 2>/dev/null; then
+    "$python" -m pip install --quiet --disable-pip-version-check -r requirements-docs.txt
+fi
+"$python" -m sphinx -q -W --keep-going -b html docs build/docs
+echo "build/docs/index.html"
