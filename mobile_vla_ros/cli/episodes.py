@@ -433,9 +433,9 @@ def _files(paths: Iterable[Path]) -> list[Path]:
     for path in paths:
         if path.is_dir():
             inside = [*path.glob("*.h5"), *path.glob("*.h5.part")]
-            found += sorted(p for p in inside if p.is_file() and not p.name.startswith("."))
-        elif path.exists():
-            found.append(path)
+            found += sorted(p for p in inside if not p.is_dir() and not p.name.startswith("."))
+        elif path.exists() or path.is_symlink():
+            found.append(path)  # a link that leads nowhere is named when it is opened
         else:
             raise InputError(f"{path} does not exist")
     return found

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from mobile_vla_ros.episodes import schema
+from mobile_vla_ros.episodes.decoder_words import DecoderWords
 from mobile_vla_ros.episodes.reader import Episode, open_episode
 from mobile_vla_ros.episodes.recovery import being_recorded
 from mobile_vla_ros.episodes.schema import PART_SUFFIX, EpisodeError
@@ -26,6 +27,7 @@ class CheckLimits:
             camera; fewer are duplicates.
         black: a frame is black below this mean brightness, 0 to 255.
         frames: also read and look at the pictures.
+        odometry_age: odometry this many seconds older than its frame is out of date.
     """
 
     speed: float = 1.15
@@ -34,6 +36,7 @@ class CheckLimits:
     frozen: int = 4
     black: float = 6.0
     frames: bool = True
+    odometry_age: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -79,9 +82,11 @@ def check_episode(path: str | Path, limits: CheckLimits | None = None) -> Episod
                 *_counts(episode),
                 *_stamps(episode, limits),
                 *_commands(episode, limits),
+                *_odometry(episode, limits),
                 *_words(episode),
                 *(_pictures(episode, limits) if limits.frames else ()),
             ]
+            problems += episode.problems  # last: looking at an attribute is what finds them
             return EpisodeReport(
                 file, not problems, episode.complete, len(episode), tuple(problems)
             )
@@ -102,11 +107,11 @@ def _interrupted(file: Path) -> EpisodeReport:
 
 
 def _counts(episode: Episode) -> Iterator[str]:
-    said = episode.attributes.get("num_frames")
-    if said is not None and int(said) != len(episode):
+    said = episode.count("num_frames")
+    if said is not None and said != len(episode):
         yield f"num_frames says {said}, but there are {len(episode)} frames"
     numbers = {
-        name: int(episode.attributes.get(f"frames_{name}", 0))
+        name: episode.count(f"frames_{name}") or 0
         for name in ("received", "written", "dropped", "lost")
     }
     if "frames_written" in episode.attributes:
@@ -137,7 +142,7 @@ def _stamps(episode: Episode, limits: CheckLimits) -> Iterator[str]:
             f"the image stamps do not rise: {_times(len(backward))}, first after row {backward[0]}"
         )
         return
-    if episode.attributes.get("recording_mode") == "key_press":
+    if str(episode.attributes.get("recording_mode")) == "key_press":
         return  # a row per press: the person decides how far apart they are
     median = float(np.median(steps))
     gaps = np.flatnonzero(steps > limits.gap * median)
@@ -176,6 +181,35 @@ def _commands(episode: Episode, limits: CheckLimits) -> Iterator[str]:
         yield f"unknown event {unknown[0]!r}"
 
 
+def _odometry(episode: Episode, limits: CheckLimits) -> Iterator[str]:
+    """Rows before the first odometry came are empty in every recording: no fault."""
+    if episode.odom is None:
+        return
+    finite = np.isfinite(episode.odom)
+    whole = finite.all(axis=1)
+    if not whole.any():
+        yield "there is odometry, but not one row of it is of numbers"
+        return
+    first = int(np.argmax(whole))
+    bad = int((~whole[first:]).sum()) + int(finite[:first].any(axis=1).sum())
+    if bad:
+        yield f"{bad} of {len(episode)} rows of odometry are not numbers"
+    if not episode.stamped or not np.isfinite(episode.image_stamps).all():
+        return
+    stamps = episode.odom[:, schema.ODOM_COLUMNS.index("stamp")]
+    if not stamps[whole].any():
+        return  # its clock was never set: nothing to compare
+    age = np.where(whole, episode.image_stamps - stamps, 0.0)
+    old = np.flatnonzero(np.abs(age) > limits.odometry_age)
+    if len(old):
+        worst = old[np.argmax(np.abs(age[old]))]
+        what = "older" if age[worst] > 0 else "newer"
+        yield (
+            f"odometry is out of date in {len(old)} of {len(episode)} rows, first row {old[0]}: "
+            f"up to {abs(age[worst]):.1f} s {what} than its frame"
+        )
+
+
 def _words(episode: Episode) -> Iterator[str]:
     if not episode.instruction:
         yield "no instruction, and none follows from the scenario; `relabel --instruction` adds it"
@@ -186,9 +220,19 @@ def _pictures(episode: Episode, limits: CheckLimits) -> Iterator[str]:
     runs: list[tuple[int, int]] = []  # first row and length of each run of equal frames
     moving = (episode.actions != 0).any(axis=1)
     first, previous = 0, b""
+    cut: list[int] = []
+    sizes: dict[tuple[int, ...], int] = {}
+    unreadable: list[int] = []
     try:
-        for row in range(len(episode)):
-            content, brightness = _look(episode, row)
+        for row, look in enumerate(_looks(episode)):
+            if look is None:
+                unreadable.append(row)
+                first, previous = row, b""
+                continue
+            content, brightness, size, torn = look
+            sizes.setdefault(size, row)
+            if torn:
+                cut.append(row)
             if brightness < limits.black:
                 black.append(row)
             if row and content == previous and moving[row - 1]:
@@ -202,6 +246,16 @@ def _pictures(episode: Episode, limits: CheckLimits) -> Iterator[str]:
     except EpisodeError as error:
         yield str(error)
         return
+    if len(sizes) > 1:
+        yield f"the frames change size, first in row {list(sizes.values())[1]}"
+    if unreadable:
+        there = len(episode.jpeg(unreadable[0]) or b"")
+        yield (
+            f"{len(unreadable)} of {len(episode)} frames cannot be decoded, first row "
+            f"{unreadable[0]} ({there} bytes)"
+        )
+    if cut:
+        yield f"{_frames(len(cut))} damaged: bytes are missing, first row {cut[0]}"
     if black:
         yield f"{_frames(len(black))} black, first row {black[0]}"
     frozen = [run for run in runs if run[1] >= limits.frozen]
@@ -215,18 +269,27 @@ def _pictures(episode: Episode, limits: CheckLimits) -> Iterator[str]:
         yield f"{_frames(repeated)} the same as the one before while the robot moves"
 
 
-def _look(episode: Episode, row: int) -> tuple[bytes, float]:
-    """What the frame is compared by, and its mean brightness."""
-    data = episode.jpeg(row)
-    if data is None:
-        image = episode.image(row)
-        return image.tobytes(), float(image[::8, ::8].mean())
+def _looks(episode: Episode) -> Iterator[tuple[bytes, float, tuple[int, ...], bool] | None]:
+    """Of each frame: what it is compared by, mean brightness, size, and whether bytes are gone.
+
+    None for one that cannot be decoded.
+    """
+    if episode.image_format == "raw":
+        for row in range(len(episode)):
+            image = episode.image(row)
+            yield image.tobytes(), float(image[::8, ::8].mean()), image.shape, False
+        return
     import cv2
 
-    small = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_REDUCED_GRAYSCALE_8)
-    if small is None:
-        raise EpisodeError(f"the frame of row {row} cannot be decoded ({len(data)} bytes)")
-    return data, float(small.mean())
+    with DecoderWords() as words:
+        for row in range(len(episode)):
+            data = episode.jpeg(row) or b""
+            encoded = np.frombuffer(data, np.uint8)
+            small = cv2.imdecode(encoded, cv2.IMREAD_REDUCED_GRAYSCALE_8) if data else None
+            if small is None:
+                yield None
+                continue
+            yield data, float(small.mean()), small.shape, words.heard()
 
 
 def _frames(count: int) -> str:

@@ -98,13 +98,15 @@ def free_path(wanted: Path) -> Path:
 def find_episodes(directory: str | Path, pattern: str = "*.h5") -> list[Path]:
     """Finished episode files in ``directory``, sorted; ``**/*.h5`` looks in its folders too.
 
+    A link whose file is gone is among them, so that whoever opens it can say so.
+
     Raises:
         EpisodeError: the folder does not exist.
     """
     folder = Path(directory)
     if not folder.is_dir():
         raise EpisodeError(f"{folder} is not a folder")
-    return sorted(p for p in folder.glob(pattern) if p.is_file() and not p.name.startswith("."))
+    return sorted(p for p in folder.glob(pattern) if not p.is_dir() and not p.name.startswith("."))
 
 
 __all__ = [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -13,12 +13,19 @@ import h5py
 import numpy as np
 
 from mobile_vla_ros.episodes import schema
+from mobile_vla_ros.episodes.attributes import READ_ERRORS, Facts, decode
 from mobile_vla_ros.episodes.names import parse_scenario, scenario_of
 from mobile_vla_ros.episodes.schema import EpisodeError
+from mobile_vla_ros.episodes.stored import (
+    LARGEST_FRAME,
+    check_dataset,
+    first_line,
+    open_file,
+    read_rows,
+)
 from mobile_vla_ros.episodes.writer import decode_jpeg
 
-_HDF5 = b"\x89HDF\r\n\x1a\n"
-_READ_ERRORS = (OSError, RuntimeError, KeyError, ValueError)
+_LONGEST_PERIOD = 3600.0  # s between two frames of a policy; beyond it the file is wrong
 
 
 def open_episode(
@@ -62,7 +69,9 @@ class Episode:
         scenario: from the file, else from its name; empty for another name.
         side: ``left``, ``right`` or None, from the scenario.
         frame_period: spacing in seconds that a policy takes frames at.
-        outcome, complete, attributes, camera: as stored; old files are complete.
+        outcome, complete, attributes, camera: as stored; old files are complete. What another
+            program stored in its own way (a text in an array, a word for a truth value, a null)
+            is read as what it means; see ``problems`` for what cannot be.
         image_format: ``raw`` or ``jpeg``.
     """
 
@@ -74,15 +83,15 @@ class Episode:
         frame_period: float | None = None,
     ) -> None:
         self.path = Path(path)
-        self._file = _open(self.path)
+        self._file = open_file(self.path)
         try:
             self._read(action_axes, instruction, frame_period)
         except EpisodeError:
             self._file.close()
             raise
-        except _READ_ERRORS as error:
+        except READ_ERRORS as error:
             self._file.close()
-            raise EpisodeError(f"{self.path} is damaged: {_first_line(error)}") from error
+            raise EpisodeError(f"{self.path} is damaged: {first_line(error)}") from error
 
     def __len__(self) -> int:
         return self._length
@@ -114,9 +123,9 @@ class Episode:
             return decode_jpeg(self._compressed(row), f"{self.path.name} row {row}")
         try:
             return self._file[schema.IMAGES][row]
-        except _READ_ERRORS as error:
+        except READ_ERRORS as error:
             raise EpisodeError(
-                f"{self.path}: the frame of row {row} cannot be read: {_first_line(error)}"
+                f"{self.path}: the frame of row {row} cannot be read: {first_line(error)}"
             ) from error
 
     def images(self, rows: slice | Sequence[int] | np.ndarray) -> np.ndarray:
@@ -126,6 +135,12 @@ class Episode:
         frames = [self.image(int(row)) for row in rows]
         if not frames:
             return np.zeros((0, *self.image_shape), np.uint8)
+        for row, frame in enumerate(frames):
+            if frame.shape != frames[0].shape:
+                raise EpisodeError(
+                    f"{self.path}: the frames change size, from {_size(frames[0])} to "
+                    f"{_size(frame)} ({row} frames on); split the episode there"
+                )
         return np.stack(frames)
 
     def jpeg(self, row: int) -> bytes | None:
@@ -153,6 +168,19 @@ class Episode:
             )
         return self.actions[:, [self.action_axes.index(axis) for axis in axes]]
 
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """One sentence for each attribute that says something else than it should."""
+        return tuple(self._facts.problems)
+
+    def number(self, name: str) -> float | None:
+        """A number among the attributes; None when there is none."""
+        return self._facts.number(name)
+
+    def count(self, name: str) -> int | None:
+        """A whole number, 0 or above, among the attributes; None when there is none."""
+        return self._facts.count(name)
+
     def sha256(self) -> str:
         """Hash of the file's bytes, in hexadecimal."""
         return file_sha256(self.path)
@@ -163,12 +191,18 @@ class Episode:
         return row % len(self)
 
     def _compressed(self, row: int) -> bytes:
-        start = int(self._ends[row - 1]) if row else 0
-        try:
-            return self._file[schema.JPEG][start : int(self._ends[row])].tobytes()
-        except _READ_ERRORS as error:
+        start, end = int(self._ends[row - 1]) if row else 0, int(self._ends[row])
+        flat = self._file[schema.JPEG]
+        if not 0 <= start <= end <= min(len(flat), start + LARGEST_FRAME):
             raise EpisodeError(
-                f"{self.path}: the frame of row {row} cannot be read: {_first_line(error)}"
+                f"{self.path}: the frame of row {row} cannot be read: it should lie at bytes "
+                f"{start} to {end} of {len(flat)}"
+            )
+        try:
+            return flat[start:end].tobytes()
+        except READ_ERRORS as error:
+            raise EpisodeError(
+                f"{self.path}: the frame of row {row} cannot be read: {first_line(error)}"
             ) from error
 
     def _read(
@@ -178,15 +212,17 @@ class Episode:
         frame_period: float | None,
     ) -> None:
         file = self._file
-        self.attributes: dict[str, Any] = {name: _value(file.attrs[name]) for name in file.attrs}
+        self._facts = Facts()
+        self._facts.read(file.attrs)
         more = file.get(schema.MORE)
         if isinstance(more, h5py.Group):
-            self.attributes.update({name: _value(more[name][()]) for name in more})
+            self._facts.read_group(more)
+        self.attributes: dict[str, Any] = self._facts
         self.image_format = "jpeg" if schema.JPEG in file else "raw"
         frames = self._frame_dataset()
         self.actions = self._actions()
         lengths = {frames.name.strip("/"): len(frames), schema.ACTIONS: len(self.actions)}
-        committed = int(file[schema.COMMITTED][()]) if schema.COMMITTED in file else None
+        committed = self._committed()
         if committed is None and len(set(lengths.values())) > 1:
             said = " but ".join(f"{count} {name}" for name, count in lengths.items())
             raise EpisodeError(f"{self.path} has {said}; it is no usable episode")
@@ -195,51 +231,87 @@ class Episode:
             raise EpisodeError(f"{self.path} has no frames")
         self.actions = self.actions[: len(self)]
         if self.image_format == "jpeg":
-            self._ends = file[schema.JPEG_END][: len(self)].astype(np.int64)
+            self._ends = read_rows(self.path, frames, len(self)).astype(np.int64)
         self._read_axes(action_axes)
         self.frame_period = self._period(frame_period)
         self._read_stamps()
         self.events = self._events()
-        self.odom = file[schema.ODOM][: len(self)] if schema.ODOM in file else None
-        self.taken_over = (
-            file[schema.TAKEN_OVER][: len(self)].astype(bool)
-            if schema.TAKEN_OVER in file
-            else None
-        )
-        self.scenario = str(self.attributes.get("scenario") or scenario_of(self.path.name))
+        self.odom = self._odometry()
+        taken = self._rows(schema.TAKEN_OVER, "biuf")
+        self.taken_over = None if taken is None else taken.astype(bool)
+        self.scenario = self._facts.text("scenario") or scenario_of(self.path.name)
         self.side = parse_scenario(self.scenario).side
         self._read_instruction(instruction)
-        self.outcome = str(self.attributes.get("outcome", ""))
-        self.complete = bool(self.attributes.get("complete", True))
+        self.outcome = self._facts.text("outcome")
+        # What says neither is not known to have been ended on purpose.
+        self.complete = self._facts.flag("complete", default=True, otherwise=False)
         self.camera = self._camera()
+
+    def _committed(self) -> int | None:
+        data = check_dataset(self.path, self._file, schema.COMMITTED)
+        if data is None:
+            return None
+        if data.size != 1 or data.dtype.kind not in "iu":
+            raise EpisodeError(f"{self.path} is damaged: {schema.COMMITTED} is no count")
+        return int(np.ravel(data[()])[0])
+
+    def _rows(self, name: str, kinds: str) -> np.ndarray | None:
+        """The rows of a small data set, [T, ...]; None when the file has none of that name."""
+        data = check_dataset(self.path, self._file, name)
+        if data is None:
+            return None
+        if data.ndim < 1 or data.dtype.kind not in kinds or len(data) < len(self):
+            raise EpisodeError(
+                f"{self.path}: {name} is {data.dtype} {list(data.shape or ())} for "
+                f"{len(self)} frames"
+            )
+        return read_rows(self.path, data, len(self))
+
+    def _odometry(self) -> np.ndarray | None:
+        rows = self._rows(schema.ODOM, "fiu")
+        if rows is None:
+            return None
+        columns = len(schema.ODOM_COLUMNS)
+        if rows.shape != (len(self), columns):
+            raise EpisodeError(
+                f"{self.path}: {schema.ODOM} is {list(rows.shape)} instead of "
+                f"[{len(self)}, {columns}] ({', '.join(schema.ODOM_COLUMNS)})"
+            )
+        return rows.astype(np.float64)
 
     def _frame_dataset(self) -> h5py.Dataset:
         file = self._file
         if self.image_format == "jpeg":
-            ends = file.get(schema.JPEG_END)
-            if not isinstance(ends, h5py.Dataset) or ends.ndim != 1 or ends.dtype.kind not in "iu":
+            ends = check_dataset(self.path, file, schema.JPEG_END)
+            flat = check_dataset(self.path, file, schema.JPEG)
+            if flat is None or flat.ndim != 1 or flat.dtype != np.uint8:
+                raise EpisodeError(f"{self.path}: {schema.JPEG} is not a row of bytes")
+            if ends is None or ends.ndim != 1 or ends.dtype.kind not in "iu":
                 raise EpisodeError(f"{self.path} has {schema.JPEG} without {schema.JPEG_END}")
             return ends
-        images = file.get(schema.IMAGES)
-        if not isinstance(images, h5py.Dataset):
+        images = check_dataset(self.path, file, schema.IMAGES)
+        if images is None:
             raise EpisodeError(f"{self.path} has no {schema.IMAGES}; it is no episode")
         if images.ndim != 4 or images.shape[3] != 3 or images.dtype != np.uint8:
             raise EpisodeError(
                 f"{self.path}: {schema.IMAGES} is {images.dtype} {list(images.shape)} instead of "
                 "uint8 [T,H,W,3]"
             )
+        if not images.shape[1] or not images.shape[2]:
+            raise EpisodeError(f"{self.path}: the {schema.IMAGES} have no pixels")
         return images
 
     def _actions(self) -> np.ndarray:
-        data = self._file.get(schema.ACTIONS)
-        if not isinstance(data, h5py.Dataset):
+        data = check_dataset(self.path, self._file, schema.ACTIONS)
+        if data is None:
             raise EpisodeError(f"{self.path} has no {schema.ACTIONS}; it cannot be used")
         if data.ndim != 2 or data.dtype.kind not in "fiu":
             raise EpisodeError(
                 f"{self.path}: {schema.ACTIONS} is {data.dtype} {list(data.shape)} instead of "
                 "float32 [T, columns]"
             )
-        return data[()].astype(np.float32)
+        with np.errstate(over="ignore"):  # a number beyond float32 becomes infinite: check says
+            return read_rows(self.path, data).astype(np.float32)
 
     def _read_axes(self, given: Sequence[str] | None) -> None:
         columns = self.actions.shape[1]
@@ -249,16 +321,25 @@ class Episode:
         else:
             axes = tuple(given) if given else schema.default_axes(columns)
         self.action_axes_confirmed = stored is not None or given is not None
+        twice = sorted({axis for axis in axes if axes.count(axis) > 1})
+        if twice:
+            raise EpisodeError(f"{self.path}: the action axis {twice[0]!r} stands twice")
         if len(axes) != columns:
             names = f" for the names {', '.join(axes)}" if axes else "; name them by action_axes"
             raise EpisodeError(f"{self.path}: {schema.ACTIONS} has {columns} columns{names}")
         self.action_axes: tuple[str, ...] = axes
 
     def _period(self, given: float | None) -> float:
-        stored = self.attributes.get("frame_period", given)
-        period = schema.DEFAULT_FRAME_PERIOD if stored is None else float(stored)
-        if not period > 0:
-            raise EpisodeError(f"{self.path}: frame_period is {period}; it must be positive")
+        stored = self.attributes.get("frame_period")
+        period = self._facts.number("frame_period") if stored is not None else given
+        if period is None and stored is None:
+            return schema.DEFAULT_FRAME_PERIOD
+        if period is None or not 0 < period <= _LONGEST_PERIOD:
+            said = stored if period is None else period
+            raise EpisodeError(
+                f"{self.path}: frame_period is {str(said)[:60]}; it must be a positive number of "
+                "seconds"
+            )
         return period
 
     def _read_stamps(self) -> None:
@@ -267,27 +348,28 @@ class Episode:
         found = []
         for name in (schema.IMAGE_STAMPS, schema.RECEIVED_STAMPS, schema.ACTION_STAMPS):
             stamps = assumed
-            if name in self._file:
-                stamps = self._file[name][: len(self)].astype(np.float64)
+            rows = self._rows(name, "fiu")
+            if rows is not None:
+                stamps = rows.astype(np.float64)
                 if stamps.shape != (len(self),):
                     raise EpisodeError(
-                        f"{self.path}: {name} has {len(stamps)} values for {len(self)} frames"
+                        f"{self.path}: {name} is {list(stamps.shape)} for {len(self)} frames"
                     )
             found.append(stamps)
         self.image_stamps, self.received_stamps, self.action_stamps = found
 
     def _events(self) -> list[str]:
-        data = self._file.get(schema.EVENTS)
-        if not isinstance(data, h5py.Dataset) or data.ndim != 1:
+        data = check_dataset(self.path, self._file, schema.EVENTS)
+        if data is None or data.ndim != 1 or data.dtype.kind not in "OS":
             return ["start_action"] * len(self)
-        events = [_text(item) for item in data[: len(self)]]
+        events = [decode(item) for item in read_rows(self.path, data, len(self))]
         return events + ["start_action"] * (len(self) - len(events))
 
     def _read_instruction(self, given: str | None) -> None:
-        text = str(self.attributes.get("instruction", ""))
-        field = self._file.get(schema.INSTRUCTION)
-        if not text and isinstance(field, h5py.Dataset) and field.size:
-            text = _text(np.ravel(field[()])[0])
+        text = self._facts.text("instruction")
+        field = None if text.strip() else check_dataset(self.path, self._file, schema.INSTRUCTION)
+        if field is not None and field.size and field.dtype.kind in "OSU":
+            text = decode(np.ravel(read_rows(self.path, field, 1))[0])
         self.instruction, self.instruction_source = text.strip(), "file"
         if not self.instruction and given:
             self.instruction, self.instruction_source = given, "given"
@@ -297,8 +379,8 @@ class Episode:
 
     def _camera(self) -> dict[str, Any]:
         try:
-            camera = json.loads(str(self.attributes.get("camera", "{}")))
-        except json.JSONDecodeError:
+            camera = json.loads(self._facts.text("camera") or "{}")
+        except (ValueError, RecursionError):
             return {}
         return camera if isinstance(camera, dict) else {}
 
@@ -312,37 +394,8 @@ def file_sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _open(path: Path) -> h5py.File:
-    if path.is_dir():
-        raise EpisodeError(f"{path} is a folder, not an episode file")
-    try:
-        with path.open("rb") as stream:
-            head = stream.read(len(_HDF5))
-    except FileNotFoundError:
-        raise EpisodeError(f"{path} does not exist") from None
-    except OSError as error:
-        raise EpisodeError(f"cannot read {path}: {error.strerror}") from error
-    if not head:
-        raise EpisodeError(f"{path} is empty (0 bytes)")
-    if head != _HDF5:
-        raise EpisodeError(f"{path} is not an HDF5 file")
-    try:
-        return h5py.File(path, "r", locking=False)
-    except OSError as error:
-        if "truncated" in str(error):
-            raise EpisodeError(f"{path} is truncated; copy it again or delete it") from error
-        raise EpisodeError(f"{path} cannot be opened: {_first_line(error)}") from error
-
-
-def _value(value: Any) -> Any:
-    """An attribute as plain Python: text as str, numpy scalars as numbers."""
-    if isinstance(value, bytes):
-        return _text(value)
-    if isinstance(value, np.ndarray) and value.dtype.kind in "OS":
-        return [_text(item) for item in value.ravel()]
-    if isinstance(value, np.generic):
-        return value.item()
-    return value
+def _size(image: np.ndarray) -> str:
+    return f"{image.shape[1]} x {image.shape[0]}"
 
 
 def _names(value: Any) -> list[str]:
@@ -350,14 +403,8 @@ def _names(value: Any) -> list[str]:
     if isinstance(value, str):
         try:
             value = json.loads(value)
-        except json.JSONDecodeError:
+        except (ValueError, RecursionError):
             value = value.split(",")
+    if isinstance(value, str) or not isinstance(value, Iterable):
+        value = [value]
     return [str(item).strip() for item in value]
-
-
-def _text(value: Any) -> str:
-    return value.decode("utf-8", errors="replace") if isinstance(value, bytes) else str(value)
-
-
-def _first_line(error: BaseException) -> str:
-    return str(error).strip().split("\n")[0]
