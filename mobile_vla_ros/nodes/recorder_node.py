@@ -75,19 +75,25 @@ PARAMETERS = (
         "what the robot is told in these episodes; '' = what the plan says for the scenario",
         live=True,
     ),
-    Declared("plan", "", "collection plan (YAML) with targets and instructions; '' = none"),
+    Declared(
+        "plan",
+        "",
+        "collection plan (see collection.yaml): targets and instructions, proposes what is"
+        " missing; '' = none",
+    ),
     Declared(
         "mode",
         "rate",
         "which frames become rows: rate = nearest to a fixed rate, frame = all of them,"
-        " key_press = one at each press of a driving key",
+        " key_press = one at each press of a driving key (as old episodes were made)",
         options=MODES,
     ),
     Declared("rate", 10.0, "rows per second in mode rate, Hz", 0.1, 240.0),
     Declared(
         "episode_length",
         0,
-        "rows after which an episode is saved by itself; 0 = until saved",
+        "rows after which an episode is saved by itself; 0 = until saved (18 with key_press ="
+        " the length of the old episodes)",
         0,
         10_000_000,
         live=True,
@@ -96,11 +102,11 @@ PARAMETERS = (
     Declared(
         "image_format",
         "raw",
-        "raw = pixels as they came, jpeg = about a ninth of the bytes; a compressed topic is"
-        " stored as it came",
+        "raw = pixels as they came (2.8 MB per 720p frame, opened by every old script), jpeg ="
+        " about a ninth of the bytes; a compressed topic is stored as it came",
         options=("raw", "jpeg"),
     ),
-    Declared("jpeg_quality", 90, "of image_format jpeg, 1 to 100", 1, 100),
+    Declared("jpeg_quality", 90, "of image_format jpeg", 1, 100),
     Declared(
         "action_axes",
         list(PLANAR_AXES),
@@ -119,7 +125,12 @@ PARAMETERS = (
         "name of the guard node, whose takeovers are marked in the rows; '' = none",
     ),
     Declared("odom", True, "keep odometry when the topic has some at the start of an episode"),
-    Declared("image_transport", "raw", "raw or compressed", options=("raw", "compressed")),
+    Declared(
+        "image_transport",
+        "raw",
+        "compressed = the image topic + /compressed",
+        options=("raw", "compressed"),
+    ),
     Declared(
         "image_reliability",
         "auto",
@@ -137,7 +148,7 @@ PARAMETERS = (
     Declared(
         "queue_frames",
         60,
-        "frames that may wait for the disk; each takes an image of memory",
+        "frames that may wait for the disk; each takes an image of memory (2.8 MB at 720p)",
         2,
         10_000,
     ),
