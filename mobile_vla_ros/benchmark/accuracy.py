@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mobile_vla_ros.benchmark.frames import decode, endless
+from mobile_vla_ros.benchmark.frames import endless
+from mobile_vla_ros.pictures import decode_compressed
 
 if TYPE_CHECKING:
     from mobile_vla_ros.policy import Policy
@@ -33,7 +34,7 @@ def velocity_error(
     source = endless(frames)
     differences = []
     for _ in range(windows):
-        images = np.stack([decode(next(source)) for _ in range(config.window_size)])
+        images = np.stack([decode_compressed(next(source)) for _ in range(config.window_size)])
         differences.append(
             np.abs(
                 policy.predict_window(images, instruction)

@@ -10,6 +10,7 @@ import numpy as np
 
 from mobile_vla_ros.episodes import find_episodes, open_episode
 from mobile_vla_ros.errors import InputError
+from mobile_vla_ros.pictures import encode_jpeg
 
 KEPT = 16
 
@@ -25,8 +26,6 @@ def drawn_frames(count: int = KEPT, size: tuple[int, int] = (720, 1280)) -> list
         count: how many different ones.
         size: height, width in pixels.
     """
-    import cv2
-
     rng = np.random.default_rng(0)
     height, width = size
     y, x = np.mgrid[:height, :width].astype(np.float32)
@@ -44,7 +43,7 @@ def drawn_frames(count: int = KEPT, size: tuple[int, int] = (720, 1280)) -> list
         picture[height // 3 : 2 * height // 3, left : left + width // 6] = (60, 110, 160)
         picture += rng.normal(0, 6, picture.shape)
         pixels = picture.clip(0, 255).astype(np.uint8)
-        frames.append(cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, 90])[1].tobytes())
+        frames.append(encode_jpeg(pixels[..., ::-1], 90))
     return frames
 
 
@@ -54,8 +53,6 @@ def episode_frames(directory: str | Path, count: int = KEPT) -> list[bytes]:
     Raises:
         BenchmarkError: no readable episode in the folder.
     """
-    import cv2
-
     frames: list[bytes] = []
     for path in find_episodes(directory):
         try:
@@ -63,8 +60,7 @@ def episode_frames(directory: str | Path, count: int = KEPT) -> list[bytes]:
                 for index in range(min(len(episode), count - len(frames))):
                     jpeg = episode.jpeg(index)
                     if jpeg is None:
-                        bgr = np.ascontiguousarray(episode.image(index)[..., ::-1])
-                        jpeg = cv2.imencode(".jpg", bgr)[1].tobytes()
+                        jpeg = encode_jpeg(episode.image(index))
                     frames.append(jpeg)
         except InputError:
             continue
@@ -73,14 +69,6 @@ def episode_frames(directory: str | Path, count: int = KEPT) -> list[bytes]:
     if not frames:
         raise BenchmarkError(f"there is no readable episode in {directory}")
     return frames
-
-
-def decode(jpeg: bytes) -> np.ndarray:
-    """A JPEG as uint8 [H, W, 3] RGB."""
-    import cv2
-
-    pixels = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
-    return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
 
 
 def endless(frames: Sequence[bytes]) -> Iterator[bytes]:

@@ -10,10 +10,11 @@ import numpy as np
 import torch
 
 from mobile_vla_ros.benchmark.floor import count_work, measure_floor
-from mobile_vla_ros.benchmark.frames import BenchmarkError, decode, endless
+from mobile_vla_ros.benchmark.frames import BenchmarkError, endless
 from mobile_vla_ros.benchmark.machine import describe_machine
 from mobile_vla_ros.benchmark.plain import Plain, PlainPasses
 from mobile_vla_ros.benchmark.samples import Samples
+from mobile_vla_ros.pictures import decode_compressed
 
 if TYPE_CHECKING:
     from mobile_vla_ros.policy import Policy
@@ -123,7 +124,7 @@ def measure_latency(
     if policy.device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(policy.device)
 
-    first = decode(next(source))
+    first = decode_compressed(next(source))
     begin = samples.now()
     stream.step(first, 0.0)
     first_call = samples.now() - begin
@@ -138,7 +139,7 @@ def measure_latency(
     # The window is filled before anything counts, so that every run has all its frames.
     for _ in range(1, config.window_size):
         stamp += config.frame_period
-        image = decode(next(source))
+        image = decode_compressed(next(source))
         stream.step(image, stamp)
         if plain is not None:
             plain.remember(image)
@@ -152,7 +153,7 @@ def measure_latency(
         actions: dict[str, np.ndarray] = {}
         # Who goes first changes from run to run.
         order = ("stream", "window") if run % 2 else ("window", "stream")
-        image = decode(jpeg)
+        image = decode_compressed(jpeg)
         if plain is not None:
             plain.remember(image)
         for name in order:
@@ -165,7 +166,7 @@ def measure_latency(
                     samples.add(name, stage, duration)
             else:
                 with samples.stage(name, "decode"):
-                    decode(jpeg)
+                    decode_compressed(jpeg)
                 with samples.stage(name, "total"):
                     chunk = stream.step(image, stamp)
                 actions[name] = chunk.normalised

@@ -25,6 +25,7 @@ from mobile_vla_ros.episodes.editing import check_alike
 from mobile_vla_ros.episodes.reader import Episode, open_episode
 from mobile_vla_ros.episodes.schema import EpisodeError
 from mobile_vla_ros.episodes.writer import sync_folder
+from mobile_vla_ros.pictures import encode_png
 
 VERSION = "v3.0"
 CAMERA = "observation.images.camera"
@@ -432,7 +433,7 @@ def _pictures(
             image = cv2.resize(image, size[::-1], interpolation=cv2.INTER_AREA)
             data = None
         if data is None:
-            data = cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))[1].tobytes()
+            data = encode_png(image)
         pictures.append({"bytes": data, "path": None})
         flat = image.reshape(-1, 3)
         samples.append(flat[:: max(1, len(flat) // _PIXELS_PER_FRAME)])

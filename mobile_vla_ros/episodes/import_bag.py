@@ -24,6 +24,7 @@ from mobile_vla_ros.episodes.names import check_scenario, unique_path
 from mobile_vla_ros.episodes.recording import CameraClock, HeldValues, RatePicker
 from mobile_vla_ros.episodes.schema import EpisodeError
 from mobile_vla_ros.episodes.writer import EpisodeWriter
+from mobile_vla_ros.pictures import ImageError, rgb_image
 
 _IMAGE = "sensor_msgs/msg/Image"
 _COMPRESSED = "sensor_msgs/msg/CompressedImage"
@@ -162,7 +163,7 @@ def _write(
         time, twist = held or (frame.stamp, {})
         pose = odometry.at(frame.stamp)
         writer.append(
-            image=None if compressed else to_rgb(frame.message),
+            image=None if compressed else _rgb(frame.message),
             jpeg=bytes(frame.message.data) if compressed else None,
             action=[twist.get(axis, 0.0) for axis in axes],
             event="start_action" if writer.rows else "episode_start",
@@ -304,29 +305,9 @@ def _encoding(message: Any) -> str:
     return str(getattr(message, "encoding", None) or message.format)
 
 
-def to_rgb(message: Any) -> np.ndarray:
-    """uint8 [H,W,3] RGB of a sensor_msgs/Image with 8-bit colours or grey.
-
-    Raises:
-        EpisodeError: another encoding, or data of another length than its size says.
-    """
-    channels = {"rgb8": 3, "bgr8": 3, "rgba8": 4, "bgra8": 4, "mono8": 1}.get(message.encoding)
-    if channels is None:
-        raise EpisodeError(
-            f"images of encoding {message.encoding!r} are not read; record rgb8, bgr8, rgba8, "
-            "bgra8, mono8 or a compressed topic"
-        )
-    data = np.frombuffer(message.data, np.uint8)
-    height, width, step = message.height, message.width, message.step
-    if data.size != height * step or step < width * channels:
-        raise EpisodeError(
-            f"an image carries {data.size} bytes, but height {height} x step {step} is "
-            f"{height * step}"
-        )
-    pixels = data.reshape(height, step)[:, : width * channels].reshape(height, width, channels)
-    if channels == 1:
-        return np.repeat(pixels, 3, axis=2)
-    colours = pixels[..., :3]
-    return np.ascontiguousarray(
-        colours if message.encoding.startswith("rgb") else colours[..., ::-1]
-    )
+def _rgb(message: Any) -> np.ndarray:
+    """uint8 [H,W,3] RGB of a sensor_msgs/Image."""
+    try:
+        return rgb_image(message)
+    except ImageError as error:
+        raise EpisodeError(f"{error}, or record a compressed topic") from None

@@ -16,6 +16,7 @@ import h5py
 import numpy as np
 
 from mobile_vla_ros.errors import InputError
+from mobile_vla_ros.pictures import ImageError, decode_compressed
 
 KIND = "incident"
 # A clock that goes back by more than this has been set; less is rows that overtook each other.
@@ -73,13 +74,10 @@ class Incident:
         Raises:
             IncidentError: the stored bytes are not an image.
         """
-        import cv2
-
-        encoded = np.frombuffer(self.jpegs[index], np.uint8)
-        decoded = cv2.imdecode(encoded, cv2.IMREAD_COLOR) if encoded.size else None
-        if decoded is None:
-            raise IncidentError(f"frame {index} of the incident is not a readable image")
-        return cv2.cvtColor(decoded, cv2.COLOR_BGR2RGB)
+        try:
+            return decode_compressed(self.jpegs[index])
+        except ImageError:
+            raise IncidentError(f"frame {index} of the incident is not a readable image") from None
 
 
 class IncidentRing:

@@ -32,6 +32,7 @@ from mobile_vla_ros.episodes import schema
 from mobile_vla_ros.episodes.names import free_path
 from mobile_vla_ros.episodes.schema import EpisodeError, part_path
 from mobile_vla_ros.episodes.structure import edit_structure, write_at
+from mobile_vla_ros.pictures import ImageError, decode_compressed, encode_jpeg
 
 TEMPORARY_PREFIX = ".episode_new_"
 _FIRST_ROWS = 64
@@ -341,7 +342,10 @@ class EpisodeWriter:
             return np.ascontiguousarray(image).data.cast("B")
         if image is not None:
             self._check_image(image)
-            jpeg = encode_jpeg(image, self._quality)
+            try:
+                jpeg = encode_jpeg(image, self._quality)
+            except ImageError as error:
+                raise EpisodeError(f"{self._final.name}: {error}") from None
         if not jpeg:
             raise EpisodeError(f"{self._final.name}: a compressed frame is empty")
         return memoryview(bytes(jpeg))
@@ -722,30 +726,18 @@ def sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
-def encode_jpeg(image: np.ndarray, quality: int) -> bytes:
-    """JPEG bytes of a uint8 [H,W,3] RGB image."""
-    import cv2
-
-    ok, data = cv2.imencode(
-        ".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality]
-    )
-    if not ok:
-        raise EpisodeError(f"a frame of shape {list(image.shape)} cannot be made a JPEG")
-    return data.tobytes()
-
-
 def decode_jpeg(data: bytes, name: str) -> np.ndarray:
     """uint8 [H,W,3] RGB from JPEG (or PNG) bytes.
 
     Raises:
         EpisodeError: they are no image; ``name`` stands in the sentence.
     """
-    import cv2
-
-    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
-    if image is None:
-        raise EpisodeError(f"{name}: a compressed frame of {len(data)} bytes cannot be decoded")
-    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+    try:
+        return decode_compressed(data)
+    except ImageError:
+        raise EpisodeError(
+            f"{name}: a compressed frame of {len(data)} bytes cannot be decoded"
+        ) from None
 
 
 def _plain(value: Any) -> Any:

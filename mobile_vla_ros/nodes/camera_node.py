@@ -5,7 +5,6 @@ python -m mobile_vla_ros.nodes.camera_node --ros-args -p source:=/dev/v4l/by-id/
 
 from __future__ import annotations
 
-import array
 import sys
 import threading
 import time
@@ -19,6 +18,7 @@ from rclpy.node import Node
 from sensor_msgs.msg import Image
 
 from mobile_vla_ros.errors import InputError
+from mobile_vla_ros.nodes.wiring.image_message import image_message
 from mobile_vla_ros.nodes.wiring.parameters import Declared, declare, misspelt
 from mobile_vla_ros.nodes.wiring.qos import queued
 from mobile_vla_ros.nodes.wiring.running import StopSignal, init_without_signals
@@ -257,14 +257,8 @@ class CameraNode(Node):
 
     def _publish(self, frame: np.ndarray, age: float) -> None:
         stamp = self.get_clock().now() - Duration(seconds=age)
-        height, width = frame.shape[:2]
-        message = Image(height=height, width=width, step=width * 3, encoding="bgr8")
-        message.header.stamp = stamp.to_msg()
-        message.header.frame_id = self._settings["frame_id"]
-        pixels = array.array("B")
-        pixels.frombytes(memoryview(np.ascontiguousarray(frame)).cast("B"))
-        message.data = pixels
-        self._publisher.publish(message)
+        frame_id = self._settings["frame_id"]
+        self._publisher.publish(image_message(frame, stamp.to_msg(), frame_id, encoding="bgr8"))
 
 
 def _pace(rate: float) -> Callable[[float], float]:

@@ -56,6 +56,7 @@ from mobile_vla_ros.nodes.inference.worker_client import WORKER_COMMAND, Frame, 
 from mobile_vla_ros.nodes.wiring.camera_subscription import CameraSubscription
 from mobile_vla_ros.nodes.wiring.diagnostics import Percentiles, status_message
 from mobile_vla_ros.nodes.wiring.feature_message import feature_message
+from mobile_vla_ros.nodes.wiring.image_message import compressed_message
 from mobile_vla_ros.nodes.wiring.images import (
     ImageError,
     ImageFormat,
@@ -74,6 +75,7 @@ from mobile_vla_ros.nodes.wiring.trajectory import (
     plan_message,
 )
 from mobile_vla_ros.nodes.wiring.velocity import VelocityPublisher, twist_of
+from mobile_vla_ros.pictures import encode_jpeg
 from mobile_vla_ros.states import (
     DRIVING,
     MODEL_FAILED,
@@ -732,7 +734,7 @@ class InferenceNode(LifecycleNode):
             look, self._look = self._look, None
             if look is None or not self._looking:
                 continue
-            from mobile_vla_ros.nodes.inference.overlay import draw_overlay, encode_overlay
+            from mobile_vla_ros.nodes.inference.overlay import draw_overlay
 
             form, data = look
             try:
@@ -749,10 +751,8 @@ class InferenceNode(LifecycleNode):
                 continue
             chunk = self._chunk if self._state == DRIVING else None
             picture = draw_overlay(image, chunk, self._state, pilot.instruction, text)
-            message = CompressedImage(format="jpeg", data=encode_overlay(picture))
-            message.header.stamp = self.get_clock().now().to_msg()
-            message.header.frame_id = self._values["base_frame"]
-            self._overlays.publish(message)
+            stamp, frame_id = self.get_clock().now().to_msg(), self._values["base_frame"]
+            self._overlays.publish(compressed_message(encode_jpeg(picture), stamp, frame_id))
 
     def _say_how_it_is(self) -> None:
         """What a person should know before the robot moves."""

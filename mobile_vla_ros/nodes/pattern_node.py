@@ -20,6 +20,7 @@ from sensor_msgs.msg import Image
 
 from mobile_vla_ros.axes import UNICYCLE_AXES
 from mobile_vla_ros.errors import InputError
+from mobile_vla_ros.nodes.wiring.image_message import image_message
 from mobile_vla_ros.nodes.wiring.parameters import Declared, declare, misspelt
 from mobile_vla_ros.nodes.wiring.qos import queued
 from mobile_vla_ros.nodes.wiring.running import StopSignal, init_without_signals
@@ -71,12 +72,8 @@ class PatternNode(Node):
         width, height = settings["width"], settings["height"]
         self._messages = []
         for number in range(settings["pictures"]):
-            pixels = array.array("B")
-            pixels.frombytes(picture(width, height, number, settings["noise"]).tobytes())
-            message = Image(height=height, width=width, step=width * 3, encoding="rgb8")
-            message.header.frame_id = settings["frame_id"]
-            message.data = pixels
-            self._messages.append(message)
+            pixels = picture(width, height, number, settings["noise"])
+            self._messages.append(image_message(pixels, frame_id=settings["frame_id"]))
         self._images = self.create_publisher(Image, "image", queued(QUEUE_DEPTH))
         self._commands = self.create_publisher(Twist, "cmd_vel", queued())
         self._longest_publish = 0.0

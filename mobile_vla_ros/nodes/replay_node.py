@@ -8,7 +8,6 @@ is on the network.
 
 from __future__ import annotations
 
-import array
 import sys
 import time
 from collections.abc import Iterator
@@ -23,6 +22,7 @@ from sensor_msgs.msg import CompressedImage, Image
 
 from mobile_vla_ros.episodes import Episode, open_episode
 from mobile_vla_ros.errors import InputError
+from mobile_vla_ros.nodes.wiring.image_message import compressed_message, image_message
 from mobile_vla_ros.nodes.wiring.parameters import Declared, ParameterError, declare, misspelt
 from mobile_vla_ros.nodes.wiring.qos import queued
 from mobile_vla_ros.nodes.wiring.running import StopSignal, init_without_signals
@@ -176,19 +176,13 @@ class ReplayNode(Node):
         now = self.get_clock().now()
         if self._settings["stamps"] == "recorded":
             now = Time(nanoseconds=round(self._episode.image_stamps[moment.row] * 1e9))
+        row, frame_id = moment.row, self._settings["frame_id"]
         if self._settings["compressed"]:
-            message = CompressedImage(format="jpeg")
-            message.data = array.array("B", self._episode.jpeg(moment.row) or b"")
+            jpeg = self._episode.jpeg(row) or b""
+            self._images.publish(compressed_message(jpeg, now.to_msg(), frame_id))
         else:
-            pixels = self._episode.image(moment.row)
-            height, width = pixels.shape[:2]
-            message = Image(height=height, width=width, step=3 * width, encoding="rgb8")
-            data = array.array("B")
-            data.frombytes(memoryview(np.ascontiguousarray(pixels)).cast("B"))
-            message.data = data
-        message.header.stamp = now.to_msg()
-        message.header.frame_id = self._settings["frame_id"]
-        self._images.publish(message)
+            pixels = self._episode.image(row)
+            self._images.publish(image_message(pixels, now.to_msg(), frame_id))
 
     def _command(self, action: np.ndarray) -> None:
         if self._velocity is not None:

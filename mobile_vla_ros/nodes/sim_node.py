@@ -5,7 +5,6 @@ python -m mobile_vla_ros.nodes.sim_node --ros-args -p scenario:=2box_right_far -
 
 from __future__ import annotations
 
-import array
 import json
 import math
 import queue
@@ -16,7 +15,6 @@ from collections import deque
 from dataclasses import asdict
 from pathlib import Path
 
-import numpy as np
 import rclpy
 from builtin_interfaces.msg import Time
 from geometry_msgs.msg import Twist
@@ -29,6 +27,7 @@ from std_srvs.srv import Trigger
 
 from mobile_vla_ros.axes import PLANAR_AXES
 from mobile_vla_ros.errors import InputError
+from mobile_vla_ros.nodes.wiring.image_message import image_message
 from mobile_vla_ros.nodes.wiring.parameters import (
     Declared,
     ParameterError,
@@ -366,14 +365,7 @@ class SimNode(Node):
     def _frame(self) -> Image:
         stamp = self._stamp()
         frame = self._field.render()
-        height, width = frame.shape[:2]
-        message = Image(height=height, width=width, step=width * 3, encoding="rgb8")
-        message.header.stamp = stamp
-        message.header.frame_id = self._settings["frame_id"]
-        pixels = array.array("B")
-        pixels.frombytes(memoryview(np.ascontiguousarray(frame)).cast("B"))
-        message.data = pixels
-        return message
+        return image_message(frame, stamp, self._settings["frame_id"])
 
     def _publish_odometry(self) -> None:
         odom: WheelOdometry = self._field.odom

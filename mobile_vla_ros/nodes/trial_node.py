@@ -35,6 +35,7 @@ from mobile_vla_ros.nodes.trial.reports import TrialReports
 from mobile_vla_ros.nodes.trial.stage import TrialStage
 from mobile_vla_ros.nodes.trial.start_view import StartViews
 from mobile_vla_ros.nodes.trial.streams import TrialStreams
+from mobile_vla_ros.nodes.wiring.image_message import compressed_message
 from mobile_vla_ros.nodes.wiring.parameters import declare, misspelt, refusal
 from mobile_vla_ros.nodes.wiring.patient_service import patient_service
 from mobile_vla_ros.nodes.wiring.qos import latched, newest_only
@@ -197,7 +198,7 @@ class TrialNode(Node):
             start = planned.pair if planned is not None else self._requested().scenario
             view = self._starts.compare(start, message)
             if view is not None:
-                self._view.publish(CompressedImage(format="jpeg", data=view))
+                self._view.publish(compressed_message(view))
         self._starts.newest = message
 
     def _on_begun(self, identity: Mapping[str, Any]) -> None:

@@ -11,11 +11,6 @@ import numpy as np
 NOT_GREEN = (0.52, 1.2)  # hues round the circle, leaving green to the bottle
 
 
-def png(image: np.ndarray) -> bytes:
-    """uint8 [H, W, 3] RGB as PNG bytes."""
-    return cv2.imencode(".png", image[:, :, ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 1])[1].tobytes()
-
-
 def floor(rng: np.random.Generator) -> np.ndarray:
     """uint8 [256, 256, 3]: planks, tiles, carpet or concrete, one square metre of it."""
     size = 256

@@ -7,6 +7,7 @@ import math
 import mujoco
 import numpy as np
 
+from mobile_vla_ros.pictures import encode_png
 from mobile_vla_ros.sim import textures
 from mobile_vla_ros.sim.camera import CameraSettings, camera_mjcf
 from mobile_vla_ros.sim.layout import BOTTLE_HEIGHT, BOTTLE_RADIUS, Layout
@@ -85,7 +86,7 @@ def build_mjcf(layout: Layout, camera: CameraSettings) -> tuple[str, dict[str, b
   </actuator>
 </mujoco>
 """
-    return xml, {f"{name}.png": textures.png(image) for name, image in pictures.items()}
+    return xml, {f"{name}.png": encode_png(image) for name, image in pictures.items()}
 
 
 # A soft dark patch under a thing: it stands on the floor even without shadow maps.

@@ -7,12 +7,13 @@ import pytest
 import torch
 
 from mobile_vla_ros.benchmark.compare import compare_results, differences, read_result
-from mobile_vla_ros.benchmark.frames import BenchmarkError, decode, drawn_frames
+from mobile_vla_ros.benchmark.frames import BenchmarkError, drawn_frames
 from mobile_vla_ros.benchmark.latency import INSTRUCTION, measure_latency, summary
 from mobile_vla_ros.benchmark.memory import PeakMemory, anonymous_bytes
 from mobile_vla_ros.benchmark.plain import PlainPasses, PlainProcess
 from mobile_vla_ros.benchmark.samples import Samples
 from mobile_vla_ros.cli.main import main
+from mobile_vla_ros.pictures import decode_compressed
 from mobile_vla_ros.policy.errors import PolicyError
 from mobile_vla_ros.policy.sizes import random_policy
 
@@ -114,7 +115,7 @@ def test_peak_memory_sees_what_was_given_back() -> None:
 
 
 def test_drawn_frames_are_pictures() -> None:
-    frames = [decode(jpeg) for jpeg in drawn_frames(3, (90, 160))]
+    frames = [decode_compressed(jpeg) for jpeg in drawn_frames(3, (90, 160))]
     assert all(frame.shape == (90, 160, 3) and frame.std() > 10 for frame in frames)
     assert not np.array_equal(frames[0], frames[1])
 
@@ -188,7 +189,7 @@ def _none_such():
 
 
 def test_plain_passes_in_their_own_process_are_those_of_this_one() -> None:
-    frames = [decode(jpeg) for jpeg in drawn_frames(3, (90, 160))]
+    frames = [decode_compressed(jpeg) for jpeg in drawn_frames(3, (90, 160))]
     here = PlainPasses(_tiny(), "go left")
     with PlainProcess(_tiny, "go left", threads=1) as there:
         for image in frames:

@@ -11,6 +11,7 @@ from rosbags.typesys import Stores, get_typestore
 
 from mobile_vla_ros.episodes import EpisodeError, open_episode
 from mobile_vla_ros.episodes.import_bag import BagTopics, import_bag
+from mobile_vla_ros.pictures import ENCODINGS, rgb_image
 
 STORE = get_typestore(Stores.ROS2_JAZZY)
 TYPES = STORE.types
@@ -51,8 +52,9 @@ def raw_image(seconds: float, pixels: np.ndarray, encoding: str) -> Any:
     height, width = pixels.shape[:2]
     if encoding == "bgr8":
         pixels = pixels[..., ::-1]
-    padded = np.zeros((height, width * 3 + 5), np.uint8)  # rows may be longer than their pixels
-    padded[:, : width * 3] = pixels.reshape(height, -1)
+    size = width * (ENCODINGS[encoding].pixel if encoding in ENCODINGS else 3)
+    padded = np.zeros((height, size + 5), np.uint8)  # rows may be longer than their pixels
+    padded[:, :size] = np.resize(pixels.reshape(height, -1), (height, size))
     return TYPES["sensor_msgs/msg/Image"](
         header(seconds), height, width, encoding, 0, padded.shape[1], padded.ravel()
     )
@@ -191,6 +193,18 @@ def test_a_wrong_wish_is_said_and_leaves_nothing(
     with pytest.raises(EpisodeError, match=sentence):
         bring_in(tmp_path / "bag", tmp_path, **options)
     assert [path.name for path in tmp_path.iterdir()] == ["bag"]
+
+
+@pytest.mark.parametrize("encoding", ["yuv422_yuy2", "mono16", "rgba16"])
+def test_a_bag_comes_in_with_every_encoding_that_a_node_reads(
+    tmp_path: Path, encoding: str
+) -> None:
+    write_bag(tmp_path / "bag", encoding=encoding)
+    with open_episode(bring_in(tmp_path / "bag", tmp_path, rate=0).path) as episode:
+        assert episode.images(slice(None)).shape == (60, *IMAGES.shape[1:3], 3)
+        for row in (0, 59):
+            message = raw_image(START, IMAGES[row], encoding)
+            np.testing.assert_array_equal(episode.image(row), rgb_image(message))
 
 
 def test_an_encoding_that_is_not_read_is_said_and_leaves_nothing(tmp_path: Path) -> None:

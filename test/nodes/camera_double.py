@@ -10,6 +10,8 @@ import rclpy
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import Image
 
+from mobile_vla_ros.nodes.wiring.image_message import image_message
+
 
 def main() -> None:
     parser = argparse.ArgumentParser()
@@ -38,11 +40,7 @@ def main() -> None:
         number += 1
         if not arguments.frozen:
             pixels[0, 1] = (number & 255, number >> 8 & 255, 7)
-        message = Image(height=height, width=width, step=3 * width, encoding="rgb8")
-        message.data = pixels.tobytes()
-        message.header.frame_id = str(number)
-        message.header.stamp = node.get_clock().now().to_msg()
-        publisher.publish(message)
+        publisher.publish(image_message(pixels, node.get_clock().now().to_msg(), str(number)))
         due = max(due + 1 / arguments.rate, time.monotonic())
         time.sleep(max(0.0, due - time.monotonic()))
     time.sleep(2.0)

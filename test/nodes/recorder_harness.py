@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import array
 import json
 import os
 import signal
@@ -24,6 +23,8 @@ from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import String
 from std_srvs.srv import Trigger
+
+from mobile_vla_ros.nodes.wiring.image_message import compressed_message, image_message
 
 PATIENCE = 30.0
 
@@ -114,15 +115,10 @@ class Robot:
 
     def publish_image(self, pixels: np.ndarray, *, stamp: float | None = None) -> float:
         """Publishes rgb8 pixels; returns the stamp, as the recorder will read it."""
-        height, width = pixels.shape[:2]
-        message = Image(height=height, width=width, step=3 * width, encoding="rgb8")
-        message.data = array.array("B", pixels.tobytes())
-        return self._publish(message, pixels, stamp)
+        return self._publish(image_message(pixels), pixels, stamp)
 
     def publish_jpeg(self, data: bytes) -> float:
-        return self._publish(
-            CompressedImage(format="jpeg", data=array.array("B", data)), data, None
-        )
+        return self._publish(compressed_message(data), data, None)
 
     def _publish(self, message: Any, content: Any, stamp: float | None) -> float:
         seconds = self.now() if stamp is None else stamp

@@ -26,6 +26,7 @@ from std_msgs.msg import String
 from std_srvs.srv import SetBool, Trigger
 from trajectory_msgs.msg import MultiDOFJointTrajectory
 
+from mobile_vla_ros.nodes.wiring.image_message import image_message
 from mobile_vla_ros.nodes.wiring.velocity import VelocitySubscription
 
 HERE = Path(__file__).parent
@@ -230,9 +231,7 @@ class Rig:
 
     def publish_image(self, pixels: np.ndarray, stamp: float | None = None, **fields) -> None:
         """Publishes uint8 [H,W,3] RGB; fields replace those of the message."""
-        height, width = pixels.shape[:2]
-        message = Image(height=height, width=width, step=3 * width, encoding="rgb8")
-        message.data = np.ascontiguousarray(pixels).tobytes()
+        message = image_message(pixels)
         stamp = time.time() if stamp is None else stamp
         message.header.stamp.sec = int(stamp)
         message.header.stamp.nanosec = int((stamp - int(stamp)) * 1e9)

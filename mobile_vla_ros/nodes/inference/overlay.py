@@ -56,11 +56,6 @@ def draw_overlay(
     return picture
 
 
-def encode_overlay(picture: np.ndarray) -> bytes:
-    """uint8 [h,w,3] RGB -> JPEG."""
-    return cv2.imencode(".jpg", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))[1].tobytes()
-
-
 def _on_picture(ground: np.ndarray, width: int, height: int) -> np.ndarray:
     """Ground points [n,2] (m, x forward, y left) -> pixels int32 [m,1,2], those in front."""
     focal = width / 2 / np.tan(FIELD_OF_VIEW / 2)

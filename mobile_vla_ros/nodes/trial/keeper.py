@@ -14,7 +14,8 @@ import numpy as np
 from mobile_vla_ros.control.chunk import ActionChunk
 from mobile_vla_ros.control.guard import ESTOP
 from mobile_vla_ros.episodes.incident import Incident, IncidentError, IncidentRing, write_incident
-from mobile_vla_ros.nodes.wiring.images import ImageError, image_format, to_rgb
+from mobile_vla_ros.nodes.wiring.images import ImageError, rgb_image
+from mobile_vla_ros.pictures import encode_jpeg
 from mobile_vla_ros.states import ARRIVED, DRIVING, STOP_SERVICE, STOPPED, TAKEN_OVER
 
 JPEG_QUALITY = 85
@@ -159,17 +160,12 @@ class IncidentKeeper:
                 return
 
     def _encode(self, stamp: float, now: float, message: Any) -> None:
-        import cv2
-
         try:
-            pixels = to_rgb(image_format(message), message.data)
+            jpeg = encode_jpeg(rgb_image(message), JPEG_QUALITY)
         except ImageError:
             return  # the inference node says so
-        bgr = cv2.cvtColor(np.ascontiguousarray(pixels), cv2.COLOR_RGB2BGR)
-        done, encoded = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
-        if done:
-            with self._lock:
-                self._ring.add_frame(stamp, now, encoded.tobytes())
+        with self._lock:
+            self._ring.add_frame(stamp, now, jpeg)
 
     def _write(self, incident: Incident) -> None:
         name = f"incident_{self._wall():%Y%m%d_%H%M%S}"

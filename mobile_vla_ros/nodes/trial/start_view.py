@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from mobile_vla_ros.nodes.wiring.images import ImageError, decode_compressed, rgb_image
+from mobile_vla_ros.pictures import encode_jpeg
 
 
 class StartViews:
@@ -25,14 +26,12 @@ class StartViews:
 
     def keep(self, start: str) -> None:
         """Keeps the newest camera picture for this start, unless there is one."""
-        import cv2
-
         path = self._path(start)
         pixels = _pixels(self.newest)
         if path.exists() or pixels is None:
             return
         self._directory.mkdir(parents=True, exist_ok=True)
-        cv2.imwrite(str(path), cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR))
+        path.write_bytes(encode_jpeg(pixels))
 
     def compare(self, start: str, message: Any) -> bytes | None:
         """Half the kept picture, half the live one, as JPEG; None when there is none."""
@@ -42,13 +41,12 @@ class StartViews:
         pixels = _pixels(message)
         if pixels is None or not path.exists():
             return None
-        kept = cv2.imread(str(path), cv2.IMREAD_COLOR)
-        if kept is None:
+        try:
+            kept = decode_compressed(path.read_bytes())
+        except (ImageError, OSError):
             return None
-        live = cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR)
-        kept = cv2.resize(kept, (live.shape[1], live.shape[0]))
-        mixed = cv2.addWeighted(live, 0.5, kept, 0.5, 0.0)
-        return cv2.imencode(".jpg", mixed)[1].tobytes()
+        kept = cv2.resize(kept, (pixels.shape[1], pixels.shape[0]))
+        return encode_jpeg(cv2.addWeighted(pixels, 0.5, kept, 0.5, 0.0))
 
     def _path(self, start: str) -> Path:
         return self._directory / f"{re.sub(r'[^A-Za-z0-9_#-]', '_', start)}.jpg"

@@ -1,0 +1,231 @@
+"""Pictures as bytes: what a camera's message carries, JPEG and PNG, turned into RGB and back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from mobile_vla_ros.errors import InputError
+
+MAX_SIDE = 16384
+# Prime, so that no row of pixels is a whole number of rows of the fingerprint.
+_WORDS = 1021
+
+
+class ImageError(InputError):
+    """An image that cannot be read; the sentence says which field is wrong."""
+
+
+def _converted(code: str) -> Callable[[np.ndarray], np.ndarray]:
+    """A conversion of OpenCV's, by the name that follows ``cv2.COLOR_``."""
+
+    def convert(samples: np.ndarray) -> np.ndarray:
+        import cv2
+
+        return cv2.cvtColor(np.ascontiguousarray(samples), getattr(cv2, f"COLOR_{code}"))
+
+    return convert
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """How the pixels of one encoding of sensor_msgs/Image are read.
+
+    Attributes:
+        pixel: bytes per pixel.
+        convert: uint8 [H, W, samples per pixel] -> uint8 [H, W, 3] RGB, contiguous.
+        sample: bytes per sample; of two, only the high one is handed to ``convert``.
+        pairs: two neighbouring pixels share their colour, so the width must be even.
+    """
+
+    pixel: int
+    convert: Callable[[np.ndarray], np.ndarray]
+    sample: int = 1
+    pairs: bool = False
+
+
+# YUV is read as limited-range BT.601, as cv_bridge does.
+ENCODINGS: dict[str, Encoding] = {
+    "rgb8": Encoding(3, np.ascontiguousarray),
+    "bgr8": Encoding(3, _converted("BGR2RGB")),
+    "rgba8": Encoding(4, _converted("RGBA2RGB")),
+    "bgra8": Encoding(4, _converted("BGRA2RGB")),
+    "mono8": Encoding(1, _converted("GRAY2RGB")),
+    "rgb16": Encoding(6, np.ascontiguousarray, sample=2),
+    "bgr16": Encoding(6, _converted("BGR2RGB"), sample=2),
+    "rgba16": Encoding(8, _converted("RGBA2RGB"), sample=2),
+    "bgra16": Encoding(8, _converted("BGRA2RGB"), sample=2),
+    "mono16": Encoding(2, _converted("GRAY2RGB"), sample=2),
+    "yuv422": Encoding(2, _converted("YUV2RGB_UYVY"), pairs=True),
+    "uyvy": Encoding(2, _converted("YUV2RGB_UYVY"), pairs=True),
+    "yuv422_yuy2": Encoding(2, _converted("YUV2RGB_YUYV"), pairs=True),
+    "yuyv": Encoding(2, _converted("YUV2RGB_YUYV"), pairs=True),
+}
+"""Every encoding that is read; a new one is one line here."""
+
+
+@dataclass(frozen=True)
+class ImageFormat:
+    """How the bytes of a sensor_msgs/Image are to be read."""
+
+    encoding: str
+    height: int
+    width: int
+    step: int
+    is_bigendian: bool = False
+
+    @property
+    def size(self) -> int:
+        """Bytes of image data."""
+        return self.height * self.step
+
+
+def image_format(message: Any, foreign: bool = False) -> ImageFormat:
+    """Checks a sensor_msgs/Image without touching its pixels.
+
+    Args:
+        message: anything with that message's fields.
+        foreign: somebody else can read an encoding that is not in ``ENCODINGS``.
+
+    Raises:
+        ImageError: zero size, a row shorter than its pixels, data of another length than
+            height x step, or an encoding that is not read.
+    """
+    height, width, step = message.height, message.width, message.step
+    name = message.encoding
+    if height == 0 or width == 0:
+        raise ImageError(f"the image is {width}x{height}: a camera image needs pixels")
+    if height > MAX_SIDE or width > MAX_SIDE:
+        raise ImageError(f"the image is {width}x{height}: sides above {MAX_SIDE} are not read")
+    encoding = ENCODINGS.get(name)
+    if encoding is None:
+        if not foreign:
+            raise ImageError(
+                f"image encoding '{name}' is not read here: use one of {', '.join(ENCODINGS)}"
+            )
+    elif step < width * encoding.pixel:
+        raise ImageError(
+            f"the image's step is {step} bytes, but {width} pixels of {name} need"
+            f" {width * encoding.pixel}"
+        )
+    elif encoding.pairs and width % 2:
+        raise ImageError(f"the image is {width} pixels wide: {name} needs an even width")
+    size = len(message.data)
+    if size != height * step:
+        raise ImageError(
+            f"the image carries {size} bytes, but height {height} x step {step} is {height * step}"
+        )
+    return ImageFormat(name, height, width, step, bool(message.is_bigendian))
+
+
+def to_rgb(form: ImageFormat, data: Any) -> np.ndarray:
+    """Reads image bytes as RGB.
+
+    Args:
+        form: what `image_format` returned, of an encoding in ``ENCODINGS``.
+        data: any buffer of `form.size` bytes.
+
+    Returns:
+        uint8 [H,W,3] RGB, contiguous. A view on `data` where nothing has to be converted. Of
+        16-bit samples the high byte is kept.
+    """
+    encoding = ENCODINGS[form.encoding]
+    rows = np.frombuffer(data, np.uint8, form.size).reshape(form.height, form.step)
+    rows = rows[:, : form.width * encoding.pixel]
+    if encoding.sample == 2:
+        rows = rows[:, 0 if form.is_bigendian else 1 :: 2]
+    return encoding.convert(rows.reshape(form.height, form.width, -1))
+
+
+def rgb_image(message: Any) -> np.ndarray:
+    """The RGB pixels of a sensor_msgs/Image: uint8 [H,W,3], perhaps a view on the message.
+
+    Raises:
+        ImageError: see `image_format`.
+    """
+    return to_rgb(image_format(message), message.data)
+
+
+def decode_compressed(data: Any) -> np.ndarray:
+    """Decodes a JPEG or PNG, as sensor_msgs/CompressedImage carries it, to uint8 [H,W,3] RGB.
+
+    Args:
+        data: any buffer of bytes.
+
+    Raises:
+        ImageError: the bytes are no image.
+    """
+    import cv2
+
+    coded = np.frombuffer(data, np.uint8)
+    try:
+        pixels = cv2.imdecode(coded, cv2.IMREAD_COLOR) if coded.size else None
+    except cv2.error:  # a header that promises more pixels than OpenCV takes
+        pixels = None
+    if pixels is None:
+        raise ImageError(f"the compressed image's {coded.size} bytes are neither JPEG nor PNG")
+    return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
+
+
+def encode_jpeg(image: np.ndarray, quality: int = 95) -> bytes:
+    """uint8 [H,W,3] RGB as JPEG bytes.
+
+    Args:
+        image: the picture.
+        quality: 1 to 100.
+
+    Raises:
+        ImageError: a picture that JPEG cannot hold, such as one without pixels.
+    """
+    import cv2
+
+    return _encoded(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])
+
+
+def encode_png(image: np.ndarray, compression: int = 1) -> bytes:
+    """uint8 [H,W,3] RGB as PNG bytes.
+
+    Args:
+        image: the picture.
+        compression: 0 (quick) to 9 (small); none loses anything.
+
+    Raises:
+        ImageError: a picture without pixels.
+    """
+    import cv2
+
+    return _encoded(".png", image, [cv2.IMWRITE_PNG_COMPRESSION, compression])
+
+
+def _encoded(kind: str, image: np.ndarray, options: list[int]) -> bytes:
+    import cv2
+
+    try:
+        bgr = cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2BGR)
+        done, data = cv2.imencode(kind, bgr, options)
+    except cv2.error:
+        done = False
+    if not done:
+        raise ImageError(f"a picture of shape {list(image.shape)} cannot be made a {kind} file")
+    return data.tobytes()
+
+
+def fingerprint(data: Any) -> int:
+    """A cheap number that changes when the picture does, to notice a camera that has frozen.
+
+    It holds within one process only.
+
+    Args:
+        data: any buffer of bytes.
+    """
+    everything = np.frombuffer(data, np.uint8)
+    words = everything[: everything.size & ~7].view(np.uint64)
+    rows = words.size // _WORDS
+    table = words[: rows * _WORDS].reshape(rows, _WORDS)
+    # One sum over everything would not see a picture that moves: the same bytes, elsewhere. A sum
+    # for each column of a table tells where they are, in the same time.
+    sums = np.add.reduce(table, axis=0)
+    return hash((sums.tobytes(), everything[table.nbytes :].tobytes()))
