@@ -36,14 +36,18 @@ base = [
     "aiohttp>=3.9",
     "msgpack>=1.0",
 ]
-policy = [
-    "torch>=2.10",
-    "transformers>=4.45,<6",
-    "peft>=0.13",
-    "safetensors>=0.4.5",
-    "tokenizers>=0.20",
-]
+# A robot runs a policy that was converted with --onnx, and needs no torch: `robot` and nothing
+# else. Everywhere else `policy` brings the learning stack.
 extras = {
+    "policy": [
+        "torch>=2.4",
+        "transformers>=4.45,<6",
+        "peft>=0.13",
+        "safetensors>=0.4.5",
+        "tokenizers>=0.20",
+    ],
+    "robot": ["onnxruntime>=1.18", "tokenizers>=0.20"],
+    "onnx": ["onnx>=1.16", "onnxruntime>=1.18"],
     "train": ["lightning>=2.4", "tensorboard>=2.15"],
     "analysis": ["scikit-learn>=1.4"],
     "sim": ["mujoco>=3.2"],
@@ -65,7 +69,7 @@ setup(
         (f"share/{package_name}/config/experiments", glob("config/experiments/*.json")),
         (f"share/{package_name}/config/demo", glob("config/demo/*.json")),
     ],
-    install_requires=[*base, *policy],
+    install_requires=base,
     python_requires=">=3.10",
     extras_require=extras,
     zip_safe=False,

@@ -43,14 +43,17 @@ ROOMS = {
     "analysis": {"policy", "control", "episodes"} | SHARED,
     "benchmark": {"policy", "control", "episodes"} | SHARED,
     "sim": {"control", "episodes"} | SHARED,
-    "policy": {"control"} | SHARED,
+    # The runtime takes from the policy what needs no torch (the last test of this file holds it to
+    # that); the policy's loader hands over to it, and its converter writes what it reads.
+    "policy": {"control", "runtime"} | SHARED,
+    "runtime": {"control", "policy"} | SHARED,
     "control": SHARED,
     "episodes": SHARED,
     "trials": SHARED,
     "stats": SHARED,
     "plots": SHARED,
 }
-WITHOUT_LEARNING = {"control", "episodes", "trials", "stats", "plots", "sim"}
+WITHOUT_LEARNING = {"control", "runtime", "episodes", "trials", "stats", "plots", "sim"}
 WORKER = PACKAGE / "nodes" / "inference" / "worker.py"
 
 
@@ -117,3 +120,15 @@ def test_importing_a_room_does_not_load(room: str, forbidden: set[str]) -> None:
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )
     assert result.stdout.strip() == "[]"
+
+
+def test_the_runtime_does_without_the_learning_stack_whatever_it_imports() -> None:
+    modules = [
+        ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts)
+        for path in files("runtime")
+        if path.name != "__init__.py"
+    ]
+    program = "import sys\n"
+    program += "".join(f"sys.modules[{name!r}] = None\n" for name in sorted(LEARNING | ROS))
+    program += "".join(f"import {name}\n" for name in modules)
+    subprocess.run([sys.executable, "-c", program], check=True)

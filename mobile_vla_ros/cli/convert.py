@@ -27,6 +27,9 @@ def convert(
     action_axes: str | None = typer.Option(
         None, help="What the outputs mean, e.g. linear.x,angular.z, if the run file is silent."
     ),
+    onnx: bool = typer.Option(
+        False, "--onnx", help="Write ONNX graphs too: the directory then runs without torch."
+    ),
     json_file: Path | None = typer.Option(None, "--json", help="Write the result as JSON."),
 ) -> None:
     """Merges adapters, casts, and writes a directory that loads several times faster.
@@ -57,6 +60,7 @@ def convert(
             config,
             dtype=dtype,
             action_axes=[axis.strip() for axis in action_axes.split(",")] if action_axes else None,
+            onnx=onnx,
             started=lambda total: progress.update(task, total=total),
             written=lambda nbytes: progress.advance(task, nbytes),
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import glob
+import importlib.util
 import json
 import os
 import shutil
@@ -22,10 +23,11 @@ from mobile_vla_ros.policy import inspection
 from mobile_vla_ros.policy.checkpoint import STATISTICS_FILE, user_path
 from mobile_vla_ros.policy.config import check_axes
 from mobile_vla_ros.policy.errors import CheckpointError
-from mobile_vla_ros.policy.loading import is_finite, prompt_reader
+from mobile_vla_ros.policy.filling import is_finite, prompt_reader
 from mobile_vla_ros.policy.plan import LoadPlan, plan_loading
 from mobile_vla_ros.policy.precision import DTYPES
 from mobile_vla_ros.policy.safetensors_file import Slot, write_safetensors
+from mobile_vla_ros.runtime.manifest import graph_file
 
 FORMAT = 1
 TEXT_FILES = (
@@ -37,7 +39,12 @@ TEXT_FILES = (
     "preprocessor_config.json",
     "processor_config.json",
 )
-WRITTEN = {"model.safetensors", "config.json", STATISTICS_FILE, *TEXT_FILES}
+GRAPH_FILES = {
+    graph_file(name, native=native)
+    for name in ("vision", "prompt", "text", "head")
+    for native in (False, True)
+}
+WRITTEN = {"model.safetensors", "config.json", STATISTICS_FILE, *TEXT_FILES, *GRAPH_FILES}
 
 
 @dataclass(frozen=True)
@@ -65,6 +72,7 @@ def convert(
     *,
     dtype: str = "bfloat16",
     action_axes: Sequence[str] | None = None,
+    onnx: bool = False,
     started: Callable[[int], None] = lambda total: None,
     written: Callable[[int], None] = lambda nbytes: None,
 ) -> Converted:
@@ -80,6 +88,7 @@ def convert(
         config: as in ``load_policy``.
         dtype: of the backbone: ``bfloat16``, ``float32`` or ``float16``.
         action_axes: what the outputs mean, when the run file does not say.
+        onnx: write ONNX graphs too, for ``load_policy(..., runtime="onnx")``.
         started: told the bytes that will be written.
         written: told the bytes of each tensor after it was written.
 
@@ -89,6 +98,8 @@ def convert(
     kind = DTYPES.get(dtype)
     if kind is None:
         raise CheckpointError(f"unknown dtype {dtype!r}; give bfloat16, float32 or float16")
+    if onnx:
+        require_onnx()
     out_dir = user_path(out_dir)
     if out_dir.exists() and (not out_dir.is_dir() or any(out_dir.iterdir())):
         raise CheckpointError(f"{out_dir} exists already and is not an empty directory")
@@ -117,6 +128,10 @@ def convert(
             written,
         )
         values["mobile_vla"]["source"]["sha256"] = plan.checkpoint.provenance.sha256
+        if onnx:
+            from mobile_vla_ros.policy.export.write import write_graphs
+
+            values["mobile_vla"]["onnx"] = write_graphs(temporary, plan, dtype)
         (temporary / "config.json").write_text(json.dumps(values, indent=1), encoding="utf-8")
         for name in TEXT_FILES:
             if (plan.tokenizer / name).is_file():
@@ -138,6 +153,15 @@ def convert(
         source_sha256=plan.checkpoint.provenance.sha256,
         description=inspection.describe(plan),
     )
+
+
+def require_onnx() -> None:
+    """Raises CheckpointError unless the packages that writing graphs needs are installed."""
+    missing = [name for name in ("onnx", "onnxruntime") if importlib.util.find_spec(name) is None]
+    if missing:
+        raise CheckpointError(
+            f"--onnx needs the package {missing[0]}; pip install 'mobile_vla_ros[onnx]'"
+        )
 
 
 def _remove_abandoned(out_dir: Path) -> None:

@@ -13,11 +13,13 @@ from mobile_vla_ros.policy import preprocess
 from mobile_vla_ros.policy.config import PolicyConfig
 from mobile_vla_ros.policy.errors import PolicyError
 from mobile_vla_ros.policy.frame_pass import AttentionMaps, Prompt
+from mobile_vla_ros.policy.frames import check_features, check_pixels
 from mobile_vla_ros.policy.heads import RecurrentHead
 from mobile_vla_ros.policy.model import PolicyModel
 from mobile_vla_ros.policy.precision import Precision
 from mobile_vla_ros.policy.prompt import PromptReader
 from mobile_vla_ros.policy.provenance import Provenance
+from mobile_vla_ros.policy.requests import check_window, require_driving, without_head
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -107,10 +109,7 @@ class Policy:
             PolicyError: the instruction is too long, or this is a backbone without a policy.
         """
         if self._reader is None:
-            raise PolicyError(
-                f"{self.provenance.source} is a Kosmos-2 backbone without an action head: it has "
-                "image contexts only"
-            )
+            raise without_head(self.provenance)
         return self._reader.ids(instruction)
 
     def prepare(self, instruction: str) -> Prompt:
@@ -320,13 +319,21 @@ class Policy:
         """
         self.require_driving()
         frames = preprocess.as_frames(images)
-        if not 1 <= len(frames) <= self.config.window_size:
-            raise PolicyError(
-                f"a window has 1 to {self.config.window_size} frames, not {len(frames)}"
-            )
+        check_window(len(frames), self.config)
         features = self.encode_frames(self.preprocess(frames), instruction)
         actions = self.decode(features[None])[0, -1]
         return self.config.unnormalise(actions.cpu().numpy())
+
+    def newest_actions(self, features: Sequence[Tensor]) -> np.ndarray:
+        """The newest frame's normalised actions, from the features of a window.
+
+        Args:
+            features: [latent, D] each, oldest first.
+
+        Returns:
+            float32 [chunk, dof].
+        """
+        return self.decode(torch.stack(list(features))[None])[0, -1].cpu().numpy()
 
     def stream(
         self,
@@ -404,17 +411,7 @@ class Policy:
 
     def require_driving(self) -> None:
         """Raises PolicyError, with the reason, unless the outputs are velocities of a base."""
-        if self.config.head is None:
-            raise PolicyError(
-                f"{self.provenance.source} has no action head: it gives image contexts and cannot "
-                "drive"
-            )
-        if not self.config.drives:
-            raise PolicyError(
-                f"{self.provenance.source} cannot drive a mobile base: its {self.config.dof}-DoF "
-                f"head ({self.config.head}) puts out arm and gripper motions, not velocities; it "
-                "can be analysed only"
-            )
+        require_driving(self.config, self.provenance)
 
     @property
     def head(self) -> RecurrentHead:
@@ -424,33 +421,17 @@ class Policy:
             PolicyError: there is none.
         """
         if self.model.act_head is None:
-            raise PolicyError(
-                f"{self.provenance.source} has no action head: it gives image contexts only"
-            )
+            raise without_head(self.provenance)
         return self.model.act_head
 
     def _pixels(self, pixel_values: np.ndarray | Tensor) -> Tensor:
         size = self.config.image_size
         pixel_values = torch.as_tensor(pixel_values)
-        if not pixel_values.is_floating_point():
-            raise PolicyError(
-                f"pixel_values must be preprocessed (float), not {pixel_values.dtype}; "
-                "see preprocess"
-            )
-        if pixel_values.dim() != 4 or tuple(pixel_values.shape[1:]) != (3, size, size):
-            raise PolicyError(
-                f"pixel_values must be [N, 3, {size}, {size}], not {list(pixel_values.shape)}"
-            )
-        if not len(pixel_values):
-            raise PolicyError("pixel_values holds no frame")
+        kind = str(pixel_values.dtype)
+        check_pixels(pixel_values.is_floating_point(), kind, pixel_values.shape, size)
         return pixel_values.to(self.device)
 
     def _features(self, features: np.ndarray | Tensor) -> Tensor:
         features = torch.as_tensor(features)
-        expected = (self.config.latent, self.width)
-        if features.dim() != 4 or tuple(features.shape[2:]) != expected or not features.numel():
-            raise PolicyError(
-                f"features must be [B, T, {self.config.latent}, {self.width}], not "
-                f"{list(features.shape)}"
-            )
+        check_features(features.shape, self.config.latent, self.width)
         return features.to(self.device, torch.float32)

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 from torch.nn import functional
 
 from mobile_vla_ros.policy.errors import PolicyError
+from mobile_vla_ros.policy.frames import check_frames, resize_exactly
 
 # torch's uint8 kernel has 16-bit weights: on small frames a few values in a million are two grey
 # levels from PIL's. Up to this size PIL itself takes no more than 2.5 ms; above it torch takes
@@ -58,8 +58,8 @@ def as_frames(images: np.ndarray | Tensor | Any) -> Tensor:
         PolicyError: the images are not uint8 RGB of a positive size.
     """
     if isinstance(images, np.ndarray):
-        if images.dtype != np.uint8:
-            raise PolicyError(f"images must be uint8 RGB, not {images.dtype}")
+        given = images[None] if images.ndim == 3 else images
+        check_frames(str(images.dtype), given.shape)
         if any(stride < 0 for stride in images.strides) or not images.flags.writeable:
             images = images.copy()
         frames = torch.from_numpy(images)
@@ -67,18 +67,9 @@ def as_frames(images: np.ndarray | Tensor | Any) -> Tensor:
         frames = images
     else:
         raise PolicyError(f"images must be a uint8 array, not {type(images).__name__}")
-    if frames.dtype != torch.uint8:
-        raise PolicyError(f"images must be uint8 RGB, not {frames.dtype}")
     if frames.dim() == 3:
         frames = frames[None]
-    if frames.dim() != 4 or frames.shape[-1] != 3:
-        raise PolicyError(
-            f"images must have the shape [N, height, width, 3], not {list(frames.shape)}"
-        )
-    if not len(frames):
-        raise PolicyError("there are no images: the batch is empty")
-    if min(frames.shape[1:3]) == 0:
-        raise PolicyError(f"an image of {frames.shape[2]}x{frames.shape[1]} pixels is empty")
+    check_frames(str(frames.dtype), frames.shape)
     return frames
 
 
@@ -92,7 +83,7 @@ def resize(frames: Tensor, size: int) -> Tensor:
         return _bicubic(across, (size, size)).round_().clamp_(0, 255)
     if height * width <= EXACT_PIXELS:
         resized = [
-            np.asarray(Image.fromarray(frame).resize((size, size), Image.Resampling.BICUBIC))
+            resize_exactly(frame, size)
             for frame in frames.permute(0, 2, 3, 1).contiguous().numpy()
         ]
         return torch.from_numpy(np.stack(resized)).permute(0, 3, 1, 2)

@@ -26,9 +26,9 @@ from torch import Tensor, nn
 
 from mobile_vla_ros.policy import precision as formats
 from mobile_vla_ros.policy.config import ARM_HEAD, DRIVING_HEAD, PolicyConfig, policy_config
+from mobile_vla_ros.policy.filling import reader_for
 from mobile_vla_ros.policy.heads import HeadShape
 from mobile_vla_ros.policy.kosmos import Kosmos2Config
-from mobile_vla_ros.policy.loading import reader_for
 from mobile_vla_ros.policy.model import PolicyModel, empty_model, rebuild_buffers
 from mobile_vla_ros.policy.plan import Coverage
 from mobile_vla_ros.policy.policy import Policy

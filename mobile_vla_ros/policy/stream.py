@@ -8,20 +8,35 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import Any, Protocol
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from mobile_vla_ros.control.chunk import ActionChunk
 from mobile_vla_ros.control.window import FrameWindow
-from mobile_vla_ros.policy.config import check_axes
+from mobile_vla_ros.policy.config import PolicyConfig, check_axes
 from mobile_vla_ros.policy.errors import PolicyError
 from mobile_vla_ros.policy.familiarity import Familiarity
+from mobile_vla_ros.policy.provenance import Provenance
 
-if TYPE_CHECKING:
-    from mobile_vla_ros.policy.policy import Policy
+
+class StreamedPolicy(Protocol):
+    """What a stream asks of a policy, whatever computes it; features and contexts are arrays."""
+
+    config: PolicyConfig
+    provenance: Provenance
+
+    def require_driving(self) -> None:
+        """Raises PolicyError unless it drives."""
+
+    def prepare(self, instruction: str) -> Any:
+        """Gets an instruction ready."""
+
+    def look(self, image: Any, instruction: str) -> tuple[Any, Any]:
+        """A frame's feature [latent, D] and its mean image context [D]."""
+
+    def newest_actions(self, features: Sequence[Any]) -> np.ndarray:
+        """The newest frame's normalised actions, float32 [chunk, dof]."""
 
 
 class PolicyStream:
@@ -36,7 +51,7 @@ class PolicyStream:
 
     def __init__(
         self,
-        policy: Policy,
+        policy: StreamedPolicy,
         instruction: str,
         *,
         frame_period: float | None = None,
@@ -58,10 +73,10 @@ class PolicyStream:
         if not gap > 0:
             raise PolicyError(f"max_gap must be above 0 s, not {gap:g}")
         self._policy = policy
-        self._window: FrameWindow[Tensor] = FrameWindow(config.window_size, self.frame_period, gap)
+        self._window: FrameWindow[Any] = FrameWindow(config.window_size, self.frame_period, gap)
         statistics = policy.provenance.statistics
         self._familiarity = None if statistics is None else Familiarity(statistics)
-        self._newest: tuple[float, Tensor, Tensor] | None = None
+        self._newest: tuple[float, Any, Any] | None = None
         policy.prepare(instruction)
 
     def step(self, image: np.ndarray, stamp: float, generation: int = 0) -> ActionChunk:
@@ -97,7 +112,7 @@ class PolicyStream:
     def feature(self) -> np.ndarray | None:
         """float32 [latent, D], the feature of the newest frame; None before the first."""
         chosen = self._window.select()
-        return chosen[-1][1].float().cpu().numpy() if chosen else None
+        return _array(chosen[-1][1]) if chosen else None
 
     @property
     def feature_distance(self) -> float:
@@ -109,13 +124,12 @@ class PolicyStream:
         if self._familiarity is None or self._newest is None:
             return math.nan
         stamp, feature, context = self._newest
-        self._familiarity.add(stamp, feature.float().cpu().numpy(), context.cpu().numpy())
+        self._familiarity.add(stamp, _array(feature), _array(context))
         return self._familiarity.distance
 
     def _chunk(self, stamp: float, generation: int) -> ActionChunk:
         chosen = self._window.select()
-        features = torch.stack([feature for _, feature in chosen])[None]
-        normalised = self._policy.decode(features)[0, -1].cpu().numpy()
+        normalised = self._policy.newest_actions([feature for _, feature in chosen])
         return ActionChunk(
             velocities=self._policy.config.unnormalise(normalised),
             axes=self.action_axes,
@@ -126,6 +140,11 @@ class PolicyStream:
             window_stamps=tuple(stamp for stamp, _ in chosen),
             normalised=normalised,
         )
+
+
+def _array(values: Any) -> np.ndarray:
+    """float32 in numpy, from an array or from a tensor wherever it lies."""
+    return values if isinstance(values, np.ndarray) else values.float().cpu().numpy()
 
 
 def _positive(value: float | None, default: float, name: str) -> float:

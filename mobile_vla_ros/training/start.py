@@ -16,8 +16,8 @@ from mobile_vla_ros.policy.config import (
     PolicyConfig,
     policy_config,
 )
+from mobile_vla_ros.policy.filling import reader_for
 from mobile_vla_ros.policy.heads import head_shape
-from mobile_vla_ros.policy.loading import reader_for
 from mobile_vla_ros.policy.model import PolicyModel, kosmos_config
 from mobile_vla_ros.policy.prompt import PromptReader, read_tokenizer
 from mobile_vla_ros.policy.run_file import read_run_file
