@@ -43,6 +43,7 @@ ALSO_CALLED = {
     "chunk_size": "fwd_pred_next_n",
     "workers": "num_workers",
 }
+REMARKS = {"comment", "comments", "description", "note", "notes"}
 LONGEST_SHOWN = 40
 
 
@@ -57,7 +58,7 @@ def _tuple(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
-def _must(sentence: str) -> WrapValidator:
+def must(sentence: str) -> WrapValidator:
     """Says what a value must be in one sentence, whatever is wrong with it."""
 
     def validate(value: Any, read: Callable[[Any], Any]) -> Any:
@@ -78,17 +79,17 @@ def _square(value: Any) -> Any:
 
 Number = Annotated[StrictFloat, Field(allow_inf_nan=False)]
 Positive = Annotated[StrictFloat, Field(allow_inf_nan=False, gt=0)]
-Seconds = Annotated[Positive, _must("must be above 0 s")]
+Seconds = Annotated[Positive, must("must be above 0 s")]
 NotNegative = Annotated[StrictFloat, Field(allow_inf_nan=False, ge=0)]
 Whole = Annotated[StrictInt, BeforeValidator(_whole)]
-Count = Annotated[Whole, Field(gt=0), _must("must be a whole number above 0")]
+Count = Annotated[Whole, Field(gt=0), must("must be a whole number above 0")]
 Side = Annotated[Count, BeforeValidator(_square)]
 Colours = Annotated[tuple[Number, ...], Field(min_length=3, max_length=3), BeforeValidator(_tuple)]
 Names = Annotated[tuple[StrictStr, ...], BeforeValidator(_tuple)]
 PerAxis = Annotated[
     Number | tuple[Number, ...],
     BeforeValidator(_tuple),
-    _must("must be a number, or a list of one per axis"),
+    must("must be a number, or a list of one per axis"),
 ]
 
 
@@ -99,6 +100,9 @@ class Section(BaseModel):
 
     foreign: ClassVar[frozenset[str]] = frozenset()
     """Keys of other programs that are like ours: kept, and never taken for a misspelling."""
+
+    remarks: ClassVar[frozenset[str]] = frozenset()
+    """Keys that only describe: nothing is missed when nothing reads them."""
 
     @model_validator(mode="before")
     @classmethod
@@ -112,6 +116,11 @@ class Section(BaseModel):
         """The keys that are read here, as they stand in the file."""
         return {field.alias or name for name, field in cls.model_fields.items()}
 
+    def unread(self) -> list[str]:
+        """The keys of this section that nothing reads, and that could be meant to do something."""
+        silent = self.foreign | self.remarks
+        return [key for key in self.model_extra or () if key not in silent and not _remark(key)]
+
     def sections(self) -> Iterator[tuple[str, Section]]:
         """(dotted path with a dot at its end, section) of this one and all below it."""
         yield "", self
@@ -124,6 +133,8 @@ class Section(BaseModel):
 
 class ActHead(Section):
     """The action head (``act_head``)."""
+
+    remarks = frozenset({"with_history"})
 
     type: StrictStr | None = None
     hidden_size: Count | None = None
@@ -140,13 +151,24 @@ class ActHead(Section):
 class Tokenizer(Section):
     """The tokenizer (``tokenizer``)."""
 
+    remarks = frozenset(
+        {
+            "type",
+            "pretrained_model_name_or_path",
+            "tokenizer_type",
+            "additional_special_tokens",
+        }
+    )
+
     max_text_len: Count = 256
 
 
 class PolicyRun(Section):
     """What a policy needs to know of the run that trained it."""
 
-    foreign = frozenset({"norm_mean", "norm_std", "fwd_pred_hand", "use_hand_cam"})
+    remarks = frozenset(
+        {"robovlm_name", "parent", "task_name", "model", "model_url", "model_config", "vlm"}
+    )
 
     window_size: Count | None = None
     fwd_pred_next_n: Count | None = None
@@ -196,7 +218,10 @@ def read_section(
 def unread_keys(found: Section) -> list[str]:
     """Dotted names of the keys that stood in the file and that nothing reads."""
     return [
-        f"{path}{key}" for path, section in found.sections() for key in section.model_extra or ()
+        f"{path}{key}"
+        for path, section in found.sections()
+        for key in section.model_extra or ()
+        if key not in section.remarks and not _remark(key)
     ]
 
 
@@ -224,7 +249,7 @@ def _refuse_misspelt(
 ) -> None:
     known = kind.keys()
     for key, value in values.items():
-        if key not in known and key not in kind.foreign:
+        if key not in known | kind.foreign | kind.remarks and not _remark(key):
             meant = meant_key(str(key), known)
             if meant is not None:
                 raise error(
@@ -243,6 +268,11 @@ def _section_of(kind: type[Section], key: str) -> type[Section] | None:
             if isinstance(found, type) and issubclass(found, Section):
                 return found
     return None
+
+
+def _remark(key: str) -> bool:
+    """A key that is a remark, as JSON without comments has them."""
+    return key.startswith(("_", "#", "/")) or key.lower() in REMARKS
 
 
 def _plain(key: str) -> str:
@@ -285,7 +315,7 @@ def _sentence(wrong: Any) -> str:
         "greater_than_equal": "must be at least {ge}",
         "less_than": "must be below {lt}",
         "less_than_equal": "must be at most {le}",
-        "literal_error": "must be {expected}",
+        "literal_error": "must be one of {expected}",
         "model_type": "must be an object",
         "model_attributes_type": "must be an object",
         "tuple_type": "must be a list",

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mobile_vla_ros.training.run import AugmentationSettings
+from mobile_vla_ros.training.run_schema import AugmentationSettings
 
 # What changes sign when left and right change places (REP-103: x forward, y left, z up).
 MIRRORED_AXES = ("linear.y", "angular.z", "angular.x")

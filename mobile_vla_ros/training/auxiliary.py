@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mobile_vla_ros.training.run import AuxiliarySettings
+from mobile_vla_ros.training.run_schema import AuxiliarySettings
 
 BEARING_SCALE = 0.5  # rad; brings both quantities to about 1
 DISTANCE_SCALE = 1.5  # m

@@ -32,7 +32,8 @@ from mobile_vla_ros.training.dataset import (
     labels_of,
     write_array,
 )
-from mobile_vla_ros.training.run import AugmentationSettings, RunConfig
+from mobile_vla_ros.training.run import RunConfig
+from mobile_vla_ros.training.run_schema import AugmentationSettings
 
 
 def why_no_cache(run: RunConfig, token_is_trained: bool = False) -> str | None:

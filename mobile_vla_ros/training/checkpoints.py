@@ -16,7 +16,7 @@ from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 
 from mobile_vla_ros.policy.pickles import open_pickle
-from mobile_vla_ros.training.run import RunError
+from mobile_vla_ros.training.run_schema import RunError
 
 BEST_NAME = "epoch_{epoch:02d}-val_loss={val_loss:.3f}"
 LAST_NAME = "last.ckpt"

@@ -23,7 +23,7 @@ from mobile_vla_ros.training.augmentation import (
 )
 from mobile_vla_ros.training.dataset import SOURCE
 from mobile_vla_ros.training.labels import EXPERT_AXES
-from mobile_vla_ros.training.run import AugmentationSettings, RunError
+from mobile_vla_ros.training.run_schema import AugmentationSettings, RunError
 
 STRENGTH = AugmentationSettings(colour=0.2, blur=1.0, crop=0.06, shift=0.03, mirror=0.5)
 

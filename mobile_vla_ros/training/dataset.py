@@ -26,7 +26,8 @@ from mobile_vla_ros.training.augmentation import (
     transform_places,
 )
 from mobile_vla_ros.training.labels import EXPERT_AXES, EpisodeLabels, read_labels
-from mobile_vla_ros.training.run import AugmentationSettings, RunConfig, RunError
+from mobile_vla_ros.training.run import RunConfig
+from mobile_vla_ros.training.run_schema import AugmentationSettings, RunError
 from mobile_vla_ros.training.samples import (
     EpisodeSamples,
     episode_samples,

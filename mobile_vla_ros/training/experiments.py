@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from mobile_vla_ros.policy.run_file import read_run_file
-from mobile_vla_ros.training.run import RunError
+from mobile_vla_ros.training.run_schema import RunError
 
 RESULT = "result.json"
 # After a row's id: its last checkpoint, where the id alone means its best.

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from mobile_vla_ros.axes import UNICYCLE_AXES
-from mobile_vla_ros.training.run import RunError
+from mobile_vla_ros.training.run_schema import RunError
 
 MOST_OBJECTS = 3  # the bottle and two boxes
 EXPERT_AXES = UNICYCLE_AXES

@@ -19,7 +19,8 @@ from mobile_vla_ros.policy.preprocess import normalise
 from mobile_vla_ros.policy.prompt import PromptReader
 from mobile_vla_ros.training.auxiliary import AuxiliaryHeads
 from mobile_vla_ros.training.feature_sample import FeatureSample
-from mobile_vla_ros.training.run import RunConfig, RunError
+from mobile_vla_ros.training.run import RunConfig
+from mobile_vla_ros.training.run_schema import RunError
 
 HEAD = "head"
 ADAPTERS = "adapters"

@@ -21,7 +21,8 @@ from mobile_vla_ros.policy.heads import head_shape
 from mobile_vla_ros.policy.model import PolicyModel, kosmos_config
 from mobile_vla_ros.policy.prompt import PromptReader, read_tokenizer
 from mobile_vla_ros.policy.run_file import read_run_file
-from mobile_vla_ros.training.run import RunConfig, RunError
+from mobile_vla_ros.training.run import RunConfig
+from mobile_vla_ros.training.run_schema import RunError
 
 
 def check_start(run: RunConfig) -> None:

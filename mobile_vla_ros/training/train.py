@@ -43,7 +43,8 @@ from mobile_vla_ros.training.dataset import (
 )
 from mobile_vla_ros.training.feature_sample import FeatureSample
 from mobile_vla_ros.training.module import PolicyTraining, attach_adapters
-from mobile_vla_ros.training.run import AugmentationSettings, RunConfig, RunError
+from mobile_vla_ros.training.run import RunConfig
+from mobile_vla_ros.training.run_schema import RunError
 from mobile_vla_ros.training.start import check_start, starting_network
 from mobile_vla_ros.training.table import part_sizes, size_table
 
@@ -115,6 +116,8 @@ def train(
     out = Path(out)
     stopped = where_it_stopped(resume) if resume is not None else None
     check_start(run)
+    if run.unread:
+        say(f"keys of the run file that nothing reads: {', '.join(run.unread)}")
     # Tried out now: reading, hashing and caching hundreds of episodes takes its time.
     _lightning(
         run, accelerator, logger=False, enable_checkpointing=False, enable_progress_bar=False
@@ -208,7 +211,7 @@ def prepare(
     augmentation = run.augmentation
     if augmentation.mirror and not split.mirror_allowed:
         say("no mirror: all training episodes pass on one side")
-        augmentation = AugmentationSettings(**{**augmentation.__dict__, "mirror": 0.0})
+        augmentation = augmentation.model_copy(update={"mirror": 0.0})
     if run.setup.lora_enable:
         names = attach_adapters(model, run)
         say(f"adapters of rank {run.setup.lora_r} on {len(names)} linear layers")

@@ -43,8 +43,8 @@ def test_what_is_wrong_is_said_with_its_key(run: dict[str, Any], sentence: str) 
 
 
 def test_unknown_keys_are_kept_and_can_be_named() -> None:
-    said = read_section(PolicyRun, {"cap_loss_ratio": 0.1, "act_head": {"with_history": 1}}, "run")
-    assert unread_keys(said) == ["cap_loss_ratio", "act_head.with_history"]
+    said = read_section(PolicyRun, {"cap_loss_ratio": 0.1, "act_head": {"up_sample": 1}}, "run")
+    assert unread_keys(said) == ["cap_loss_ratio", "act_head.up_sample"]
 
 
 def test_a_whole_number_may_be_written_with_a_point_and_a_null_says_nothing() -> None:

@@ -15,7 +15,7 @@ from mobile_vla_ros.training.augmentation import (
     one_sided,
     transform_images,
 )
-from mobile_vla_ros.training.run import AugmentationSettings
+from mobile_vla_ros.training.run_schema import AugmentationSettings
 
 ALL = AugmentationSettings(colour=0.2, blur=1.0, crop=0.1, shift=0.05, mirror=0.5)
 

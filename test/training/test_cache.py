@@ -12,7 +12,8 @@ import pytest
 import torch
 
 from mobile_vla_ros.training.cache import episode_view, weights_digest, why_no_cache
-from mobile_vla_ros.training.run import RunConfig, RunError
+from mobile_vla_ros.training.run import RunConfig
+from mobile_vla_ros.training.run_schema import RunError
 from mobile_vla_ros.training.train import prepare, train
 
 MakeRun = Callable[..., RunConfig]

@@ -11,7 +11,8 @@ import pytest
 from mobile_vla_ros.episodes import find_episodes, open_episode
 from mobile_vla_ros.training.copies import write_copies
 from mobile_vla_ros.training.dataset import load_split
-from mobile_vla_ros.training.run import RunConfig, RunError
+from mobile_vla_ros.training.run import RunConfig
+from mobile_vla_ros.training.run_schema import RunError
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,8 @@ from mobile_vla_ros.training.experiments import (
     result_file,
     small_overrides,
 )
-from mobile_vla_ros.training.run import RunError, load_run
+from mobile_vla_ros.training.run import load_run
+from mobile_vla_ros.training.run_schema import RunError
 from mobile_vla_ros.training.scoreboard import table_rows
 from mobile_vla_ros.training.start import starting_network
 

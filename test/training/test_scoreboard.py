@@ -13,7 +13,7 @@ from mobile_vla_ros.training.experiments import (
     find_experiment,
     read_experiments,
 )
-from mobile_vla_ros.training.run import RunError
+from mobile_vla_ros.training.run_schema import RunError
 from mobile_vla_ros.training.scoreboard import Score, columns, scores, table_rows, verdict
 
 
