@@ -23,6 +23,10 @@ MODEL_FAILED = "model failed"
 BAD_OUTPUT = "bad output"
 STOP_SERVICE = "stop service"
 TAKEN_OVER = "taken over"
+TWO_CAMERAS = "two cameras"
+UNREADABLE = "unreadable pictures"
+SERVER_LOST = "server lost"
+SERVER_REFUSED = "server refused"
 
 REASONS = (
     CAMERA_SILENT,
@@ -36,5 +40,9 @@ REASONS = (
     BAD_OUTPUT,
     STOP_SERVICE,
     TAKEN_OVER,
+    TWO_CAMERAS,
+    UNREADABLE,
+    SERVER_LOST,
+    SERVER_REFUSED,
 )
 """Every reason that may follow ``stopped: ``."""

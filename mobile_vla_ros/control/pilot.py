@@ -18,7 +18,10 @@ API (every method may be called at any time; one thread, or one lock around all 
     pilot.frame(stamp, fingerprint, now, clock) -> bool    True: hand it to the worker, tagged
                                                            with pilot.generation
     pilot.sent(stamp, now)                          the worker has taken a frame (optional)
-    pilot.skipped(stamp, now)                       the worker could not read that frame
+    pilot.skipped(stamp, now, unreadable)           the worker has no chunk for that frame
+    pilot.unreadable(now)                           a frame came that nobody here can read
+    pilot.two_cameras(flag, now)                    more than one speaks on the image topic
+    pilot.link(reason, now, detail)                 a policy elsewhere is out of reach; None: back
     pilot.result(chunk, now, clock) -> bool         True: it belongs to the present order
     pilot.tick(now, clock) -> Command               velocities None means: publish nothing
     pilot.generation, .state, .instruction, .enabled, .problems, .detail
@@ -40,6 +43,7 @@ Which state is told (the first that fits), and what is sent meanwhile:
     stopped: <model reason>   until a good chunk; latched: enable(True) zeros
     stopped: <camera reason>  until 3 good frames                      zeros
     stopped: model too slow, stopped: chunk used up, until a chunk in time   zeros
+    stopped: server lost, stopped: server refused    likewise; what is still valid is driven
     warming_up / driving      no chunk under the present order yet     slows down, zeros
     driving                                                            the chunk, limited
 
@@ -71,9 +75,12 @@ from mobile_vla_ros.states import (
     MODEL_FAILED,
     MODEL_HUNG,
     MODEL_TOO_SLOW,
+    SERVER_LOST,
+    SERVER_REFUSED,
     STOP_SERVICE,
     STOPPED,
     TAKEN_OVER,
+    TWO_CAMERAS,
     UNCONFIGURED,
     WAITING_FOR_CAMERA,
     WAITING_FOR_INSTRUCTION,
@@ -214,6 +221,7 @@ class Pilot:
         self._arrived = False
         self._slow_since: float | None = None
         self._late: str | None = None
+        self._link: str | None = None
         self._driving = False
         self._halt = ""
         self._ordered_at = 0.0
@@ -234,7 +242,7 @@ class Pilot:
     @property
     def problems(self) -> tuple[str, ...]:
         """Everything that is wrong at present, told in ``state`` or not (for diagnostics)."""
-        known = (self._model.reason, self._camera.reason, self._late)
+        known = (self._model.reason, self._camera.reason, self._late, self._link)
         return tuple(reason for reason in known if reason)
 
     @property
@@ -363,9 +371,45 @@ class Pilot:
         """The worker has taken the frame of this stamp; it now owes an answer."""
         self._model.offered(stamp, now)
 
-    def skipped(self, stamp: float, now: float) -> None:
-        """The worker could not read this frame's picture and owes no chunk for it."""
+    def skipped(self, stamp: float, now: float, unreadable: bool = False) -> None:
+        """The worker owes no chunk for this frame.
+
+        Args:
+            stamp: of the frame, seconds.
+            now: steady clock, seconds.
+            unreadable: because its picture cannot be read.
+        """
         self._model.answer(stamp, now)
+        if unreadable:
+            self.unreadable(now)
+
+    def unreadable(self, now: float) -> None:
+        """A frame has come whose picture cannot be read; a few in a row stop the robot."""
+        if self._active:
+            self._camera.unreadable(now)
+            self._notice_losses(now)
+
+    def two_cameras(self, flag: bool, now: float) -> None:
+        """Whether more than one camera speaks on the image topic; none is believed meanwhile."""
+        self._camera.hold(TWO_CAMERAS if flag else None)
+        self._notice_losses(now)
+
+    def link(self, reason: str | None, now: float, detail: str = "") -> None:
+        """The way to a policy elsewhere.
+
+        Args:
+            reason: "server lost" or "server refused"; None when the server answers again.
+            now: steady clock, seconds.
+            detail: what is known about it, for the log.
+
+        Raises:
+            ValueError: another reason.
+        """
+        if reason not in (None, SERVER_LOST, SERVER_REFUSED):
+            raise ValueError(f"{reason!r} is no state of a link")
+        self._link = reason
+        if reason is not None:
+            self.detail = detail
 
     def result(self, chunk: ActionChunk, now: float, clock: float) -> bool:
         """Takes a chunk from the worker.
@@ -382,6 +426,7 @@ class Pilot:
         if self._model.phase != "ready":
             return False
         self._model.answer(chunk.stamp, now)
+        self._camera.readable()
         if chunk.generation != self.generation or not self._active or not self.instruction:
             return False
         problem = chunk.problem(self.axes)
@@ -484,6 +529,10 @@ class Pilot:
         wanted = self._schedule.sample(now, clock)
         if wanted is not None:
             return DRIVING, wanted, False
+        if self._link is not None:
+            if self._driving:
+                self._begin(now, STOPPED + self._link)
+            return STOPPED + self._link, None, True
         return self._without_chunk(now)
 
     def _without_chunk(self, now: float) -> tuple[str, list[float] | None, bool]:

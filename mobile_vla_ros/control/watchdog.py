@@ -17,6 +17,7 @@ from mobile_vla_ros.states import (
     MODEL_FAILED,
     MODEL_HUNG,
     MODEL_TOO_SLOW,
+    UNREADABLE,
 )
 
 # A stamp may pass through nanoseconds and float64 on its way: 2.4e-7 s at this century's dates.
@@ -31,7 +32,8 @@ class CameraWatch:
     changed within ``frozen_timeout``. Only good frames prove that the camera lives. A repeated
     stamp is the same frame delivered twice: neither good nor a fault.
 
-    After any fault, ``resume_frames`` good frames in a row end it.
+    After any fault, ``resume_frames`` good frames in a row end it; after unreadable pictures as
+    many must have been read, too.
     """
 
     def __init__(
@@ -48,10 +50,11 @@ class CameraWatch:
         self.future_tolerance = future_tolerance
         self.frozen_timeout = frozen_timeout
         self.resume_frames = resume_frames
+        self._held: str | None = None
         self.forget()
 
     def forget(self) -> None:
-        """Back to the time before the first frame."""
+        """Back to the time before the first frame; what holds frames up goes on doing so."""
         self.reason: str | None = None
         self.seen = False
         self.good_frames = 0
@@ -59,6 +62,8 @@ class CameraWatch:
         self.received: float | None = None
         self.age = math.nan
         self.losses = 0
+        self._unreadable = 0
+        self._readable = 0
         self._heard: float | None = None
         self._repeated = -math.inf
         self._clock: float | None = None
@@ -81,6 +86,8 @@ class CameraWatch:
         if silent is not None:
             self._fault(silent)
         self._heard = now
+        if self._held is not None:
+            return self._fault(self._held)
         # A refused stamp is no measure for the next one: only plausible ones move `stamp`.
         if not age >= -self.future_tolerance:
             return self._fault(CLOCK_JUMPED)
@@ -95,9 +102,29 @@ class CameraWatch:
         elif 0 < self.frozen_timeout <= now - self._changed:
             return self._fault(CAMERA_FROZEN)
         self.good_frames += 1
-        if self.reason is not None and self.good_frames >= self.resume_frames:
+        waiting = self.reason == UNREADABLE and self._readable < self.resume_frames
+        if self.reason is not None and self.good_frames >= self.resume_frames and not waiting:
             self.reason = None
         return None
+
+    def hold(self, reason: str | None) -> None:
+        """No frame is believed until ``None`` is said: e.g. two cameras speak in turns."""
+        if reason is not None and reason != self._held:
+            self._fault(reason)
+        self._held = reason
+
+    def unreadable(self, now: float) -> None:
+        """A frame has come whose picture cannot be read; a few in a row are a fault."""
+        self._heard = now
+        self._readable = 0
+        self._unreadable += 1
+        if self._unreadable >= self.resume_frames:
+            self._fault(UNREADABLE)
+
+    def readable(self) -> None:
+        """A frame's picture was read."""
+        self._unreadable = 0
+        self._readable += 1
 
     def tick(self, now: float, clock: float) -> None:
         """Notes what has come to be wrong by itself: silence, or a clock that went back."""

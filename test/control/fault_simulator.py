@@ -21,9 +21,24 @@ BASE = 1.7e9
 EPS = 1e-6
 CHUNK = 10
 ACTION_PERIOD = 0.4
-CAMERA_FAULTS = ("silent", "frozen", "old", "future", "backward", "repeat", "broken stamp")
+CAMERA_FAULTS = (
+    "silent",
+    "frozen",
+    "old",
+    "future",
+    "backward",
+    "repeat",
+    "broken stamp",
+    "unreadable",
+)
 MODEL_FAULTS = ("slow", "hang", "die", "nan", "inf", "shape", "axes", "ahead")
 CLOCK_FAULTS = ("clock back", "clock forward", "clock stands", "clock stands alone")
+# What lasts for a while and is told to the pilot at its beginning and its end.
+SPELLS = {
+    "two cameras": "two cameras",
+    "link lost": "server lost",
+    "link refused": "server refused",
+}
 ORDERS = (
     "stop",
     "enable",
@@ -67,6 +82,11 @@ class Oracle:
     repeat_at: float = -1e9
     camera_reasons: set[str] = field(default_factory=set)
     good_run: int = 0
+    held: bool = False
+    link: str | None = None
+    unread_run: int = 0
+    read_run: int = 0
+    last_loss: str = ""
     picture: int | None = None
     picture_since: float = 0.0
     clock_before: float | None = None
@@ -110,6 +130,7 @@ class Oracle:
         if not self.camera_reasons or self.good_run:
             self.void(now, "stopped: " + reason)
         self.camera_reasons.add(reason)
+        self.last_loss = reason
         self.good_run = 0
         self.seen = True
         self.trouble_at = now
@@ -124,6 +145,9 @@ class Oracle:
             return False
         self.silence(now)
         self.last_any = now
+        if self.held:
+            self.camera_loss("two cameras", now)
+            return False
         age = clock - stamp
         if not math.isfinite(stamp) or age < -s.future_tolerance:
             self.camera_loss("clock jumped", now)
@@ -146,9 +170,28 @@ class Oracle:
         self.good_run += 1
         if self.camera_reasons:
             self.trouble_at = now
-        if self.good_run >= 3:
+        unread = self.last_loss == "unreadable pictures" and self.read_run < 3
+        if self.good_run >= 3 and not unread:
             self.camera_reasons = set()
         return True
+
+    def unreadable(self, now: float) -> None:
+        if not self.active:
+            return
+        self.last_any = now
+        self.read_run = 0
+        self.unread_run += 1
+        if self.unread_run >= 3:
+            self.camera_loss("unreadable pictures", now)
+
+    def spell(self, kind: str, begins: bool, now: float) -> None:
+        self.trouble_at = now
+        if kind == "two cameras":
+            if begins and not self.held:
+                self.camera_loss("two cameras", now)
+            self.held = begins
+        else:
+            self.link = SPELLS[kind] if begins else None
 
     def silence(self, now: float) -> None:
         if self.last_any is None or now - self.last_any < self.settings.image_timeout:
@@ -169,6 +212,8 @@ class Oracle:
     def result(self, sound: bool, handed: int, stamp: float, small: bool, now, clock) -> None:
         if self.model != "ready":
             return
+        self.unread_run = 0
+        self.read_run += 1
         if handed < self.void_seq or not self.active or not self.instruction:
             return
         if not sound:
@@ -218,11 +263,15 @@ class Oracle:
 
         valid = self.chunk is not None and self._valid(now, clock)
         may_drive = not causes and bool(self.instruction) and not self.arrived
-        if may_drive and self.drove and not valid:
+        if may_drive and not valid and self.link:
+            if self.drove:
+                self.void(now, "stopped: " + self.link)
+            causes.add("stopped: " + self.link)
+        elif may_drive and self.drove and not valid:
             self.void(now, None)
             self.soft_at = -1e9
             self.late = {"stopped: chunk used up", "stopped: model too slow"}
-        if may_drive and not valid and self.late:
+        if may_drive and not valid and self.late and not self.link:
             causes |= self.late
         previous = self.last
         self._check_numbers(command, now, period)
@@ -231,6 +280,8 @@ class Oracle:
         if causes:
             self._must(zero, "zero is due:", causes, "but", command)
             allowed = causes | {"waiting_for_instruction", "arrived"}
+            if self.link and not valid:
+                allowed.add("stopped: " + self.link)
             if self.late or not self.instruction or self.arrived:
                 allowed |= self.late
             self._must(command.state in allowed, command.state, "is none of", allowed)
@@ -383,10 +434,13 @@ def run_schedule(seed: int, trace: list | None = None) -> dict[str, int]:
 
     for _ in range(int(draw(0, 4))):
         start = draw(0.5, length - 0.5)
-        kind = choose(CAMERA_FAULTS + MODEL_FAULTS + CLOCK_FAULTS)
+        kind = choose(CAMERA_FAULTS + MODEL_FAULTS + CLOCK_FAULTS + tuple(SPELLS))
         spans.append((start, start + choose((0.06, 0.2, 0.5, 1.5)) * draw(0.5, 1.5), kind))
         if kind in CLOCK_FAULTS:
             at(start, kind, spans[-1][1])
+        if kind in SPELLS:
+            at(start, kind, True)
+            at(spans[-1][1], kind, False)
     calm = draw() < 0.3
     if not calm:
         for _ in range(int(draw(0, 5))):
@@ -430,11 +484,21 @@ def run_schedule(seed: int, trace: list | None = None) -> dict[str, int]:
         job += 1
         pilot.sent(frame[0], now)
         oracle.owed_since = now
+        if oracle.link:
+            unanswered(frame[0], now)
+            return
         mode = fault(now, MODEL_FAULTS)
         if mode == "hang":
             return
         latency = draw(0.9, 1.6) if mode == "slow" else draw(0.03, 0.15)
         at(now + latency, "result", (job, frame, mode))
+
+    def unanswered(stamp: float, now: float) -> None:
+        """Nobody answers this frame: the link is down."""
+        nonlocal worker
+        worker = "idle"
+        pilot.skipped(stamp, now)
+        oracle.answered, oracle.owed_since = True, None
 
     def order(kind: str, now: float) -> None:
         nonlocal worker, slot
@@ -484,6 +548,7 @@ def run_schedule(seed: int, trace: list | None = None) -> dict[str, int]:
             if kind == "activate":
                 pilot.activate(now)
                 o.active, o.seen, o.good_run, o.camera_reasons = True, False, 0, set()
+                o.unread_run = o.read_run = 0
                 o.stamp = o.last_any = o.last_good = o.picture = o.clock_before = None
                 o.repeat_at = -1e9
             else:
@@ -531,6 +596,10 @@ def run_schedule(seed: int, trace: list | None = None) -> dict[str, int]:
             at(now + draw(0.97, 1.03) / rate, "frame")
             if mode == "silent":
                 continue
+            if mode == "unreadable":
+                pilot.unreadable(now)
+                oracle.unreadable(now)
+                continue
             picture += mode != "frozen"
             stamp = clock_at(now) + camera_offset - draw(0.002, 0.03)
             if clock_held is not None and fault(now, ("clock stands alone",)):
@@ -568,6 +637,12 @@ def run_schedule(seed: int, trace: list | None = None) -> dict[str, int]:
             number, frame, mode = data
             if number != job or worker != "busy" or oracle.model != "ready":
                 continue
+            if oracle.link:
+                unanswered(frame[0], now)
+                if slot is not None:
+                    oracle.owed_since = now
+                take(now)
+                continue
             if mode == "die":
                 worker = "dead"
                 pilot.worker_fault("model failed", now)
@@ -597,6 +672,12 @@ def run_schedule(seed: int, trace: list | None = None) -> dict[str, int]:
             if slot is not None:
                 oracle.owed_since = now
             take(now)
+        elif kind in SPELLS:
+            oracle.spell(kind, data, now)
+            if kind == "two cameras":
+                pilot.two_cameras(data, now)
+            else:
+                pilot.link(SPELLS[kind] if data else None, now)
         elif kind == "clock back":
             clock_offset -= choose((0.01, 0.1, 0.3, 2.0))
             oracle.trouble_at = now

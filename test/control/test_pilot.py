@@ -538,3 +538,68 @@ def test_the_stop_wins_over_an_earlier_takeover_and_yields_to_a_later_one(robot:
 def test_settings_that_switch_a_protection_off_are_refused(change) -> None:
     with pytest.raises(InputError, match=next(iter(change))):
         PilotSettings(**change)
+
+
+# -- two cameras, unreadable pictures, a policy elsewhere ------------------------------------
+
+
+def test_two_cameras_stop_it_until_one_is_gone_and_three_frames_were_good(robot: Robot) -> None:
+    robot.pilot.two_cameras(True, robot.now)
+    robot.run(1.0)
+    expect_stop(robot, "two cameras")
+    robot.pilot.two_cameras(False, robot.now)
+    robot.run(2 * PERIOD)
+    expect_stop(robot, "two cameras")
+    robot.run(1.0)
+    assert robot.pilot.state == "driving"
+
+
+def test_one_unreadable_picture_among_good_ones_changes_nothing(robot: Robot) -> None:
+    for _ in range(20):
+        robot.pilot.unreadable(robot.now)
+        robot.run(2 * PERIOD)
+        assert robot.pilot.state == "driving"
+
+
+def test_pictures_that_nobody_can_read_are_named_whether_or_not_one_was_ever_good() -> None:
+    fresh = Robot()
+    fresh.camera = False
+    for _ in range(5):
+        fresh.pilot.unreadable(fresh.now)
+        fresh.run(PERIOD)
+    expect_stop(fresh, "unreadable pictures")
+
+
+def test_frames_whose_pictures_the_worker_cannot_read_are_named_too(robot: Robot) -> None:
+    robot.model = False
+    for _ in range(20):
+        for stamp, _generation in robot.waiting:
+            robot.pilot.skipped(stamp, robot.now, unreadable=True)
+        robot.waiting.clear()
+        robot.run(PERIOD)
+    expect_stop(robot, "unreadable pictures")
+    robot.model = True
+    robot.run(1.0)
+    assert robot.pilot.state == "driving"
+
+
+def test_a_lost_server_stops_it_once_the_last_chunk_is_used_up(robot: Robot) -> None:
+    robot.model = False
+    robot.pilot.link("server lost", robot.now, "gpu-box does not answer")
+    robot.run(0.6)
+    assert robot.pilot.state == "driving"
+    for stamp, _ in robot.waiting:
+        robot.pilot.skipped(stamp, robot.now)
+    robot.run(0.4)
+    expect_stop(robot, "server lost")
+    assert robot.pilot.detail == "gpu-box does not answer"
+    robot.pilot.link(None, robot.now)
+    robot.waiting.clear()
+    robot.model = True
+    robot.run(0.5)
+    assert robot.pilot.state == "driving"
+
+
+def test_a_link_has_no_other_reasons(robot: Robot) -> None:
+    with pytest.raises(ValueError, match="no state of a link"):
+        robot.pilot.link("model hung", robot.now)
