@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-import statistics
 from collections import deque
 from itertools import pairwise
+
+from mobile_vla_ros.cadence import CameraClock
 
 
 class Gauge:
@@ -49,36 +50,18 @@ class Counter:
 
 
 class LostFrames:
-    """Counts frames that never came, from the holes in the capture stamps.
-
-    The camera's own spacing is the median of the last ``memory`` distances; a distance of about n
-    spacings means n - 1 frames lost.
-    """
+    """Counts frames that never came, from the holes in the capture stamps, as soon as it can."""
 
     def __init__(self, memory: int = 15) -> None:
         """Starts without a spacing; it is known after three frames."""
         self.counter = Counter()
-        self._spacings: deque[float] = deque(maxlen=memory)
-        self._last: float | None = None
+        self._camera = CameraClock(memory, habit=2)
 
     def add(self, stamp: float) -> int:
         """Notes a frame's capture stamp (seconds); returns how many were lost before it."""
-        last, self._last = self._last, stamp
-        if last is None or stamp <= last:
-            return 0
-        spacing = stamp - last
-        lost = 0
-        if len(self._spacings) >= 2:
-            usual = statistics.median(self._spacings)
-            lost = max(round(spacing / usual) - 1, 0)
-        self._spacings.append(spacing)
+        lost = self._camera.add(stamp) + self._camera.close_gap()
         self.counter.add(lost)
         return lost
-
-    def forget(self) -> None:
-        """Starts anew after a silence that was meant (another camera, a jump of the clock)."""
-        self._spacings.clear()
-        self._last = None
 
 
 def blind_distance(command_age: float, remaining: float, speed: float) -> float:

@@ -19,9 +19,10 @@ from typing import Any
 import numpy as np
 
 from mobile_vla_ros.axes import PLANAR_AXES
+from mobile_vla_ros.cadence import CameraClock
 from mobile_vla_ros.episodes import schema
 from mobile_vla_ros.episodes.names import check_scenario, unique_path
-from mobile_vla_ros.episodes.recording import CameraClock, HeldValues, RatePicker
+from mobile_vla_ros.episodes.recording import HeldValues, RatePicker
 from mobile_vla_ros.episodes.schema import EpisodeError
 from mobile_vla_ros.episodes.writer import EpisodeWriter
 from mobile_vla_ros.pictures import ImageError, rgb_image

@@ -12,12 +12,12 @@ from bisect import bisect_right
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import median
 from typing import Any, Protocol
 
 import numpy as np
 
 from mobile_vla_ros.axes import AXES, PLANAR_AXES
+from mobile_vla_ros.cadence import CameraClock
 from mobile_vla_ros.errors import InputError
 
 MODES = ("rate", "frame", "key_press")
@@ -175,48 +175,6 @@ class SenderClock:
         """``sent`` if the sender's clock agrees with ours, else ``received``; both in s."""
         self._delays.append(received - sent)
         return sent if abs(min(self._delays)) <= self.TRUSTED_DELAY else received
-
-
-class CameraClock:
-    """The camera's usual interval, and how many frames are missing between stamps.
-
-    A frame that is merely late is followed by intervals that are too short; one that is missing is
-    not. So a long gap is judged together with the short intervals after it.
-    """
-
-    def __init__(self) -> None:
-        self._intervals: deque[float] = deque(maxlen=31)
-        self._last: float | None = None
-        self._open = (0.0, 0)  # seconds and intervals since a long gap began
-
-    @property
-    def interval(self) -> float:
-        """Median of the last intervals, s; 0 before two frames have come."""
-        return median(self._intervals) if self._intervals else 0.0
-
-    def add(self, stamp: float) -> int:
-        """Takes the next stamp; returns how many frames are found missing with it."""
-        last, self._last = self._last, stamp
-        if last is None or stamp <= last:
-            return 0
-        gap = stamp - last
-        usual = self.interval
-        self._intervals.append(gap)
-        # Fewer than five intervals are no habit yet; 1.5 leaves room for jitter of half a frame.
-        if len(self._intervals) <= 5:
-            return 0
-        seconds, intervals = self._open
-        if not intervals:
-            if gap > 1.5 * usual:
-                self._open = (gap, 1)
-            return 0
-        self._open = (seconds + gap, intervals + 1)
-        return self.close_gap() if gap >= 0.67 * usual else 0
-
-    def close_gap(self) -> int:
-        """Judges a long gap that is still open, with what has followed so far."""
-        (seconds, intervals), self._open = self._open, (0.0, 0)
-        return max(0, round(seconds / self.interval) - intervals) if intervals else 0
 
 
 class RatePicker:
