@@ -41,13 +41,19 @@ def _value(default) -> str:
         return str(default).lower()
     if isinstance(default, str):
         return f"`{default}`" if default else '`""`'
-    return f"`{default}`" if isinstance(default, list) else f"{default:g}"
+    return f"`{default}`" if isinstance(default, list) else _number(default)
 
 
 def _range(declared) -> str:
     if declared.options:
         return ", ".join(f"`{option}`" for option in declared.options)
-    return f"{declared.low:g} to {declared.high:g}" if declared.low is not None else ""
+    if declared.low is None:
+        return ""
+    return f"{_number(declared.low)} to {_number(declared.high)}"
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value == int(value) else f"{value:g}"
 
 
 def _cell(text: str) -> str:

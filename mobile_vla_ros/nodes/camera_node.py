@@ -34,10 +34,20 @@ PARAMETERS = (
     Declared("width", 1280, "pixels asked of a device; 0 = as it comes", 0, 16384),
     Declared("height", 720, "pixels asked of a device; 0 = as it comes", 0, 16384),
     Declared("rate", 0.0, "frames/s; 0 = the source's own", 0.0, 1000.0),
-    Declared("fourcc", "MJPG", "pixel format asked of a device; '' = as it comes"),
+    Declared(
+        "fourcc",
+        "MJPG",
+        "pixel format asked of a device; '' = as it comes; most USB cameras need MJPG for 720p",
+    ),
     Declared("frame_id", "camera", "header.frame_id of the images"),
-    Declared("loop", True, "start a file again at its end; false = end the node there"),
-    Declared("exposure", 0.0, "fixed exposure in the driver's unit; 0 = automatic", 0.0, 1e6),
+    Declared("loop", True, "a file starts again at its end; false = the node ends there"),
+    Declared(
+        "exposure",
+        0.0,
+        "fixed exposure in the driver's unit (V4L2: 100 us); 0 = automatic",
+        0.0,
+        1e6,
+    ),
     Declared(
         "exposure_lock",
         0.0,

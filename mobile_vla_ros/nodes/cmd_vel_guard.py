@@ -38,14 +38,14 @@ PARAMETERS = (
     Declared(
         "takeover_release",
         "manual",
-        "manual: the policy drives again after ~/release; auto: when the person has let go",
+        "manual = the policy drives again after ~/release; auto = when the person has let go",
         options=("manual", "auto"),
     ),
-    Declared("auto_release_after", 1.0, "quiet s after which auto hands back", 0.1, 60.0),
+    Declared("auto_release_after", 1.0, "s of quiet after which auto hands back", 0.1, 60.0),
     Declared(
-        "deadman_required", False, "nothing moves before the deadman topic has been heard of"
+        "deadman_required", False, "true = nothing moves before a deadman button has been heard of"
     ),
-    Declared("stamped", False, "publish TwistStamped instead of Twist"),
+    Declared("stamped", False, "true = TwistStamped instead of Twist"),
     Declared("base_frame", "base_link", "header.frame_id of a TwistStamped"),
 )
 FAREWELL_ZEROS = 3

@@ -36,7 +36,7 @@ PARAMETERS = (
     Declared(
         "compressed", False, "publish image/compressed as it was stored, of JPEG episodes only"
     ),
-    Declared("stamped", False, "commands as TwistStamped instead of Twist"),
+    Declared("stamped", False, "true = TwistStamped instead of Twist for the commands"),
     Declared("base_frame", "base_link", "header.frame_id of a TwistStamped"),
     Declared(
         "stamps",

@@ -32,9 +32,19 @@ from mobile_vla_ros.nodes.wiring.terminal import Terminal, TextLine
 from mobile_vla_ros.nodes.wiring.velocity import VelocityPublisher, twist_of
 
 PARAMETERS = (
-    Declared("linear_speed", 0.3, "m/s of w, s, a, d at first", 0.01, 5.0),
-    Declared("angular_speed", 1.0, "rad/s of r, t at first", 0.01, 10.0),
-    Declared("max_linear", 1.15, "the fastest that + reaches, m/s", 0.01, 5.0),
+    Declared(
+        "linear_speed", 0.3, "m/s of w, s, a, d at first; + and - change it by a tenth", 0.01, 5.0
+    ),
+    Declared(
+        "angular_speed", 1.0, "rad/s of r, t at first; . and , change it by a tenth", 0.01, 10.0
+    ),
+    Declared(
+        "max_linear",
+        1.15,
+        "the fastest that + reaches, m/s; the old episodes were driven at up to this",
+        0.01,
+        5.0,
+    ),
     Declared("max_angular", 2.0, "the fastest that . reaches, rad/s", 0.01, 10.0),
     Declared("hold", 0.4, "a press counts this long, s; then the robot stops", 0.05, 2.0),
     Declared(
@@ -44,12 +54,16 @@ PARAMETERS = (
         0.05,
         3.0,
     ),
-    Declared("held_keys", False, "keys are held down instead of pressed one by one"),
-    Declared("strafe", True, "the base can move sideways; false: a, d and diagonals turn it"),
+    Declared("held_keys", False, "true = keys are held down instead of pressed one by one"),
+    Declared("strafe", True, "the base can move sideways; false = a, d and diagonals turn it"),
     Declared("rate", 20.0, "commands/s while driving", 5.0, 100.0),
-    Declared("stamped", False, "publish TwistStamped instead of Twist"),
+    Declared("stamped", False, "true = TwistStamped instead of Twist"),
     Declared("base_frame", "base_link", "header.frame_id of a TwistStamped"),
-    Declared("recorder", "episode_recorder", "name of the recorder node"),
+    Declared(
+        "recorder",
+        "episode_recorder",
+        "name of the recorder node, which n, m and Backspace speak to",
+    ),
     Declared("terminal", "", "terminal device to read; '' = the one this runs in"),
 )
 HELP = """\

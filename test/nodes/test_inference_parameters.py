@@ -33,6 +33,16 @@ def test_the_configuration_file_holds_every_default(file, node, parameters) -> N
     assert written(file, node) == {p.name: p.default for p in parameters}
 
 
+def test_the_files_of_config_are_written_from_the_declarations(monkeypatch) -> None:
+    monkeypatch.syspath_prepend(REPOSITORY / "scripts")
+    import write_config
+
+    for file in write_config.FILES:
+        assert (REPOSITORY / "config" / file).read_text() == write_config.contents(file), (
+            f"config/{file} is out of date: run .venv/bin/python scripts/write_config.py"
+        )
+
+
 def test_the_defaults_are_those_of_the_pilot() -> None:
     defaults = {p.name: p.default for p in PARAMETERS}
     for settings, names in ((PilotSettings(), TIMES), (Limits(), LIMITS)):

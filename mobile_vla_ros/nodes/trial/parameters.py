@@ -1,4 +1,4 @@
-"""The parameters of trial_node, in the order of `config/trial.yaml`."""
+"""The parameters of trial_node."""
 
 from __future__ import annotations
 
@@ -28,7 +28,12 @@ PARAMETERS = (
     Declared("incidents", True, "keep a capsule of each unordered stop, takeover and mark"),
     Declared("incident_before", 10.0, "seconds kept before an incident", 1.0, 60.0),
     Declared("incident_after", 5.0, "seconds kept after an incident", 0.0, 60.0),
-    Declared("image_transport", "raw", "raw or compressed", options=("raw", "compressed")),
+    Declared(
+        "image_transport",
+        "raw",
+        "compressed = the image topic + /compressed",
+        options=("raw", "compressed"),
+    ),
     Declared("policy", "mobile_vla", "name of the inference node"),
     Declared("recorder", "episode_recorder", "name of the recorder node"),
     Declared("guard", "cmd_vel_guard", "name of the guard node"),

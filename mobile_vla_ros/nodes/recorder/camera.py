@@ -1,0 +1,106 @@
+"""The recorder's camera: each frame is paired after every command that arrived before it."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from rclpy.node import Node
+from sensor_msgs.msg import CompressedImage, Image
+
+from mobile_vla_ros.episodes.viewfinder import Sight, Viewfinder
+from mobile_vla_ros.nodes.recorder.durations import Durations
+from mobile_vla_ros.nodes.wiring.arrival import arrival
+from mobile_vla_ros.nodes.wiring.camera_subscription import CameraSubscription
+from mobile_vla_ros.nodes.wiring.images import ImageError, ImageFormat, image_format
+
+IMAGE_QUEUE = 30
+
+
+class RecordedCamera:
+    """Hands the camera's frames on with their capture times.
+
+    Args:
+        node: the recorder.
+        settings: its parameters by name.
+        now: the node's clock, s.
+        take: called with (sight, format or None for a compressed picture, bytes).
+        lost: called with the number of frames that the middleware has lost.
+
+    Attributes:
+        viewfinder: has seen every frame.
+    """
+
+    def __init__(
+        self,
+        node: Node,
+        settings: Mapping[str, Any],
+        *,
+        now: Callable[[], float],
+        take: Callable[[Sight, ImageFormat | None, Any], None],
+        lost: Callable[[int], None],
+    ) -> None:
+        self._node = node
+        self._by_header = settings["stamp_source"] == "header"
+        self._clock_offset = settings["clock_offset"]
+        self._now = now
+        self._take = take
+        self._arrived: deque[tuple[Any, float, tuple[float, float]]] = deque()
+        # The first includes what other processes took from this one, the second does not.
+        self._callback_times = Durations()
+        self._callback_cpu = Durations()
+        subscription = CameraSubscription(
+            node,
+            self._on_image,
+            topic="image",
+            transport=settings["image_transport"],
+            reliability=settings["image_reliability"],
+            depth=IMAGE_QUEUE,
+            lost=lost,
+        )
+        self.viewfinder = Viewfinder(subscription.topic_name)
+        # Frames are paired one round later than they arrive: by then every command that arrived
+        # before them has been heard, in whatever order the executor went about it.
+        self._pairing = node.create_guard_condition(self._on_pairing)
+
+    def status(self) -> dict[str, Any]:
+        """What a frame takes in the node."""
+        return {
+            "callback_ms": self._callback_times.summary(),
+            "callback_cpu_ms": self._callback_cpu.summary(),
+        }
+
+    def _on_image(self, message: Image | CompressedImage, info: Any) -> None:
+        begin, busy = time.perf_counter(), time.thread_time()
+        received = arrival(info, self._now())
+        self._pairing.trigger()
+        spent = (time.perf_counter() - begin, time.thread_time() - busy)
+        self._arrived.append((message, received, spent))
+
+    def _on_pairing(self) -> None:
+        while self._arrived:
+            message, received, spent = self._arrived.popleft()
+            begin, busy = time.perf_counter(), time.thread_time()
+            self._hand_on(message, received)
+            self._callback_times.add(spent[0] + time.perf_counter() - begin)
+            self._callback_cpu.add(spent[1] + time.thread_time() - busy)
+
+    def _hand_on(self, message: Image | CompressedImage, received: float) -> None:
+        stamp = received
+        if self._by_header:
+            header = message.header.stamp
+            stamp = header.sec + header.nanosec * 1e-9 + self._clock_offset
+        form, seen = None, None
+        if isinstance(message, Image):
+            try:
+                form = image_format(message)
+            except ImageError as error:
+                if self.viewfinder.refuse(str(error)):
+                    self._node.get_logger().error(str(error))
+                return
+            seen = (form.width, form.height, form.encoding)
+        sight = Sight(stamp, received, len(message.data), seen)
+        self.viewfinder.see(sight)
+        self._take(sight, form, message.data)

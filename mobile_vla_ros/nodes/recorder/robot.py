@@ -1,0 +1,140 @@
+"""What the recorder hears of the robot beside its camera: commands, keys, odometry, takeovers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from geometry_msgs.msg import Twist, TwistStamped
+from nav_msgs.msg import Odometry
+from rclpy.node import Node
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+from std_msgs.msg import Bool
+
+from mobile_vla_ros.axes import AXES
+from mobile_vla_ros.episodes.recording import Recording, SenderClock
+from mobile_vla_ros.nodes.wiring.arrival import arrival, is_stamped
+from mobile_vla_ros.nodes.wiring.qos import latched, offered_reliability, queued
+from mobile_vla_ros.nodes.wiring.velocity import VelocitySubscription, velocities_of
+
+COMMAND_QUEUE = 100
+# Odometry that was heard this recently, s, is there.
+STALE_ODOMETRY = 1.0
+
+
+class RecordedRobot:
+    """Tells a `Recording` what the robot is told and does.
+
+    Args:
+        node: the recorder.
+        settings: its parameters by name.
+        recording: hears it all.
+        now: the node's clock, s.
+
+    Attributes:
+        guarded: whether a guard has been heard, which tells of takeovers.
+    """
+
+    def __init__(
+        self,
+        node: Node,
+        settings: Mapping[str, Any],
+        recording: Recording,
+        now: Callable[[], float],
+    ) -> None:
+        self._node = node
+        self._recording = recording
+        self._now = now
+        self._by_key = settings["mode"] == "key_press"
+        self._sender_clock = SenderClock()
+        self._last_command: tuple[float, ...] | None = None
+        self._teleop_keys = False
+        self._odometry_heard = -math.inf
+        self.guarded = False
+        self._velocity: VelocitySubscription | None = None
+        self._velocity_reliability = ReliabilityPolicy.RELIABLE
+        self.look()
+        if self._by_key:
+            node.create_subscription(TwistStamped, "teleop_key", self._on_key, queued())
+        if settings["odom"]:
+            # Best effort hears every publisher; a reliable subscription would miss some.
+            profile = QoSProfile(depth=COMMAND_QUEUE, reliability=ReliabilityPolicy.BEST_EFFORT)
+            node.create_subscription(Odometry, "odom", self._on_odometry, profile)
+        if settings["guard"]:
+            node.create_subscription(
+                Bool, f"{settings['guard']}/taken_over", self._on_takeover, latched()
+            )
+
+    @property
+    def odometry_comes(self) -> bool:
+        """Whether there is odometry now."""
+        return self._now() - self._odometry_heard < STALE_ODOMETRY
+
+    def silence(self) -> str:
+        """Warns when nobody commands the robot; '' when somebody does."""
+        topic = self._node.resolve_topic_name("cmd_vel")
+        if self._node.count_publishers(topic):
+            return ""
+        return f"nobody publishes {topic} yet: until then rows say that the robot stands"
+
+    def look(self) -> None:
+        """Asks the graph who commands, and hears them with the reliability that they offer."""
+        self._teleop_keys = self._node.count_publishers("teleop_key") > 0
+        topic = self._node.resolve_topic_name("cmd_vel")
+        offered = offered_reliability(self._node, topic) or self._velocity_reliability
+        if self._velocity is not None:
+            if offered == self._velocity_reliability:
+                return
+            self._velocity.destroy()
+        self._velocity_reliability = offered
+        self._velocity = VelocitySubscription(
+            self._node,
+            "cmd_vel",
+            self._on_command,
+            with_info=True,
+            qos=QoSProfile(depth=COMMAND_QUEUE, reliability=offered),
+        )
+
+    def _on_command(self, twist: Twist, info: Any) -> None:
+        velocities = velocities_of(twist, AXES)
+        when = self._sent(info)
+        self._recording.command(when, velocities)
+        started = velocities != self._last_command and any(velocities)
+        if self._by_key and not self._teleop_keys and started:
+            # Another teleop program: the start of a new command is the press of its key.
+            self._recording.press(when, velocities)
+        self._last_command = velocities
+
+    def _on_key(self, message: TwistStamped, info: Any) -> None:
+        self._recording.press(self._sent(info), velocities_of(message.twist, AXES))
+
+    def _on_odometry(self, message: Odometry) -> None:
+        stamp = message.header.stamp
+        pose, twist = message.pose.pose, message.twist.twist
+        turn = pose.orientation
+        yaw = math.atan2(2 * (turn.w * turn.z + turn.x * turn.y), 1 - 2 * (turn.y**2 + turn.z**2))
+        self._odometry_heard = self._now()
+        self._recording.odometry(
+            stamp.sec + stamp.nanosec * 1e-9,
+            [
+                pose.position.x,
+                pose.position.y,
+                yaw,
+                twist.linear.x,
+                twist.linear.y,
+                twist.angular.z,
+            ],
+        )
+
+    def _on_takeover(self, message: Bool) -> None:
+        self.guarded = True
+        self._recording.takeover(self._now(), message.data)
+
+    def _sent(self, info: Any) -> float:
+        """When a command was given, on the node's clock, s."""
+        now = self._now()
+        received = arrival(info, now)
+        if not is_stamped(info, now):
+            return received  # on a simulated clock, or unstamped
+        return self._sender_clock.time(info["source_timestamp"] * 1e-9, received)
