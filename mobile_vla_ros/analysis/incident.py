@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mobile_vla_ros.control.path import integrate
 from mobile_vla_ros.episodes.incident import Incident, IncidentError
+from mobile_vla_ros.planar import integrate
 
 if TYPE_CHECKING:
     from mobile_vla_ros.policy import Policy

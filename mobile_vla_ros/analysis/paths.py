@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from mobile_vla_ros.analysis.traces import Trace, error_sums
-from mobile_vla_ros.control import integrate
+from mobile_vla_ros.planar import integrate
 from mobile_vla_ros.stats.bootstrap import bootstrap_mean, bootstrap_sums
 from mobile_vla_ros.stats.regression import rmse
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from mobile_vla_ros.analysis.recordings import Progress, Recordings, side_of_name, silent
-from mobile_vla_ros.control import integrate
+from mobile_vla_ros.planar import integrate
 from mobile_vla_ros.sampling import full_windows
 
 
@@ -130,15 +130,6 @@ def _distance(
         path = np.asarray(odom[:, :2], dtype=np.float64)
     else:
         # A command holds until the next row.
-        path = [np.zeros(2)]
-        pose = np.zeros(3)
-        for row, period in enumerate(np.diff(stamps)):
-            step = integrate(velocities[row : row + 1], axes, float(period))[-1]
-            turn = np.array(
-                [[np.cos(pose[2]), -np.sin(pose[2])], [np.sin(pose[2]), np.cos(pose[2])]]
-            )
-            pose = np.concatenate([pose[:2] + turn @ step[:2], [pose[2] + step[2]]])
-            path.append(pose[:2])
-        path = np.stack(path)
+        path = integrate(velocities[:-1], axes, np.diff(stamps))[:, :2]
     steps = np.linalg.norm(np.diff(path, axis=0), axis=1)
     return np.concatenate([[0.0], np.cumsum(steps)])

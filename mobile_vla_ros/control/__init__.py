@@ -5,10 +5,10 @@ from mobile_vla_ros.control.chunk import ActionChunk
 from mobile_vla_ros.control.diagnostics import DriveDiagnostics, blind_distance
 from mobile_vla_ros.control.guard import CommandGuard, GuardCommand, GuardSettings
 from mobile_vla_ros.control.limiter import Limits, VelocityLimiter
-from mobile_vla_ros.control.path import integrate
 from mobile_vla_ros.control.pilot import Command, Pilot, PilotSettings
 from mobile_vla_ros.control.schedule import ChunkSchedule
 from mobile_vla_ros.control.window import FrameWindow
+from mobile_vla_ros.planar import integrate
 
 __all__ = [
     "AXES",

@@ -26,6 +26,7 @@ from mobile_vla_ros.episodes.recording import HeldValues, RatePicker
 from mobile_vla_ros.episodes.schema import EpisodeError
 from mobile_vla_ros.episodes.writer import EpisodeWriter
 from mobile_vla_ros.pictures import ImageError, rgb_image
+from mobile_vla_ros.planar import odometry_of
 
 _IMAGE = "sensor_msgs/msg/Image"
 _COMPRESSED = "sensor_msgs/msg/CompressedImage"
@@ -285,21 +286,8 @@ def _twist(message: Any) -> dict[str, float]:
 
 def _odom(message: Any) -> np.ndarray:
     """float64 [7]: x, y, yaw, vx, vy, wz, stamp."""
-    pose, twist = message.pose.pose, message.twist.twist
-    q = pose.orientation
-    yaw = math.atan2(2 * (q.w * q.z + q.x * q.y), 1 - 2 * (q.y * q.y + q.z * q.z))
     stamp = message.header.stamp
-    return np.array(
-        [
-            pose.position.x,
-            pose.position.y,
-            yaw,
-            twist.linear.x,
-            twist.linear.y,
-            twist.angular.z,
-            stamp.sec + stamp.nanosec * 1e-9,
-        ]
-    )
+    return np.array([*odometry_of(message), stamp.sec + stamp.nanosec * 1e-9])
 
 
 def _encoding(message: Any) -> str:

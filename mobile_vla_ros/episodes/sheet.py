@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 from mobile_vla_ros.axes import PLANAR_AXES
 from mobile_vla_ros.episodes.reader import Episode
+from mobile_vla_ros.planar import integrate, seen_from
 
 _COLUMNS = 6
 _ASIAN_FONTS = ("Noto Sans CJK KR", "Noto Sans KR", "NanumGothic", "UnDotum")
@@ -131,26 +132,13 @@ def driven_path(episode: Episode) -> tuple[np.ndarray, str]:
     """float64 [T,3]: x, y, yaw from the start pose, and what it is from."""
     odom = episode.odom
     if odom is not None and np.isfinite(odom[:, :3]).all():
-        x, y, yaw = odom[0, :3]
-        moved = odom[:, :2] - (x, y)
-        turn = np.array([[np.cos(yaw), -np.sin(yaw)], [np.sin(yaw), np.cos(yaw)]])
-        return np.column_stack([moved @ turn, odom[:, 2] - yaw]), "odometry"
+        start = odom[0, :3]
+        places = seen_from(start, odom[:, :2])
+        return np.column_stack([places, odom[:, 2] - start[2]]), "odometry"
     stamps = episode.image_stamps
     steps = np.diff(stamps, append=stamps[-1] + episode.frame_period if len(stamps) else 0.0)
-    return integrate(motion(episode), np.clip(steps, 0.0, 2 * episode.frame_period)), "commands"
-
-
-def integrate(velocities: np.ndarray, steps: np.ndarray) -> np.ndarray:
-    """Poses float64 [T+1,3] (x, y, yaw) of a base holding each velocity for its step."""
-    pose = np.zeros(3)
-    poses = [pose]
-    for (vx, vy, wz), step in zip(velocities, steps, strict=True):
-        heading = pose[2] + wz * step / 2  # the mean heading over the step
-        forward = np.array([np.cos(heading), np.sin(heading), 0.0])
-        left = np.array([-np.sin(heading), np.cos(heading), 0.0])
-        pose = pose + step * (vx * forward + vy * left + np.array([0.0, 0.0, wz]))
-        poses.append(pose)
-    return np.array(poses)
+    held = np.clip(steps, 0.0, 2 * episode.frame_period)
+    return integrate(motion(episode), PLANAR_AXES, held), "commands"
 
 
 def _mark(event: str) -> str:
@@ -177,7 +165,7 @@ def _picture(axis: Axes, row: SheetRow) -> None:
     shrink = max(1, width // 640)
     axis.imshow(row.image[::shrink, ::shrink], extent=(0, width, height, 0), aspect="equal")
     parts = 20
-    ahead = integrate(np.tile(row.velocities, (parts, 1)), np.full(parts, _LOOK_AHEAD / parts))
+    ahead = integrate(np.tile(row.velocities, (parts, 1)), PLANAR_AXES, _LOOK_AHEAD / parts)
     scale = 0.62 * height  # pixels per metre
     across, up = width / 2 - scale * ahead[:, 1], 0.95 * height - scale * ahead[:, 0]
     vx, vy, wz = row.velocities

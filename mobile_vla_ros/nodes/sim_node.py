@@ -38,6 +38,7 @@ from mobile_vla_ros.nodes.wiring.parameters import (
 from mobile_vla_ros.nodes.wiring.qos import latched, queued
 from mobile_vla_ros.nodes.wiring.running import StopSignal, init_without_signals
 from mobile_vla_ros.nodes.wiring.velocity import VelocitySubscription, velocities_of
+from mobile_vla_ros.planar import quaternion_of
 from mobile_vla_ros.sim.camera import CameraSettings
 from mobile_vla_ros.sim.course import Course
 from mobile_vla_ros.sim.evaluate import Evaluation, evaluation_plan
@@ -373,10 +374,10 @@ class SimNode(Node):
         message.header.stamp = self._stamp()
         message.header.frame_id = self._settings["odom_frame"]
         message.child_frame_id = self._settings["base_frame"]
+        turn = message.pose.pose.orientation
         message.pose.pose.position.x = odom.x
         message.pose.pose.position.y = odom.y
-        message.pose.pose.orientation.z = math.sin(odom.yaw / 2)
-        message.pose.pose.orientation.w = math.cos(odom.yaw / 2)
+        *_, turn.z, turn.w = quaternion_of(odom.yaw)
         message.twist.twist.linear.x = odom.vx
         message.twist.twist.linear.y = odom.vy
         message.twist.twist.angular.z = odom.wz

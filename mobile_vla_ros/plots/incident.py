@@ -9,6 +9,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 
+from mobile_vla_ros.planar import seen_from
 from mobile_vla_ros.plots.style import COLOURS, house_style
 
 
@@ -189,10 +190,7 @@ def _list_events(figure: plt.Figure, events: Sequence[tuple[float, str]], time: 
 
 def _draw_route(panel: plt.Axes, odometry: np.ndarray, time: float) -> None:
     """The way in the frame of its first pose: ahead is up, left is left."""
-    x, y, yaw = odometry[0, 1:4]
-    moved = odometry[:, 1:3] - (x, y)
-    ahead = moved @ (np.cos(yaw), np.sin(yaw))
-    left = moved @ (-np.sin(yaw), np.cos(yaw))
+    ahead, left = seen_from(odometry[0, 1:4], odometry[:, 1:3]).T
     panel.plot(-left, ahead, color=COLOURS["blue"], linewidth=1.2)
     at = int(np.argmin(np.abs(odometry[:, 0] - time)))
     panel.plot(-left[at], ahead[at], "o", color=COLOURS["vermilion"], label="trigger")

@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle
 
+from mobile_vla_ros.planar import placed_at
 from mobile_vla_ros.plots.style import COLOURS, house_style, save_figure
 from mobile_vla_ros.sim.layout import ROBOT_RADIUS, sample_layout
 from mobile_vla_ros.sim.pathplot import draw_field
@@ -24,9 +25,7 @@ def place_in_field(odometry: np.ndarray, start: tuple[float, float, float]) -> n
     Returns:
         [N, 2], x and y (m).
     """
-    x, y, yaw = start
-    turn = np.array([[np.cos(yaw), -np.sin(yaw)], [np.sin(yaw), np.cos(yaw)]])
-    return odometry[:, :2] @ turn.T + (x, y)
+    return placed_at(start, odometry[:, :2])
 
 
 def draw_drive(

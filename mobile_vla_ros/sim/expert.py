@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from mobile_vla_ros.planar import moved
 from mobile_vla_ros.sim.layout import ROBOT_RADIUS, Layout
 from mobile_vla_ros.sim.robot import LAG
 from mobile_vla_ros.sim.scenario import parse_scenario
@@ -108,16 +109,14 @@ def advance_kinematic(
     state: FieldState, command: tuple[float, float], dt: float, tick: float = 0.02
 ) -> FieldState:
     """The state ``dt`` seconds later: first-order lag, wheels that never slip, nothing to hit."""
-    x, y, yaw = state.pose
+    pose = state.pose
     vx, wz = state.velocities
     share = 1.0 - math.exp(-tick / LAG)
     for _ in range(round(dt / tick)):
         vx += share * (command[0] - vx)
         wz += share * (command[1] - wz)
-        middle = yaw + wz * tick / 2
-        x += vx * tick * math.cos(middle)
-        y += vx * tick * math.sin(middle)
-        yaw += wz * tick
+        pose = moved(pose, (vx, 0.0, wz), tick)
+    x, y, yaw = pose
     return replace(state, pose=(x, y, math.remainder(yaw, math.tau)), velocities=(vx, wz))
 
 

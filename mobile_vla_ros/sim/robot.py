@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import mujoco
 import numpy as np
 
+from mobile_vla_ros.planar import moved, yaw_of
 from mobile_vla_ros.sim.layout import ROBOT_RADIUS
 
 WHEEL_RADIUS = 0.06  # m
@@ -110,13 +111,7 @@ class Drive:
     def integrate(self, dt: float) -> None:
         """Advances the wheel odometry over the last ``dt`` seconds."""
         vx, wz = self.wheel_velocities()
-        x, y, yaw = self._pose
-        middle = yaw + wz * dt / 2
-        self._pose = (
-            x + vx * dt * math.cos(middle),
-            y + vx * dt * math.sin(middle),
-            yaw + wz * dt,
-        )
+        self._pose = moved(self._pose, (vx, 0.0, wz), dt)
 
     def wheel_velocities(self) -> tuple[float, float]:
         """(vx, wz) by the wheels, m/s and rad/s."""
@@ -132,8 +127,7 @@ class Drive:
     def true_pose(self) -> tuple[float, float, float]:
         """(x, y, yaw) in the field frame, m and rad."""
         x, y, _, qw, qx, qy, qz = self._data.qpos[self._base.qposadr[0] :][:7]
-        yaw = math.atan2(2 * (qw * qz + qx * qy), 1 - 2 * (qy * qy + qz * qz))
-        return float(x), float(y), yaw
+        return float(x), float(y), yaw_of(qx, qy, qz, qw)
 
     def true_velocities(self) -> tuple[float, float]:
         """(vx, wz) of the chassis in its own frame, m/s and rad/s."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mobile_vla_ros import states
+from mobile_vla_ros.planar import moved
 from mobile_vla_ros.trials.record import LOST_TIME, TrialError, TrialRecord, thin_path
 
 # Below this a robot stands (m/s and rad/s alike).
@@ -327,11 +328,9 @@ class TrialSession:
         if span <= 0 or not (vx or vy or wz):
             return
         _, x, y, yaw = self._integrated[-1]
-        middle = yaw + wz * span / 2
-        dx = (math.cos(middle) * vx - math.sin(middle) * vy) * span
-        dy = (math.sin(middle) * vx + math.cos(middle) * vy) * span
-        self._integrated.append((now - self.started, x + dx, y + dy, yaw + wz * span))
-        self._integrated_length += math.hypot(dx, dy)
+        pose = moved((x, y, yaw), self._command, span)
+        self._integrated.append((now - self.started, *pose))
+        self._integrated_length += math.hypot(vx, vy) * span
 
 
 def percentiles(seconds: list[float]) -> dict[str, float]:

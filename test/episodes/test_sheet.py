@@ -5,18 +5,7 @@ import pytest
 from test_reader import NAME, write_legacy
 
 from mobile_vla_ros.episodes import EpisodeWriter, open_episode
-from mobile_vla_ros.episodes.sheet import draw_episode, driven_path, integrate
-
-
-def test_a_constant_turn_is_a_circle() -> None:
-    steps = np.full(100, 2 * np.pi / 100)
-    path = integrate(np.tile([1.0, 0.0, 1.0], (100, 1)), steps)
-    assert path[50, :2] == pytest.approx([0, 2], abs=0.01)  # half a turn to the left
-    assert path[-1] == pytest.approx([0, 0, 2 * np.pi], abs=0.01)
-
-
-def test_sideways_speed_goes_to_the_left() -> None:
-    assert integrate(np.array([[0.0, 0.5, 0.0]]), np.array([2.0]))[-1].tolist() == [0, 1, 0]
+from mobile_vla_ros.episodes.sheet import draw_episode, driven_path
 
 
 def test_the_path_is_from_odometry_where_there_is_one(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from rclpy.qos import DurabilityPolicy, QoSProfile
 from std_msgs.msg import String
 
 from mobile_vla_ros.control import ActionChunk
+from mobile_vla_ros.planar import odometry_of
 from mobile_vla_ros.sim.expert import FieldState, expert_chunk
 from mobile_vla_ros.sim.layout import Layout, sample_layout
 
@@ -40,9 +41,8 @@ class Truth:
             self.layout = sample_layout(*field)
 
     def _hear_odometry(self, message: Odometry) -> None:
-        pose, twist = message.pose.pose, message.twist.twist
-        yaw = 2 * math.atan2(pose.orientation.z, pose.orientation.w)
-        self.odom = (pose.position.x, pose.position.y, yaw, twist.linear.x, twist.angular.z)
+        x, y, yaw, vx, _, wz = odometry_of(message)
+        self.odom = (x, y, yaw, vx, wz)
 
     def state(self) -> FieldState:
         """Waits until the field has been heard of."""

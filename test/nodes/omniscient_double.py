@@ -13,6 +13,7 @@ from nav_msgs.msg import Odometry
 from std_msgs.msg import String
 
 from mobile_vla_ros.nodes.wiring.qos import latched
+from mobile_vla_ros.planar import odometry_of
 from mobile_vla_ros.sim.expert import FieldState, expert_velocities
 from mobile_vla_ros.sim.layout import sample_layout
 
@@ -40,12 +41,11 @@ def main() -> None:
         layout = known["layout"]
         if not known["instruction"] or layout is None:
             return
-        pose, start = message.pose.pose, layout.start
-        x, y = pose.position.x, pose.position.y
+        start = layout.start
+        x, y, turned, vx, _, wz = odometry_of(message)
         c, s = math.cos(start[2]), math.sin(start[2])
-        turned = 2 * math.atan2(pose.orientation.z, pose.orientation.w)
         place = (start[0] + c * x - s * y, start[1] + s * x + c * y, start[2] + turned)
-        speeds = (message.twist.twist.linear.x, message.twist.twist.angular.z)
+        speeds = (vx, wz)
         twist = Twist()
         twist.linear.x, twist.angular.z = expert_velocities(FieldState(layout, place, speeds))
         commands.publish(twist)

@@ -17,6 +17,7 @@ from mobile_vla_ros.episodes.recording import Recording, SenderClock
 from mobile_vla_ros.nodes.wiring.arrival import arrival, is_stamped
 from mobile_vla_ros.nodes.wiring.qos import latched, offered_reliability, queued
 from mobile_vla_ros.nodes.wiring.velocity import VelocitySubscription, velocities_of
+from mobile_vla_ros.planar import odometry_of
 
 COMMAND_QUEUE = 100
 # Odometry that was heard this recently, s, is there.
@@ -111,21 +112,8 @@ class RecordedRobot:
 
     def _on_odometry(self, message: Odometry) -> None:
         stamp = message.header.stamp
-        pose, twist = message.pose.pose, message.twist.twist
-        turn = pose.orientation
-        yaw = math.atan2(2 * (turn.w * turn.z + turn.x * turn.y), 1 - 2 * (turn.y**2 + turn.z**2))
         self._odometry_heard = self._now()
-        self._recording.odometry(
-            stamp.sec + stamp.nanosec * 1e-9,
-            [
-                pose.position.x,
-                pose.position.y,
-                yaw,
-                twist.linear.x,
-                twist.linear.y,
-                twist.angular.z,
-            ],
-        )
+        self._recording.odometry(stamp.sec + stamp.nanosec * 1e-9, odometry_of(message))
 
     def _on_takeover(self, message: Bool) -> None:
         self.guarded = True

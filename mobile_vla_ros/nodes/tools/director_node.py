@@ -31,6 +31,7 @@ from mobile_vla_ros.nodes.wiring.remote import Remote, RemoteError
 from mobile_vla_ros.nodes.wiring.running import StopSignal, init_without_signals
 from mobile_vla_ros.nodes.wiring.trajectory import NANOSECONDS, nanoseconds_of
 from mobile_vla_ros.nodes.wiring.velocity import VelocitySubscription, velocities_of
+from mobile_vla_ros.planar import odometry_of
 from mobile_vla_ros.states import WAITING_FOR_CAMERA, WAITING_FOR_INSTRUCTION
 
 PARAMETERS = (
@@ -147,12 +148,8 @@ class DirectorNode(Node):
 
     def _hear_odometry(self, message: Odometry) -> None:
         if not math.isnan(self._start):
-            place, turn = message.pose.pose.position, message.pose.pose.orientation
-            yaw = 2 * math.atan2(turn.z, turn.w)
-            speed = message.twist.twist
-            self.trace["odometry"].append(
-                (self._elapsed(), place.x, place.y, yaw, speed.linear.x, speed.angular.z)
-            )
+            x, y, yaw, vx, _, wz = odometry_of(message)
+            self.trace["odometry"].append((self._elapsed(), x, y, yaw, vx, wz))
 
     def _hear_chunk(self, message: MultiDOFJointTrajectory) -> None:
         if not math.isnan(self._start):

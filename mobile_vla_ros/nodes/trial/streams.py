@@ -7,7 +7,6 @@ and 50 velocities/s that halves what the manager costs a robot's computer.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -27,6 +26,7 @@ from mobile_vla_ros.nodes.wiring.feature_message import feature_of
 from mobile_vla_ros.nodes.wiring.qos import queued
 from mobile_vla_ros.nodes.wiring.trajectory import NANOSECONDS, chunk_of, nanoseconds_of
 from mobile_vla_ros.nodes.wiring.velocity import VelocitySubscription, velocities_of
+from mobile_vla_ros.planar import odometry_of
 from mobile_vla_ros.trials.course import TrialCourse
 
 # How often the graph is asked who offers camera and velocities, s: it costs, and changes seldom.
@@ -138,15 +138,10 @@ class TrialStreams(Node):
             self._keeper.hear_command(self._now(), vx, vy, wz)
 
     def _on_odometry(self, message: Odometry) -> None:
-        place, turn = message.pose.pose.position, message.pose.pose.orientation
-        yaw = math.atan2(2 * (turn.w * turn.z + turn.x * turn.y), 1 - 2 * (turn.y**2 + turn.z**2))
-        self._course.hear_odometry(place.x, place.y, yaw, self._steady())
+        row = odometry_of(message)
+        self._course.hear_odometry(*row[:3], self._steady())
         if self._keeper is not None:
-            speed = message.twist.twist
-            self._keeper.hear_odometry(
-                self._now(),
-                (place.x, place.y, yaw, speed.linear.x, speed.linear.y, speed.angular.z),
-            )
+            self._keeper.hear_odometry(self._now(), row)
 
     def _on_image(self, message: Image | CompressedImage) -> None:
         self.images += 1

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 from builtin_interfaces.msg import Duration, Time
 from geometry_msgs.msg import PoseStamped
 from nav_msgs.msg import Path
 from trajectory_msgs.msg import MultiDOFJointTrajectory, MultiDOFJointTrajectoryPoint
 
-from mobile_vla_ros.control import ActionChunk, integrate
+from mobile_vla_ros.control import ActionChunk
 from mobile_vla_ros.nodes.wiring.velocity import twist_of, velocities_of
+from mobile_vla_ros.planar import integrate, quaternion_of
 
 NANOSECONDS = 1_000_000_000
 
@@ -76,9 +75,9 @@ def plan_message(chunk: ActionChunk, stamp: int, frame: str) -> Path:
         pose = PoseStamped()
         pose.header.frame_id = frame
         pose.header.stamp = time_message(stamp + round(step * chunk.action_period * NANOSECONDS))
+        turn = pose.pose.orientation
         pose.pose.position.x = float(x)
         pose.pose.position.y = float(y)
-        pose.pose.orientation.z = math.sin(yaw / 2)
-        pose.pose.orientation.w = math.cos(yaw / 2)
+        *_, turn.z, turn.w = quaternion_of(yaw)
         path.poses.append(pose)
     return path
