@@ -52,6 +52,7 @@ extras = {
     "analysis": ["scikit-learn>=1.4"],
     "sim": ["mujoco>=3.2"],
     "bags": ["rosbags>=0.10", "pyarrow>=15"],
+    "lerobot": ["pyarrow>=15", "av>=14"],
     "int8": ["torchao>=0.12"],
 }
 extras["all"] = sorted({need for needs in extras.values() for need in needs})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from mobile_vla_ros.cli.episodes_lerobot import export_lerobot, import_lerobot
 from mobile_vla_ros.cli.output import write_json
 from mobile_vla_ros.errors import InputError
 
@@ -24,6 +25,9 @@ app = typer.Typer(
 )
 JSON = typer.Option(None, "--json", help="Machine-readable result.")
 Item = TypeVar("Item")
+
+app.command("import-lerobot")(import_lerobot)
+app.command("export-lerobot")(export_lerobot)
 
 
 @app.command("list")
@@ -50,7 +54,7 @@ def list_episodes(
 
     wanted = read_plan(plan) if plan else None
     found, parts = _split(_files(folders))
-    entries, unreadable = survey(_progress(found, "reading"))
+    entries, unreadable = survey(progress(found, "reading"))
     filter_ = Filter(scenario, side, outcome, complete)
     entries = [entry for entry in entries if filter_.admits(entry)]
     counts = count_scenarios(entries, wanted)
@@ -112,7 +116,7 @@ def check(
 
     limits = CheckLimits(speed=max_linear, turn_rate=max_angular, gap=gap, frames=frames)
     reports = []
-    for path in _progress(_files(paths), "checking"):
+    for path in progress(_files(paths), "checking"):
         report = check_episode(path, limits)
         reports.append(report)
         for problem in report.problems:
@@ -172,7 +176,7 @@ def relabel(
     from mobile_vla_ros.episodes.editing import relabel as change
 
     done = []
-    for path in _progress(_finished(paths), "relabelling"):
+    for path in progress(finished(paths), "relabelling"):
         new = change(path, instruction=instruction, scenario=scenario, outcome=outcome)
         done.append({"path": path, "now": new})
     print(f"{len(done)} episodes relabelled")
@@ -350,7 +354,7 @@ def merge(
     """
     from mobile_vla_ros.episodes.editing import gather, join
 
-    files = _finished(sources)
+    files = finished(sources)
     if out.suffix == ".h5":
         path = join(files, out)
         print(f"{path}: joined from {len(files)} episodes")
@@ -401,32 +405,6 @@ def import_bag(
     write_json(json_file, result)
 
 
-@app.command("export-lerobot")
-def export_lerobot(
-    sources: list[Path] = typer.Argument(..., help="Episode files or folders of them."),
-    out: Path = typer.Option(..., "--out", "-o", help="The new data set's folder."),
-    fps: int = typer.Option(0, help="Frames per second, whole; 0 takes the recorded rate.", min=0),
-    height: int = typer.Option(0, help="Frame height to resize to; 0 keeps the size.", min=0),
-    width: int = typer.Option(0, help="Frame width to resize to; 0 keeps the size.", min=0),
-    json_file: Path | None = JSON,
-) -> None:
-    """Writes a LeRobotDataset (v3.0) with the frames as images in parquet.
-
-    Frames are taken at a whole number per second, the nearest one to each tick; when each was
-    really captured, in seconds from the episode's start, is the feature `observation.stamp`. An
-    episode with a gap becomes two.
-
-    Example: mobile_vla episodes export-lerobot ~/episodes --out lab_lerobot --fps 5
-    """
-    from mobile_vla_ros.episodes.export_lerobot import export
-
-    size = (height, width) if height and width else None
-    files = _finished(sources)
-    result = export(files, out, fps=fps or None, size=size, progress=_progress)
-    print(f"{out}: {result.episodes} episodes, {result.frames} frames at {result.fps} frames/s")
-    write_json(json_file, result)
-
-
 def _files(paths: Iterable[Path]) -> list[Path]:
     """The files named, and of each folder all episodes, also those not finished."""
     found: list[Path] = []
@@ -441,7 +419,7 @@ def _files(paths: Iterable[Path]) -> list[Path]:
     return found
 
 
-def _finished(paths: Iterable[Path]) -> list[Path]:
+def finished(paths: Iterable[Path]) -> list[Path]:
     found, _ = _split(_files(paths))
     if not found:
         raise InputError(f"there is no finished episode in {', '.join(map(str, paths))}")
@@ -469,10 +447,11 @@ def _show_files(screen: Console, entries: list) -> None:
     screen.print(table)
 
 
-def _progress(items: Iterable[Item], what: str) -> Iterator[Item]:
+def progress(items: Iterable[Item], what: str) -> Iterator[Item]:
     """The items, with a progress bar on a terminal."""
     console = Console(stderr=True)
-    return iter(track(list(items), what, console=console, disable=not console.is_terminal))
+    known = items if isinstance(items, Sequence) else list(items)
+    return iter(track(known, what, console=console, disable=not console.is_terminal))
 
 
 def _complain(sentence: str) -> None:
