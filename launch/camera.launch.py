@@ -13,7 +13,7 @@ from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 
-from mobile_vla_ros.launching import check_typed
+from mobile_vla_ros.launching import check_sections, check_typed
 
 SHARE = Path(__file__).resolve().parents[1]
 NOT_GIVEN = "(as in params_file)"
@@ -27,6 +27,10 @@ ARGUMENTS = (
 
 def camera(context) -> list:
     check_typed(__file__, sys.argv, [name for name, _, _ in ARGUMENTS], files=("params_file",))
+    given = {
+        name: LaunchConfiguration(name).perform(context) for name in ("params_file", "namespace")
+    }
+    check_sections("params_file", given["params_file"], ("camera",), given["namespace"])
     parameters = [LaunchConfiguration("params_file")]
     source = LaunchConfiguration("source").perform(context)
     if source != NOT_GIVEN:

@@ -23,7 +23,7 @@ from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 
-from mobile_vla_ros.launching import check_typed
+from mobile_vla_ros.launching import check_sections, check_typed, is_typed, speaks_to
 
 SHARE = Path(__file__).resolve().parents[1]
 NOT_GIVEN = "(as in params_file)"
@@ -62,15 +62,29 @@ ARGUMENTS = (
     ("namespace", "", "keeps two robots on one network apart"),
     ("use_sim_time", NOT_GIVEN, "true: /clock is the time of the images"),
 )
+# Launch arguments that decide which section of params_file is read.
+CHECKED = ("params_file", "guard", "namespace")
 # Exit statuses after which starting again would change nothing.
 DELIBERATE = (0, 2)
 RESPAWN_DELAY = 1.0
 
 
-def check(_context: LaunchContext) -> None:
+def check(context: LaunchContext) -> None:
     names = [name for name, _, _ in ARGUMENTS]
     kinds = {**PARAMETERS, "guard": bool}
     check_typed(__file__, sys.argv, names, kinds, files=("params_file",))
+    check_params_file(context, others=not is_typed(__file__, sys.argv))
+
+
+def check_params_file(context: LaunchContext, *more: str, others: bool = False) -> None:
+    """Refuses a params_file that none of the nodes (these and `more`) reads."""
+    # Whoever includes this file may ask before its arguments are declared.
+    defaults = {name: default for name, default, _ in ARGUMENTS}
+    value = {name: context.launch_configurations.get(name, defaults[name]) for name in CHECKED}
+    nodes = ["mobile_vla", *more]
+    if value["guard"].strip().lower() == "true":
+        nodes.append("cmd_vel_guard")
+    check_sections("params_file", value["params_file"], nodes, value["namespace"], others)
 
 
 def given(context: LaunchContext, name: str) -> str | None:
@@ -133,18 +147,27 @@ def guard(context: LaunchContext) -> list:
         value = given(context, name)
         if value is not None:
             parameters[name] = is_true(name, value)
+    # It refuses a file that has nothing for it.
+    path, namespace = (
+        LaunchConfiguration(name).perform(context) for name in ("params_file", "namespace")
+    )
+    files, said = [LaunchConfiguration("params_file")], []
+    if not speaks_to(path, "cmd_vel_guard", namespace):
+        files = []
+        said = [LogInfo(msg=f"{path} has no section for cmd_vel_guard: it has its defaults")]
     return [
+        *said,
         Node(
             package="mobile_vla_ros",
             executable="cmd_vel_guard",
             name="cmd_vel_guard",
             namespace=LaunchConfiguration("namespace"),
-            parameters=[LaunchConfiguration("params_file"), parameters],
+            parameters=[*files, parameters],
             remappings=[("cmd_vel", LaunchConfiguration("cmd_vel_topic"))],
             output="screen",
             respawn=True,
             respawn_delay=RESPAWN_DELAY,
-        )
+        ),
     ]
 
 

@@ -24,7 +24,7 @@ from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 
-from mobile_vla_ros.launching import check_typed
+from mobile_vla_ros.launching import check_sections, check_typed
 
 SHARE = Path(__file__).resolve().parents[1]
 NOT_GIVEN = "(as in the parameter files)"
@@ -84,10 +84,17 @@ ARGUMENTS = (
 FINISH_SECONDS = "20"
 
 
-def check(_context: LaunchContext) -> None:
+def check(context: LaunchContext) -> None:
     names = [name for name, _, _ in ARGUMENTS]
     kinds = {**RECORDER, **TELEOP, "camera": bool, "teleop": bool}
     check_typed(__file__, sys.argv, names, kinds, files=("recorder_params", "teleop_params"))
+    namespace = LaunchConfiguration("namespace").perform(context)
+    for argument, nodes in (
+        ("recorder_params", ("episode_recorder", "camera")),
+        ("teleop_params", ("teleop",)),
+    ):
+        path = LaunchConfiguration(argument).perform(context)
+        check_sections(argument, path, nodes, namespace)
 
 
 def parameters(context: LaunchContext, kinds: dict) -> dict:

@@ -47,12 +47,14 @@ PARAMETERS = {
 }
 
 
-def check(_context: LaunchContext) -> None:
+def check(context: LaunchContext) -> None:
     inference = runpy.run_path(str(SHARE / "launch" / "inference.launch.py"))
     names = [*PARAMETERS, *(name for name, _, _ in inference["ARGUMENTS"])]
     kinds = {name: kind for name, (kind, _, _) in PARAMETERS.items()}
     kinds |= {**inference["PARAMETERS"], "guard": bool}
     check_typed(__file__, sys.argv, names, kinds, files=("params_file",))
+    # The field itself takes its parameters from launch arguments alone.
+    inference["check_params_file"](context)
 
 
 def field(context: LaunchContext) -> list:

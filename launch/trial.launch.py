@@ -59,12 +59,16 @@ def inference_launch() -> dict:
     return runpy.run_path(str(HERE / "inference.launch.py"))
 
 
-def check(_context: LaunchContext) -> None:
+def check(context: LaunchContext) -> None:
     inference = inference_launch()
     names = [*TRIAL, *(name for name, _, _ in inference["ARGUMENTS"])]
     kinds = {name: kind for name, (kind, _, _) in TRIAL.items()}
     kinds |= {**inference["PARAMETERS"], "guard": bool}
     check_typed(__file__, sys.argv, names, kinds, files=("params_file",))
+    fields = [LaunchConfiguration("field").perform(context)]
+    inference["check_params_file"](
+        context, "episode_recorder", "trial_manager", *filter(None, fields)
+    )
 
 
 def nodes(context: LaunchContext) -> list:

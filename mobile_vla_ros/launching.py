@@ -9,9 +9,14 @@ import difflib
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
+import yaml
+
 from mobile_vla_ros.errors import InputError
+from mobile_vla_ros.parameter_files import matches, sections
 
 _MEANT = {int: "a whole number", float: "a number", bool: "true or false"}
+# Likeness of two node's names from which one is the other misspelt.
+_NEAR = 0.8
 _TRUTHS = ("true", "false", "1", "0")
 
 
@@ -39,7 +44,7 @@ def check_typed(
     Raises:
         LaunchArgumentError: the first fault, with what was probably meant.
     """
-    if not any(Path(word).name == Path(launch_file).name for word in command_line):
+    if not is_typed(launch_file, command_line):
         return
     for word in command_line:
         name, mark, value = word.partition(":=")
@@ -56,6 +61,67 @@ def check_typed(
             )
         if name in files and not Path(value).is_file():
             raise LaunchArgumentError(f"launch argument {name}: there is no file '{value}'")
+
+
+def is_typed(launch_file: str, command_line: Sequence[str]) -> bool:
+    """Whether a launch file is on the command line; else another one includes it."""
+    return any(Path(word).name == Path(launch_file).name for word in command_line)
+
+
+def check_sections(
+    argument: str,
+    path: str,
+    nodes: Collection[str],
+    namespace: str = "",
+    others: bool = False,
+) -> None:
+    """Refuses a parameter file that none of the nodes would read, or with a misspelt section.
+
+    A file may have sections for nodes of other launch files.
+
+    Args:
+        argument: launch argument that names the file.
+        path: the file.
+        nodes: names of the nodes that are started with it.
+        namespace: theirs.
+        others: whether further nodes are started with it, whose names are not known here.
+
+    Raises:
+        LaunchArgumentError: with what was probably meant.
+    """
+    found = _sections(argument, path)
+    deaf = [node for node in nodes if not _reads(found, node, namespace)]
+    if found and len(deaf) == len(nodes) and not others:
+        raise LaunchArgumentError(
+            f"launch argument {argument}: {path} has values for {', '.join(found)}, but for none"
+            f" of the nodes that start ({', '.join(nodes)}): name a section '/**/{deaf[0]}'"
+        )
+    strange = [s for s in found if not any(_reads([s], node, namespace) for node in nodes)]
+    for section in strange:
+        near = difflib.get_close_matches(section.rpartition("/")[2], deaf, 1, _NEAR)
+        if near:
+            raise LaunchArgumentError(
+                f"launch argument {argument}: section '{section}' of {path} is for no node that"
+                f" starts: did you mean '/**/{near[0]}'?"
+            )
+
+
+def speaks_to(path: str, node: str, namespace: str = "") -> bool:
+    """Whether a parameter file has values for a node (see `check_sections`)."""
+    return _reads(_sections("params_file", path), node, namespace)
+
+
+def _sections(argument: str, path: str) -> list[str]:
+    try:
+        return sections(path)
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        reason = " ".join(str(error).split())
+        raise LaunchArgumentError(f"launch argument {argument}: {path}: {reason}") from error
+
+
+def _reads(found: Collection[str], node: str, namespace: str) -> bool:
+    space = namespace.strip("/")
+    return any(matches(section, f"/{space}/{node}" if space else f"/{node}") for section in found)
 
 
 def _is_a(kind: type, value: str) -> bool:

@@ -2,7 +2,12 @@ from __future__ import annotations
 
 import pytest
 
-from mobile_vla_ros.launching import LaunchArgumentError, check_typed
+from mobile_vla_ros.launching import (
+    LaunchArgumentError,
+    check_sections,
+    check_typed,
+    speaks_to,
+)
 
 FILE = "/opt/share/mobile_vla_ros/launch/inference.launch.py"
 KNOWN = ("checkpoint", "dry_run", "enabled", "seed", "rate", "params_file", "instruction")
@@ -43,3 +48,43 @@ def test_what_is_right_passes(tmp_path) -> None:
 
 def test_arguments_of_a_launch_file_that_includes_this_one_are_its_own_affair() -> None:
     check_typed(FILE, ["ros2", "launch", "lab", "robot.launch.py", "speed:=0.1"], KNOWN, KINDS)
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (
+            "cmd_vel_gaurd: {ros__parameters: {deadman_required: true}}\n"
+            "mobile_vla: {ros__parameters: {max_linear: 0.1}}",
+            r"section '/cmd_vel_gaurd' of .* is for no node that starts: did you mean"
+            r" '/\*\*/cmd_vel_guard'\?",
+        ),
+        (
+            "robot: {ros__parameters: {max_linear: 0.1}}",
+            r".* has values for /robot, but for none of the nodes that start \(mobile_vla,"
+            r" cmd_vel_guard\): name a section '/\*\*/mobile_vla'",
+        ),
+        ("robot: [", r".*: while parsing"),
+    ],
+)
+def test_a_parameter_file_that_a_node_would_not_read_is_refused(
+    tmp_path, content: str, sentence: str
+) -> None:
+    path = tmp_path / "robot.yaml"
+    path.write_text(content)
+    with pytest.raises(LaunchArgumentError, match=f"^launch argument params_file: {sentence}"):
+        check_sections("params_file", str(path), ("mobile_vla", "cmd_vel_guard"))
+
+
+def test_a_parameter_file_for_more_nodes_than_start_passes(tmp_path) -> None:
+    path = tmp_path / "robot.yaml"
+    path.write_text(
+        "/**/mobile_vla: {ros__parameters: {max_linear: 0.1}}\n"
+        "/**/mobile_vla2: {ros__parameters: {max_linear: 0.1}}\n"
+        "/amcl: {ros__parameters: {alpha1: 0.1}}\n"
+    )
+    check_sections("params_file", str(path), ("mobile_vla", "cmd_vel_guard"), "robot1")
+    assert speaks_to(str(path), "mobile_vla", "robot1")
+    assert not speaks_to(str(path), "cmd_vel_guard", "robot1")
+    path.write_text("# all of it commented out\n")
+    check_sections("params_file", str(path), ("mobile_vla", "cmd_vel_guard"))

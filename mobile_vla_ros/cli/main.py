@@ -12,7 +12,9 @@ import typer
 import typer.main
 
 from mobile_vla_ros import __version__
+from mobile_vla_ros.cli import INTERRUPTED
 from mobile_vla_ros.errors import InputError
+from mobile_vla_ros.interruption import hand_back
 
 # name -> (module under mobile_vla_ros.cli, one line of help). The module's `app` is a typer.Typer.
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -102,6 +104,8 @@ def _run(name: str, arguments: list[str]) -> int:
     parser = command(name)
     if not arguments and hasattr(parser, "commands") and not parser.invoke_without_command:
         arguments = ["--help"]
+    # From here on an interruption is this function's to report.
+    hand_back()
     try:
         for option, target in _targets(arguments):
             check_target(target)
@@ -120,7 +124,7 @@ def _run(name: str, arguments: list[str]) -> int:
         return error.exit_code
     except (typer.Abort, KeyboardInterrupt):
         _complain("interrupted")
-        return 130
+        return INTERRUPTED
     except BrokenPipeError:
         # The reader of our output (`| head`) went away; say nothing more, not even at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -12,16 +12,16 @@ from collections.abc import Callable
 
 import cv2
 import numpy as np
-import rclpy
 from rclpy.duration import Duration
 from rclpy.node import Node
 from sensor_msgs.msg import Image
 
 from mobile_vla_ros.errors import InputError
 from mobile_vla_ros.nodes.wiring.image_message import image_message
-from mobile_vla_ros.nodes.wiring.parameters import Declared, declare, misspelt
+from mobile_vla_ros.nodes.wiring.parameters import Declared, declare
+from mobile_vla_ros.nodes.wiring.program import Program, Topic
 from mobile_vla_ros.nodes.wiring.qos import queued
-from mobile_vla_ros.nodes.wiring.running import StopSignal, init_without_signals
+from mobile_vla_ros.nodes.wiring.running import Life, StopSignal, run_node
 
 PARAMETERS = (
     Declared(
@@ -57,6 +57,13 @@ PARAMETERS = (
         60.0,
     ),
     Declared("reopen_period", 1.0, "seconds between attempts after a camera is lost", 0.1, 60.0),
+)
+PROGRAM = Program(
+    node="camera",
+    module="camera_node",
+    about=__doc__ or "",
+    parameters=PARAMETERS,
+    tells=(Topic("image", "sensor_msgs/Image", "bgr8, reliable, stamped when it was captured"),),
 )
 # The images of a slow reliable subscriber wait here; five of 720p fit in the 32 MB of fastdds.xml.
 QUEUE_DEPTH = 5
@@ -166,14 +173,12 @@ class Source:
         self._capture.release()
 
 
-class CameraNode(Node):
+class CameraNode(Life, Node):
     """Publishes what a source shows on `image`, reliable."""
 
     def __init__(self, **options) -> None:
         super().__init__("camera", **options)
         self._settings = declare(self, PARAMETERS)
-        for name in misspelt(self):
-            self.get_logger().warning(f"there is no parameter '{name}'")
         if self._settings["fourcc"] and len(self._settings["fourcc"]) != 4:
             raise CameraError(f"fourcc is '{self._settings['fourcc']}': it needs four letters")
         self._source = self._open()
@@ -183,15 +188,15 @@ class CameraNode(Node):
         self._failure = ""
         self._thread = threading.Thread(target=self._run, name="camera", daemon=True)
 
-    def run(self, stop: StopSignal) -> int:
+    def work(self, stop: StopSignal) -> int:
         """Publishes until told to stop, or until a file without `loop` is over.
 
         Returns:
             exit status: 1 when the source gave not a single frame.
         """
         self._thread.start()
-        while not stop.is_set() and self._thread.is_alive():
-            rclpy.spin_once(self, timeout_sec=0.1)
+        while not stop.wait(0.1) and self._thread.is_alive():
+            pass
         self._stopping.set()
         self._thread.join(2.0)
         if self._failure:
@@ -276,20 +281,7 @@ def _pace(rate: float) -> Callable[[float], float]:
 
 
 def main(args: list[str] | None = None) -> int:
-    init_without_signals(args)
-    stop = StopSignal()
-    try:
-        node = CameraNode()
-    except InputError as error:
-        print(f"camera: {error}", file=sys.stderr)
-        rclpy.try_shutdown()
-        return 2
-    try:
-        return node.run(stop)
-    finally:
-        stop.ignore_from_now()
-        node.destroy_node()
-        rclpy.try_shutdown()
+    return run_node(PROGRAM, lambda _stop: CameraNode(), args)
 
 
 if __name__ == "__main__":

@@ -12,19 +12,17 @@ import sys
 import threading
 import time
 
-import rclpy
 from geometry_msgs.msg import Twist
-from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from std_msgs.msg import Bool, String
 from std_srvs.srv import Trigger
 
 from mobile_vla_ros.axes import AXES
 from mobile_vla_ros.control.guard import CommandGuard, GuardSettings
-from mobile_vla_ros.errors import InputError
-from mobile_vla_ros.nodes.wiring.parameters import Declared, declare, misspelt
+from mobile_vla_ros.nodes.wiring.parameters import Declared, declare
+from mobile_vla_ros.nodes.wiring.program import VELOCITY, Program, Topic
 from mobile_vla_ros.nodes.wiring.qos import latched, newest_only
-from mobile_vla_ros.nodes.wiring.running import StopSignal, init_without_signals
+from mobile_vla_ros.nodes.wiring.running import Life, StopSignal, run_node
 from mobile_vla_ros.nodes.wiring.velocity import (
     VelocityPublisher,
     VelocitySubscription,
@@ -48,19 +46,37 @@ PARAMETERS = (
     Declared("stamped", False, "true = TwistStamped instead of Twist"),
     Declared("base_frame", "base_link", "header.frame_id of a TwistStamped"),
 )
+PROGRAM = Program(
+    node="cmd_vel_guard",
+    module="cmd_vel_guard",
+    about=__doc__ or "",
+    parameters=PARAMETERS,
+    hears=(
+        Topic("policy_cmd_vel", VELOCITY, "what the policy wants, m/s and rad/s"),
+        Topic("teleop_cmd_vel", VELOCITY, "what a person wants; a movement takes over"),
+        Topic("deadman", "std_msgs/Bool", "true while a person holds it; once heard, it counts"),
+        Topic("estop", "std_msgs/Bool", "true stops, and takes over"),
+    ),
+    tells=(
+        Topic("cmd_vel", VELOCITY, "what the base is to do, m/s and rad/s"),
+        Topic("~/state", "std_msgs/String", "who drives, or why it stands"),
+        Topic("~/taken_over", "std_msgs/Bool", "whether a person has taken over"),
+    ),
+    answers=(Topic("~/release", "std_srvs/Trigger", "hands back to the policy"),),
+    # A safety gate with half of its settings is none.
+    strict=True,
+)
 FAREWELL_ZEROS = 3
 ACKNOWLEDGE_SECONDS = 0.5
 GRAPH_PERIOD = 0.2
 
 
-class GuardNode(Node):
+class GuardNode(Life, Node):
     """`policy_cmd_vel`, `teleop_cmd_vel`, `deadman`, `estop` -> `cmd_vel`."""
 
     def __init__(self, **options) -> None:
         super().__init__("cmd_vel_guard", **options)
         values = declare(self, PARAMETERS)
-        for name in misspelt(self):
-            self.get_logger().warning(f"there is no parameter '{name}': is it misspelt?")
         self._guard = CommandGuard(
             GuardSettings(
                 rate=values["rate"],
@@ -89,14 +105,19 @@ class GuardNode(Node):
             threading.Thread(target=self._gate, name="gate", daemon=True),
             threading.Thread(target=self._count_persons, name="graph", daemon=True),
         ]
+
+    def work(self, stop: StopSignal) -> int:
         for thread in self._threads:
             thread.start()
+        stop.wait()
+        return 0
 
-    def close(self) -> None:
-        """Zeros that the base has confirmed, as the last words."""
+    def last_words(self) -> None:
+        """Zeros that the base has confirmed."""
         self._ending.set()
         for thread in self._threads:
-            thread.join(0.5)
+            if thread.is_alive():
+                thread.join(0.5)
         for _ in range(FAREWELL_ZEROS):
             self._publisher.publish(Twist())
         self._publisher.wait_for_all_acked(ACKNOWLEDGE_SECONDS)
@@ -147,24 +168,7 @@ class GuardNode(Node):
 
 
 def main(args: list[str] | None = None) -> int:
-    init_without_signals(args)
-    stop = StopSignal()
-    try:
-        node = GuardNode()
-    except InputError as error:
-        print(f"cmd_vel_guard: {error}", file=sys.stderr)
-        rclpy.try_shutdown()
-        return 2
-    executor = SingleThreadedExecutor()
-    executor.add_node(node)
-    while not stop.is_set():
-        executor.spin_once(timeout_sec=0.1)
-    node.close()
-    stop.ignore_from_now()
-    executor.shutdown(timeout_sec=0.5)
-    node.destroy_node()
-    rclpy.try_shutdown()
-    return 0
+    return run_node(PROGRAM, lambda _stop: GuardNode(), args)
 
 
 if __name__ == "__main__":

@@ -21,19 +21,15 @@ from __future__ import annotations
 import functools
 import gc
 import math
-import os
 import pathlib
 import sys
 import threading
 import time
 import traceback
 
-import rclpy
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from nav_msgs.msg import Path
 from rcl_interfaces.msg import SetParametersResult
-from rclpy._rclpy_pybind11 import RCLError
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from sensor_msgs.msg import CompressedImage, Image
@@ -65,9 +61,10 @@ from mobile_vla_ros.nodes.wiring.images import (
     image_format,
     to_rgb,
 )
-from mobile_vla_ros.nodes.wiring.parameters import declare, misspelt, refusal
+from mobile_vla_ros.nodes.wiring.parameters import declare, refusal
+from mobile_vla_ros.nodes.wiring.program import VELOCITY, Program, Topic
 from mobile_vla_ros.nodes.wiring.qos import latched, newest_only, queued
-from mobile_vla_ros.nodes.wiring.running import StopSignal, init_without_signals
+from mobile_vla_ros.nodes.wiring.running import FAILED, UNUSABLE, Life, StopSignal, run_node
 from mobile_vla_ros.nodes.wiring.trajectory import (
     NANOSECONDS,
     chunk_message,
@@ -102,7 +99,36 @@ SWITCH_INTERVAL = 0.0005
 # Of the window's frames, until a policy says otherwise, s.
 DEFAULT_PERIOD = 0.4
 
-EXIT_UNUSABLE = 2
+PROGRAM = Program(
+    node="mobile_vla",
+    module="inference_node",
+    about=__doc__ or "",
+    parameters=PARAMETERS,
+    hears=(
+        Topic("image", "sensor_msgs/Image", "the camera; image/compressed with image_transport"),
+        Topic("~/instruction", "std_msgs/String", "what to do, in words; empty: stand"),
+    ),
+    tells=(
+        Topic("cmd_vel", VELOCITY, "m/s and rad/s, at control_rate; not with dry_run"),
+        Topic(
+            "~/chunk",
+            "trajectory_msgs/MultiDOFJointTrajectory",
+            "the policy's own output, stamped when its newest frame was captured",
+        ),
+        Topic("~/plan", "nav_msgs/Path", "that chunk as a path in base_frame"),
+        Topic("~/state", "std_msgs/String", "what it does, or why it stands; latched"),
+        Topic("~/event", "std_msgs/String", "requests as they come, for incident files"),
+        Topic("~/overlay/compressed", "sensor_msgs/CompressedImage", "what it sees and intends"),
+        Topic("~/features", "sensor_msgs/Image", "the frame's feature, while somebody listens"),
+        Topic("/diagnostics", "diagnostic_msgs/DiagnosticArray", "1 Hz"),
+    ),
+    answers=(
+        Topic("~/enable", "std_srvs/SetBool", "whether it may drive; true ends a stop"),
+        Topic("~/stop", "std_srvs/Trigger", "stops at once, until ~/enable true"),
+        Topic("~/reset", "std_srvs/Trigger", "empties the window, leaves 'arrived'"),
+        Topic("~/mark", "std_srvs/Trigger", "keeps the last seconds as an incident"),
+    ),
+)
 
 
 class DriveError(InputError):
@@ -129,7 +155,7 @@ def _transition(step):
     return guarded
 
 
-class InferenceNode(LifecycleNode):
+class InferenceNode(Life, LifecycleNode):
     """The lifecycle node `mobile_vla`.
 
     Args:
@@ -151,8 +177,6 @@ class InferenceNode(LifecycleNode):
         self._stop = stop
         self._declared = {parameter.name: parameter for parameter in PARAMETERS}
         self._values = declare(self, PARAMETERS)
-        for name in misspelt(self):
-            self.get_logger().warning(f"there is no parameter '{name}': is it misspelt?")
         self.problem = ""
 
         self._lock = threading.Lock()
@@ -342,8 +366,20 @@ class InferenceNode(LifecycleNode):
         """Whether every thread still does its work."""
         return self._worker.alive and all(thread.is_alive() for thread in self._threads)
 
-    def close(self) -> None:
-        """The last words: a halt, then the end of worker and threads."""
+    def work(self, stop: StopSignal) -> int:
+        success = TransitionCallbackReturn.SUCCESS
+        if self.get_parameter("autostart").value and not (
+            self.trigger_configure() == success and self.trigger_activate() == success
+        ):
+            return 0 if stop.is_set() else UNUSABLE
+        while not stop.wait(0.1):
+            # Without one of its threads it cannot keep its promises: zeros, and an end seen.
+            if not self.alive:
+                return FAILED
+        return 0
+
+    def last_words(self) -> None:
+        """A halt, then the end of worker and threads."""
         self._halt()
         self._ending.set()
         self._worker.close()
@@ -791,58 +827,13 @@ def _words(form: ImageFormat) -> str:
     return f"{form.width}x{form.height} {form.encoding}"
 
 
-def _spin(executor: SingleThreadedExecutor, node: InferenceNode) -> None:
-    while True:
-        try:
-            executor.spin()
-        except ExternalShutdownException:
-            return
-        except RCLError as error:
-            # A transition asked for at the wrong time; rclpy lets that end the executor.
-            node.get_logger().error(f"a request failed: {error}")
-        else:
-            return
-
-
 def main(args: list[str] | None = None, worker_command: tuple[str, ...] = WORKER_COMMAND) -> int:
     """Runs the node; returns its exit status (2: it cannot work with what it was given)."""
     sys.setswitchinterval(SWITCH_INTERVAL)
-    init_without_signals(args)
-    stop = StopSignal()
-    try:
-        node = InferenceNode(stop, worker_command)
-    except InputError as error:
-        print(f"mobile_vla: {error}", file=sys.stderr)
-        rclpy.try_shutdown()
-        return EXIT_UNUSABLE
-    executor = SingleThreadedExecutor()
-    executor.add_node(node)
-    spinning = threading.Thread(target=_spin, args=(executor, node), name="executor", daemon=True)
-    spinning.start()
-    status = 0
-    success = TransitionCallbackReturn.SUCCESS
-    if node.get_parameter("autostart").value and not (
-        node.trigger_configure() == success and node.trigger_activate() == success
-    ):
-        status = 0 if stop.is_set() else EXIT_UNUSABLE
-        stop.set()
-    while not stop.wait(0.1):
-        # Without one of its threads it cannot keep its promises: zeros, and an end that is seen.
-        if not (spinning.is_alive() and node.alive):
-            status = 1
-            break
-    # Whatever happens from here on, the process ends in time.
-    timer = threading.Timer(EXIT_SECONDS, os._exit, (status,))
-    timer.daemon = True
-    timer.start()
-    node.close()
-    stop.ignore_from_now()
-    executor.shutdown(timeout_sec=0.5)
-    spinning.join(0.5)
-    node.destroy_node()
-    rclpy.try_shutdown()
-    timer.cancel()
-    return status
+    # Whatever hangs at its end, the process ends in time.
+    return run_node(
+        PROGRAM, lambda stop: InferenceNode(stop, worker_command), args, end_within=EXIT_SECONDS
+    )
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ import sys
 import time
 
 import numpy as np
-import rclpy
 from geometry_msgs.msg import Twist
 from rclpy.duration import Duration
 from rclpy.node import Node
@@ -19,11 +18,11 @@ from rclpy.time import Time
 from sensor_msgs.msg import Image
 
 from mobile_vla_ros.axes import UNICYCLE_AXES
-from mobile_vla_ros.errors import InputError
 from mobile_vla_ros.nodes.wiring.image_message import image_message
-from mobile_vla_ros.nodes.wiring.parameters import Declared, declare, misspelt
+from mobile_vla_ros.nodes.wiring.parameters import Declared, declare
+from mobile_vla_ros.nodes.wiring.program import Program, Topic
 from mobile_vla_ros.nodes.wiring.qos import queued
-from mobile_vla_ros.nodes.wiring.running import StopSignal, init_without_signals
+from mobile_vla_ros.nodes.wiring.running import Life, StopSignal, run_node
 from mobile_vla_ros.nodes.wiring.velocity import twist_of
 
 PARAMETERS = (
@@ -35,6 +34,16 @@ PARAMETERS = (
     Declared("noise", 24, "grey levels of noise in a picture: how hard it is to compress", 0, 255),
     Declared("command_rate", 20.0, "commands/s; 0 = none", 0.0, 1000.0),
     Declared("frame_id", "camera", "header.frame_id of the images"),
+)
+PROGRAM = Program(
+    node="pattern",
+    module="pattern_node",
+    about=__doc__ or "",
+    parameters=PARAMETERS,
+    tells=(
+        Topic("image", "sensor_msgs/Image", "rgb8; its first eight bytes are its number"),
+        Topic("cmd_vel", "geometry_msgs/Twist", "a weaving drive at 0.2 m/s"),
+    ),
 )
 QUEUE_DEPTH = 5
 
@@ -60,14 +69,12 @@ def number_of(image: np.ndarray) -> int:
     return int(np.frombuffer(np.ascontiguousarray(image).reshape(-1)[:8].tobytes(), np.int64)[0])
 
 
-class PatternNode(Node):
+class PatternNode(Life, Node):
     """A camera and a driver in one: numbered frames on `image`, a weaving drive on `cmd_vel`."""
 
     def __init__(self, **options) -> None:
         super().__init__("pattern", **options)
         self._settings = declare(self, PARAMETERS)
-        for name in misspelt(self):
-            self.get_logger().warning(f"there is no parameter '{name}'")
         settings = self._settings
         width, height = settings["width"], settings["height"]
         self._messages = []
@@ -78,7 +85,7 @@ class PatternNode(Node):
         self._commands = self.create_publisher(Twist, "cmd_vel", queued())
         self._longest_publish = 0.0
 
-    def run(self, stop: StopSignal) -> None:
+    def work(self, stop: StopSignal) -> int:
         """Publishes on an exact grid in time until told to stop or `count` is reached."""
         settings = self._settings
         start, clock = time.monotonic(), self.get_clock().now()
@@ -102,6 +109,7 @@ class PatternNode(Node):
         self.get_logger().info(
             f"{frames} frames published, longest publish {self._longest_publish * 1e3:.1f} ms"
         )
+        return 0
 
     def _publish_frame(self, number: int, captured: Time) -> None:
         message = self._messages[number % len(self._messages)]
@@ -117,20 +125,7 @@ class PatternNode(Node):
 
 
 def main(args: list[str] | None = None) -> int:
-    init_without_signals(args)
-    stop = StopSignal()
-    try:
-        node = PatternNode()
-    except InputError as error:
-        print(f"pattern: {error}", file=sys.stderr)
-        rclpy.try_shutdown()
-        return 2
-    try:
-        node.run(stop)
-        return 0
-    finally:
-        node.destroy_node()
-        rclpy.try_shutdown()
+    return run_node(PROGRAM, lambda _stop: PatternNode(), args)
 
 
 if __name__ == "__main__":

@@ -15,17 +15,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import rclpy
 from rclpy.node import Node
 from rclpy.time import Time
 from sensor_msgs.msg import CompressedImage, Image
 
 from mobile_vla_ros.episodes import Episode, open_episode
-from mobile_vla_ros.errors import InputError
 from mobile_vla_ros.nodes.wiring.image_message import compressed_message, image_message
-from mobile_vla_ros.nodes.wiring.parameters import Declared, ParameterError, declare, misspelt
+from mobile_vla_ros.nodes.wiring.parameters import Declared, ParameterError, declare
+from mobile_vla_ros.nodes.wiring.program import VELOCITY, Program, Topic
 from mobile_vla_ros.nodes.wiring.qos import queued
-from mobile_vla_ros.nodes.wiring.running import StopSignal, init_without_signals
+from mobile_vla_ros.nodes.wiring.running import Life, StopSignal, run_node
 from mobile_vla_ros.nodes.wiring.velocity import VelocityPublisher, twist_of
 
 PARAMETERS = (
@@ -51,6 +50,17 @@ PARAMETERS = (
         "wait this long for somebody who listens, s: what is sent before is lost",
         0.0,
         600.0,
+    ),
+)
+PROGRAM = Program(
+    node="replay",
+    module="replay_node",
+    about=__doc__ or "",
+    parameters=PARAMETERS,
+    tells=(
+        Topic("image", "sensor_msgs/Image", "the recorded frames, unless compressed"),
+        Topic("image/compressed", "sensor_msgs/CompressedImage", "them, as they were stored"),
+        Topic("cmd_vel", VELOCITY, "the recorded commands, and a zero at the end"),
     ),
 )
 QUEUE_DEPTH = 5
@@ -98,14 +108,12 @@ def timeline(image_stamps: np.ndarray, action_stamps: np.ndarray, lead: float) -
     return sorted(moments, key=lambda moment: (moment.time, moment.is_frame, moment.row))
 
 
-class ReplayNode(Node):
+class ReplayNode(Life, Node):
     """Publishes one episode."""
 
     def __init__(self, **options) -> None:
         super().__init__("replay", **options)
         self._settings = declare(self, PARAMETERS)
-        for name in misspelt(self):
-            self.get_logger().warning(f"there is no parameter '{name}'")
         if not self._settings["episode"]:
             raise ParameterError("parameter episode is empty: name the file to play")
         self._episode: Episode = open_episode(Path(self._settings["episode"]).expanduser())
@@ -129,7 +137,7 @@ class ReplayNode(Node):
                 qos=queued(),
             )
 
-    def run(self, stop: StopSignal) -> None:
+    def work(self, stop: StopSignal) -> int:
         """Publishes until the end, or until told to stop; the last command is always zero."""
         self._wait_for_listener(stop)
         episode, rate = self._episode, self._settings["rate"]
@@ -151,6 +159,7 @@ class ReplayNode(Node):
             stop.wait(self._last_interval() / rate)
         self._stand_still()
         self.get_logger().info(f"played; at most {late * 1e3:.0f} ms behind")
+        return 0
 
     def _rounds(self) -> Iterator[float]:
         yield time.monotonic()
@@ -198,21 +207,7 @@ class ReplayNode(Node):
 
 
 def main(args: list[str] | None = None) -> int:
-    init_without_signals(args)
-    stop = StopSignal()
-    try:
-        node = ReplayNode()
-    except InputError as error:
-        print(f"replay: {error}", file=sys.stderr)
-        rclpy.try_shutdown()
-        return 2
-    try:
-        node.run(stop)
-        return 0
-    finally:
-        node.close()
-        node.destroy_node()
-        rclpy.try_shutdown()
+    return run_node(PROGRAM, lambda _stop: ReplayNode(), args)
 
 
 if __name__ == "__main__":

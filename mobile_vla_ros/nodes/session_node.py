@@ -10,20 +10,20 @@ from __future__ import annotations
 
 import json
 import sys
+import threading
 import time
 from typing import Any
 
-import rclpy
-from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from std_msgs.msg import String
 from std_srvs.srv import Trigger
 
 from mobile_vla_ros.episodes.recording import IDLE
 from mobile_vla_ros.errors import InputError
-from mobile_vla_ros.nodes.wiring.parameters import Declared, declare, misspelt
+from mobile_vla_ros.nodes.wiring.parameters import Declared, declare
+from mobile_vla_ros.nodes.wiring.program import Program, Topic
 from mobile_vla_ros.nodes.wiring.qos import latched
-from mobile_vla_ros.nodes.wiring.running import StopSignal, init_without_signals
+from mobile_vla_ros.nodes.wiring.running import Life, StopSignal, run_node
 
 PARAMETERS = (
     Declared("seconds", 10.0, "how long to record, s", 0.1, 1e6),
@@ -31,35 +31,43 @@ PARAMETERS = (
     Declared("patience", 30.0, "wait this long for the recorder and its camera, s", 0.1, 3600.0),
     Declared("discard", False, "throw the episode away instead of saving it"),
 )
+PROGRAM = Program(
+    node="recording_session",
+    module="session_node",
+    about=__doc__ or "",
+    parameters=PARAMETERS,
+    hears=(Topic("episode_recorder/status", "std_msgs/String", "JSON, of the recorder"),),
+)
 RETRY_SECONDS = 0.5
+POLL_SECONDS = 0.05
 
 
 class SessionError(InputError):
     """The recorder did not do what it was asked; the sentence says what."""
 
 
-class SessionNode(Node):
+class SessionNode(Life, Node):
     """A user of the recorder that needs no keyboard."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__("recording_session", **options)
         self._settings = declare(self, PARAMETERS)
-        for name in misspelt(self):
-            self.get_logger().warning(f"there is no parameter '{name}'")
+        self._status: dict[str, Any] = {}
         recorder = self._settings["recorder"]
         self._requests = {
             name: self.create_client(Trigger, f"{recorder}/{name}")
             for name in ("start", "save", "discard")
         }
         self.create_subscription(String, f"{recorder}/status", self._hear, latched())
-        self._executor = SingleThreadedExecutor()
-        self._executor.add_node(self)
-        self._status: dict[str, Any] = {}
 
     def _hear(self, message: String) -> None:
         self._status = json.loads(message.data)
 
-    def run(self, stop: StopSignal) -> dict[str, Any]:
+    def work(self, stop: StopSignal) -> int:
+        print(json.dumps(self._record(stop), ensure_ascii=False))
+        return 0
+
+    def _record(self, stop: StopSignal) -> dict[str, Any]:
         """Records; returns the recorder's last status, with the time that the save took.
 
         Raises:
@@ -67,8 +75,7 @@ class SessionNode(Node):
         """
         self._start(stop)
         end = time.monotonic() + self._settings["seconds"]
-        while time.monotonic() < end and not stop.is_set():
-            self._executor.spin_once(timeout_sec=0.1)
+        while time.monotonic() < end and not stop.wait(POLL_SECONDS):
             if self._status.get("error"):
                 raise SessionError(self._status["error"])
         before = dict(self._status)
@@ -80,7 +87,7 @@ class SessionNode(Node):
             raise SessionError(answer.message)
         after = time.monotonic() + 3.0
         while self._status.get("state") != IDLE and time.monotonic() < after:
-            self._executor.spin_once(timeout_sec=0.1)
+            time.sleep(POLL_SECONDS)
         return {
             **self._status,
             "answer": answer.message,
@@ -91,8 +98,7 @@ class SessionNode(Node):
     def _start(self, stop: StopSignal) -> None:
         end = time.monotonic() + self._settings["patience"]
         sentence = "no recorder is running"
-        while time.monotonic() < end and not stop.is_set():
-            self._executor.spin_once(timeout_sec=0.1)
+        while time.monotonic() < end and not stop.wait(POLL_SECONDS):
             if not self._requests["start"].service_is_ready():
                 continue
             answer = self._call("start")
@@ -105,24 +111,15 @@ class SessionNode(Node):
 
     def _call(self, name: str) -> Trigger.Response:
         future = self._requests[name].call_async(Trigger.Request())
-        self._executor.spin_until_future_complete(future, self._settings["patience"])
-        if not future.done():
+        answered = threading.Event()
+        future.add_done_callback(lambda _: answered.set())
+        if not answered.wait(self._settings["patience"]):
             raise SessionError(f"the recorder does not answer to {name}")
         return future.result()
 
 
 def main(args: list[str] | None = None) -> int:
-    init_without_signals(args)
-    stop = StopSignal()
-    try:
-        node = SessionNode()
-        print(json.dumps(node.run(stop), ensure_ascii=False))
-        return 0
-    except InputError as error:
-        print(f"recording_session: {error}", file=sys.stderr)
-        return 1
-    finally:
-        rclpy.try_shutdown()
+    return run_node(PROGRAM, lambda _stop: SessionNode(), args)
 
 
 if __name__ == "__main__":

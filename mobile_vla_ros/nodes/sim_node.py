@@ -15,7 +15,6 @@ from collections import deque
 from dataclasses import asdict
 from pathlib import Path
 
-import rclpy
 from builtin_interfaces.msg import Time
 from geometry_msgs.msg import Twist
 from nav_msgs.msg import Odometry
@@ -32,11 +31,11 @@ from mobile_vla_ros.nodes.wiring.parameters import (
     Declared,
     ParameterError,
     declare,
-    misspelt,
     refusal,
 )
+from mobile_vla_ros.nodes.wiring.program import VELOCITY, Program, Topic
 from mobile_vla_ros.nodes.wiring.qos import latched, queued
-from mobile_vla_ros.nodes.wiring.running import StopSignal, init_without_signals
+from mobile_vla_ros.nodes.wiring.running import Life, StopSignal, run_node
 from mobile_vla_ros.nodes.wiring.velocity import VelocitySubscription, velocities_of
 from mobile_vla_ros.planar import quaternion_of
 from mobile_vla_ros.sim.camera import CameraSettings
@@ -94,6 +93,24 @@ PARAMETERS = (
     Declared("odom_frame", "odom", "frame of odom"),
     Declared("frame_id", "camera", "frame of the images"),
 )
+PROGRAM = Program(
+    node="sim",
+    module="sim_node",
+    about=__doc__ or "",
+    parameters=PARAMETERS,
+    hears=(
+        Topic("cmd_vel", VELOCITY, "what the robot is to do, m/s and rad/s"),
+        Topic("state", "std_msgs/String", "of whoever drives (mobile_vla/state)"),
+    ),
+    tells=(
+        Topic("image", "sensor_msgs/Image", "rgb8, what the robot's camera sees"),
+        Topic("odom", "nav_msgs/Odometry", "of the wheels, m and rad"),
+        Topic("~/outcome", "std_msgs/String", "JSON: scenario, how the run stands"),
+        Topic("instruction", "std_msgs/String", "with announce or episodes: what to do"),
+        Topic("/clock", "rosgraph_msgs/Clock", "with publish_clock: simulated time"),
+    ),
+    answers=(Topic("~/reset", "std_srvs/Trigger", "sets the field up anew"),),
+)
 LIVE = {parameter.name: parameter for parameter in PARAMETERS}
 STEP = 0.01  # s between two looks at the clock
 # What the machine falls behind by more than this is not made up for: the robot would leap.
@@ -103,14 +120,12 @@ ANNOUNCE_PERIOD = 2.0  # s
 RESET_TIMEOUT = 20.0  # s
 
 
-class SimNode(Node):
+class SimNode(Life, Node):
     """Runs a field in a thread of its own (physics and graphics), in step with the clock."""
 
     def __init__(self, **options) -> None:
         super().__init__("sim", **options)
         self._settings = declare(self, PARAMETERS)
-        for name in misspelt(self):
-            self.get_logger().warning(f"there is no parameter '{name}'")
         settings = self._settings
         if settings["real_time_factor"] != 1.0 and not settings["publish_clock"]:
             raise ParameterError(
@@ -158,15 +173,15 @@ class SimNode(Node):
         self._failure = ""
         self._thread = threading.Thread(target=self._run, name="field", daemon=True)
 
-    def run(self, stop: StopSignal) -> int:
+    def work(self, stop: StopSignal) -> int:
         """Runs until told to stop, or until an evaluation is over.
 
         Returns:
             exit status: 1 when the field could not run.
         """
         self._thread.start()
-        while not stop.is_set() and self._thread.is_alive():
-            rclpy.spin_once(self, timeout_sec=0.05)
+        while not stop.wait(0.05) and self._thread.is_alive():
+            pass
         self._stopping.set()
         self._thread.join(5.0)
         if self._failure:
@@ -423,19 +438,7 @@ def _names(text: str) -> tuple[str, ...]:
 
 
 def main(args: list[str] | None = None) -> int:
-    init_without_signals(args)
-    stop = StopSignal()
-    try:
-        node = SimNode()
-    except InputError as error:
-        print(f"sim: {error}", file=sys.stderr)
-        rclpy.try_shutdown()
-        return 2
-    try:
-        return node.run(stop)
-    finally:
-        node.destroy_node()
-        rclpy.try_shutdown()
+    return run_node(PROGRAM, lambda _stop: SimNode(), args)
 
 
 if __name__ == "__main__":

@@ -6,28 +6,25 @@ python -m mobile_vla_ros.nodes.teleop_node
 from __future__ import annotations
 
 import json
-import signal
 import sys
 import time
 from collections import deque
 from typing import Any
 
-import rclpy
 from geometry_msgs.msg import Twist, TwistStamped
 from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue
 from rcl_interfaces.srv import SetParametersAtomically
 from rclpy.clock import Clock, ClockType
-from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from std_msgs.msg import String
 from std_srvs.srv import Trigger
 
 from mobile_vla_ros.axes import PLANAR_AXES
 from mobile_vla_ros.control.keyboard import Keyboard, KeyboardSettings
-from mobile_vla_ros.errors import InputError
-from mobile_vla_ros.nodes.wiring.parameters import Declared, declare, misspelt
+from mobile_vla_ros.nodes.wiring.parameters import Declared, declare
+from mobile_vla_ros.nodes.wiring.program import VELOCITY, Program, Topic
 from mobile_vla_ros.nodes.wiring.qos import latched, queued
-from mobile_vla_ros.nodes.wiring.running import StopSignal, init_without_signals
+from mobile_vla_ros.nodes.wiring.running import Life, StopSignal, run_node
 from mobile_vla_ros.nodes.wiring.terminal import Terminal, TextLine
 from mobile_vla_ros.nodes.wiring.velocity import VelocityPublisher, twist_of
 
@@ -66,6 +63,17 @@ PARAMETERS = (
     ),
     Declared("terminal", "", "terminal device to read; '' = the one this runs in"),
 )
+PROGRAM = Program(
+    node="teleop",
+    module="teleop_node",
+    about=__doc__ or "",
+    parameters=PARAMETERS,
+    hears=(Topic("episode_recorder/status", "std_msgs/String", "JSON, of the recorder"),),
+    tells=(
+        Topic("cmd_vel", VELOCITY, "what the keys say, m/s and rad/s"),
+        Topic("teleop_key", "geometry_msgs/TwistStamped", "each press once, for the recorder"),
+    ),
+)
 HELP = """\
   q w e     drive: w/s forward/back, a/d left/right, q/e/z/c diagonals, r/t turn, space stops
   a s d     each press counts {hold} s        + - speed   . , turning speed
@@ -82,14 +90,12 @@ LAST_ZEROS = 3
 RECORDER_SILENT = 2.0
 
 
-class TeleopNode(Node):
+class TeleopNode(Life, Node):
     """Keys in, velocities and requests to the recorder out."""
 
     def __init__(self, stop: StopSignal, **options: Any) -> None:
         super().__init__("teleop", **options)
         settings = declare(self, PARAMETERS)
-        for name in misspelt(self):
-            self.get_logger().warning(f"there is no parameter '{name}'")
         self._stop_signal = stop
         self._keyboard = Keyboard(
             KeyboardSettings(
@@ -129,7 +135,7 @@ class TeleopNode(Node):
             name: self.create_client(Trigger, f"{recorder}/{name}")
             for name in ("start", "save", "discard")
         }
-        self._parameters = self.create_client(
+        self._recorder_parameters = self.create_client(
             SetParametersAtomically, f"{recorder}/set_parameters_atomically"
         )
         self._awake = self.create_guard_condition(self._take_keys)
@@ -253,7 +259,7 @@ class TeleopNode(Node):
         self._set(scenario=names[place % len(names)], instruction="")
 
     def _set(self, **values: str) -> None:
-        if not self._parameters.service_is_ready():
+        if not self._recorder_parameters.service_is_ready():
             self._message = "no recorder is running"
             return
         parameters = [
@@ -265,7 +271,7 @@ class TeleopNode(Node):
         ]
         said = ", ".join(f"{name} {value!r}" for name, value in values.items() if value)
         request = SetParametersAtomically.Request(parameters=parameters)
-        self._parameters.call_async(request).add_done_callback(
+        self._recorder_parameters.call_async(request).add_done_callback(
             lambda future: self._note(future.result().result.reason or said or "as planned")
         )
 
@@ -289,12 +295,19 @@ class TeleopNode(Node):
     def _publish(self, velocities: tuple[float, float, float]) -> None:
         self._velocity.publish(_twist(velocities))
 
-    def last_zeros(self) -> None:
-        """Stops the robot for good, and waits until it has been heard."""
+    def work(self, stop: StopSignal) -> int:
+        stop.wait()
+        return 1 if self.lost else 0
+
+    def close(self) -> None:
+        """Stops the robot for good, waits until it has been heard, gives the terminal back."""
         self._keyboard.stop()
         for _ in range(LAST_ZEROS):
             self._publish((0.0, 0.0, 0.0))
         self._velocity.wait_for_all_acked(ACKNOWLEDGE_SECONDS)
+        if self.lost:
+            self.get_logger().error("the terminal is lost: the robot was stopped")
+        self._terminal.close()
 
     def _show(self) -> None:
         if self._line is not None:
@@ -330,38 +343,13 @@ class TeleopNode(Node):
             parts.append(self._message)
         self._terminal.show(" | ".join(filter(None, parts)))
 
-    def close(self) -> None:
-        self._terminal.close()
-
 
 def _twist(velocities: tuple[float, float, float]) -> Twist:
     return twist_of(PLANAR_AXES, velocities)
 
 
 def main(args: list[str] | None = None) -> int:
-    init_without_signals(args)
-    stop = StopSignal()
-    # A closed terminal window sends this; the robot must hear zeros first.
-    signal.signal(signal.SIGHUP, lambda *_: stop.set())
-    try:
-        node = TeleopNode(stop)
-    except InputError as error:
-        print(f"teleop: {error}", file=sys.stderr)
-        rclpy.try_shutdown()
-        return 2
-    executor = SingleThreadedExecutor()
-    executor.add_node(node)
-    try:
-        while not stop.is_set():
-            executor.spin_once(timeout_sec=0.1)
-        node.last_zeros()
-        if node.lost:
-            node.get_logger().error("the terminal is lost: the robot was stopped")
-        return 1 if node.lost else 0
-    finally:
-        node.close()
-        node.destroy_node()
-        rclpy.try_shutdown()
+    return run_node(PROGRAM, TeleopNode, args)
 
 
 if __name__ == "__main__":

@@ -10,4 +10,4 @@ from mobile_vla_ros.nodes.inference_node import main
 DOUBLE = Path(__file__).with_name("worker_double.py")
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv, worker_command=(sys.executable, str(DOUBLE))))
+    sys.exit(main(worker_command=(sys.executable, str(DOUBLE))))

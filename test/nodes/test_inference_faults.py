@@ -139,6 +139,7 @@ def test_a_bad_model_means_zero_with_its_reason(rig, checkpoint, reason) -> None
         assert all(len(chunk.points) == 10 for chunk in rig.chunks)
 
 
+@pytest.mark.usefixtures("hearing_hangups")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_sends_zeros_first_and_ends_in_time_though_the_worker_hangs(rig, number) -> None:
     node = drive(rig)

@@ -257,6 +257,7 @@ def test_a_node_that_is_killed_leaves_a_writer_that_finishes_the_file(
         assert not episode.complete
 
 
+@pytest.mark.usefixtures("hearing_hangups")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_told_to_stop_while_recording_it_finishes_the_file(
     record, tmp_path: Path, number: int

@@ -142,6 +142,7 @@ def test_a_lost_terminal_stops_the_robot_and_ends_the_node(
 
 
 @pytest.mark.ros
+@pytest.mark.usefixtures("hearing_hangups")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_told_to_stop_it_sends_zeros_first(
     robot: Robot, people: list[Person], number: int

@@ -9,16 +9,13 @@ from __future__ import annotations
 import json
 import math
 import sys
-import threading
 import time
 from collections.abc import Callable
 from typing import Any
 
-import rclpy
 from geometry_msgs.msg import Twist
 from nav_msgs.msg import Odometry
 from rclpy.callback_groups import ReentrantCallbackGroup
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from std_msgs.msg import String
 from trajectory_msgs.msg import MultiDOFJointTrajectory
@@ -26,9 +23,10 @@ from trajectory_msgs.msg import MultiDOFJointTrajectory
 from mobile_vla_ros.axes import PLANAR_AXES
 from mobile_vla_ros.errors import InputError
 from mobile_vla_ros.nodes.wiring.parameters import Declared, declare
+from mobile_vla_ros.nodes.wiring.program import VELOCITY, Program, Topic
 from mobile_vla_ros.nodes.wiring.qos import latched, queued
 from mobile_vla_ros.nodes.wiring.remote import Remote, RemoteError
-from mobile_vla_ros.nodes.wiring.running import StopSignal, init_without_signals
+from mobile_vla_ros.nodes.wiring.running import Life, StopSignal, run_node
 from mobile_vla_ros.nodes.wiring.trajectory import NANOSECONDS, nanoseconds_of
 from mobile_vla_ros.nodes.wiring.velocity import VelocitySubscription, velocities_of
 from mobile_vla_ros.planar import odometry_of
@@ -40,10 +38,23 @@ PARAMETERS = (
     Declared("patience", 120.0, "s to wait for the other nodes", 1.0, 3600.0),
     Declared("time_limit", 45.0, "s after which the drive is ended", 1.0, 3600.0),
 )
+PROGRAM = Program(
+    node="director",
+    module="tools.director_node",
+    about=__doc__ or "",
+    parameters=PARAMETERS,
+    hears=(
+        Topic("mobile_vla/state", "std_msgs/String"),
+        Topic("mobile_vla/chunk", "trajectory_msgs/MultiDOFJointTrajectory"),
+        Topic("sim/outcome", "std_msgs/String", "JSON, of the field"),
+        Topic("odom", "nav_msgs/Odometry"),
+        Topic("cmd_vel", VELOCITY),
+    ),
+)
 _READY = (WAITING_FOR_INSTRUCTION, WAITING_FOR_CAMERA)
 
 
-class DirectorNode(Node):
+class DirectorNode(Life, Node):
     """Hears everything and keeps it with the time since the instruction was given, seconds."""
 
     def __init__(self) -> None:
@@ -68,8 +79,12 @@ class DirectorNode(Node):
         self._recorder = Remote(self, "episode_recorder", group)
         self._policy = Remote(self, "mobile_vla", group)
 
-    def direct(self, stop: StopSignal) -> dict[str, Any]:
-        """The whole drive; for a thread other than the executor's.
+    def work(self, stop: StopSignal) -> int:
+        print(json.dumps(self._direct(stop)), flush=True)
+        return 0
+
+    def _direct(self, stop: StopSignal) -> dict[str, Any]:
+        """The whole drive.
 
         Raises:
             InputError: a node did not come up, or refuses.
@@ -165,31 +180,7 @@ class DirectorNode(Node):
 
 def main(args: list[str] | None = None) -> int:
     """Runs the node once."""
-    init_without_signals(args)
-    stop = StopSignal()
-    node = DirectorNode()
-    executor = SingleThreadedExecutor()
-    executor.add_node(node)
-    spinning = threading.Thread(target=_spin, args=(executor,), daemon=True)
-    spinning.start()
-    try:
-        print(json.dumps(node.direct(stop)), flush=True)
-        return 0
-    except InputError as error:
-        print(f"director: {error}", file=sys.stderr)
-        return 1
-    finally:
-        executor.shutdown(timeout_sec=1.0)
-        spinning.join(1.0)
-        node.destroy_node()
-        rclpy.try_shutdown()
-
-
-def _spin(executor: SingleThreadedExecutor) -> None:
-    try:
-        executor.spin()
-    except ExternalShutdownException:
-        return
+    return run_node(PROGRAM, lambda _stop: DirectorNode(), args)
 
 
 if __name__ == "__main__":

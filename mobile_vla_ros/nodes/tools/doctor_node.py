@@ -12,8 +12,6 @@ import time
 from pathlib import Path
 
 import numpy as np
-import rclpy
-from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
 from rclpy.utilities import get_rmw_implementation_identifier
 
@@ -24,27 +22,46 @@ from mobile_vla_ros.nodes.wiring.images import (
     fingerprint,
     rgb_image,
 )
+from mobile_vla_ros.nodes.wiring.parameters import Declared, declare
+from mobile_vla_ros.nodes.wiring.program import Program, Topic
 from mobile_vla_ros.nodes.wiring.qos import RELIABILITIES, offered_reliability
+from mobile_vla_ros.nodes.wiring.running import Life, StopSignal, run_node
 
+PARAMETERS = (
+    Declared(
+        "image_transport",
+        "raw",
+        "compressed listens to the image topic + /compressed",
+        options=("raw", "compressed"),
+    ),
+    Declared(
+        "image_reliability",
+        "auto",
+        "auto: as the publisher offers",
+        options=("auto", *RELIABILITIES),
+    ),
+    Declared("seconds", 3.0, "how long frames are counted, s", 0.0, 36000.0),
+    Declared("wait", 5.0, "how long to wait for publishers and listeners, s", 0.0, 36000.0),
+    Declared("frames_file", "", "where ten frames are kept as .npz; '' keeps none"),
+)
+PROGRAM = Program(
+    node="mobile_vla_doctor",
+    module="tools.doctor_node",
+    about=__doc__ or "",
+    parameters=PARAMETERS,
+    hears=(Topic("image", "sensor_msgs/Image or CompressedImage"),),
+)
+INTERRUPTED = 130
+KEPT_FRAMES = 10
 _IMAGE_TYPES = ("sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage")
 
 
-class DoctorNode(Node):
-    """Listens to the camera for a while and reads the graph.
-
-    Parameters: ``image`` topic by remapping, ``image_transport``, ``image_reliability``,
-    ``seconds`` (how long frames are counted, s), ``wait`` (how long to wait for publishers and
-    listeners, s), ``frames_file`` (where ten frames are kept as .npz; empty keeps none).
-    """
+class DoctorNode(Life, Node):
+    """Listens to the camera for a while and reads the graph."""
 
     def __init__(self) -> None:
         super().__init__("mobile_vla_doctor")
-        declare = self.declare_parameter
-        self._transport = declare("image_transport", "raw").value
-        self._reliability = declare("image_reliability", "auto").value
-        self._seconds = float(declare("seconds", 3.0).value)
-        self._wait = float(declare("wait", 5.0).value)
-        self._frames_file = str(declare("frames_file", "").value)
+        self._values = declare(self, PARAMETERS)
         self._arrivals: list[tuple[float, float, float]] = []  # steady, node clock, stamp
         self._prints: set[int] = set()
         self._kept: list[np.ndarray] = []
@@ -53,27 +70,32 @@ class DoctorNode(Node):
         self._camera = CameraSubscription(
             self,
             self._frame,
-            transport=self._transport,
-            reliability=self._reliability,
+            transport=self._values["image_transport"],
+            reliability=self._values["image_reliability"],
             depth=5,
         )
 
-    def examine(self) -> dict[str, object]:
+    def work(self, stop: StopSignal) -> int:
+        seen = self._examine(stop)
+        if stop.is_set():
+            return INTERRUPTED
+        print(json.dumps(seen), flush=True)
+        return 0
+
+    def _examine(self, stop: StopSignal) -> dict[str, object]:
         """Waits, counts frames, and returns everything seen."""
         commands = self.resolve_topic_name("cmd_vel")
-        deadline = time.monotonic() + self._wait
-        while time.monotonic() < deadline and not (
-            self._arrivals and self.count_subscribers(commands)
-        ):
-            rclpy.spin_once(self, timeout_sec=0.05)
+        deadline = time.monotonic() + self._values["wait"]
+        while not (self._arrivals and self.count_subscribers(commands)):
+            if stop.wait(0.05) or time.monotonic() > deadline:
+                break
         # The first frames of a new subscription may come in a bunch: count from here.
         self._arrivals.clear()
         begin = time.monotonic()
-        while time.monotonic() - begin < self._seconds:
-            rclpy.spin_once(self, timeout_sec=0.05)
+        stop.wait(self._values["seconds"])
         span = time.monotonic() - begin
-        if self._frames_file and self._kept:
-            np.savez(self._frames_file, *self._kept)
+        if self._values["frames_file"] and self._kept:
+            np.savez(self._values["frames_file"], *list(self._kept))
         return {
             "ros": self._ros(),
             "camera": self._camera_seen(span),
@@ -86,10 +108,10 @@ class DoctorNode(Node):
         now = self.get_clock().now().nanoseconds * 1e-9
         self._arrivals.append((time.monotonic(), now, stamp))
         self._prints.add(fingerprint(message.data))
-        if len(self._kept) >= 10 and self._form:
+        if len(self._kept) >= KEPT_FRAMES and self._form:
             return
         try:
-            if self._transport == "compressed":
+            if self._values["image_transport"] == "compressed":
                 pixels = decode_compressed(message.data)
                 encoding = message.format
             else:
@@ -121,7 +143,7 @@ class DoctorNode(Node):
         publishers = self.get_publishers_info_by_topic(topic)
         offered = offered_reliability(self, topic)
         names = {policy: name for name, policy in RELIABILITIES.items()}
-        arrived = np.array(self._arrivals).reshape(-1, 3)
+        arrived = np.array(list(self._arrivals)).reshape(-1, 3)
         ages = arrived[:, 1] - arrived[:, 2]
         gaps = np.diff(arrived[:, 0])
         return {
@@ -157,18 +179,10 @@ class DoctorNode(Node):
         }
 
 
-def main(args: list[str] | None = None) -> None:
+def main(args: list[str] | None = None) -> int:
     """Runs the node once."""
-    rclpy.init(args=args)
-    node = DoctorNode()
-    try:
-        print(json.dumps(node.examine()), flush=True)
-    except (KeyboardInterrupt, ExternalShutdownException):
-        sys.exit(130)
-    finally:
-        node.destroy_node()
-        rclpy.try_shutdown()
+    return run_node(PROGRAM, lambda _stop: DoctorNode(), args)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

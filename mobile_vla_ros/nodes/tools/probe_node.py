@@ -10,7 +10,6 @@ import json
 import sys
 import time
 
-import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import TwistStamped
 from rclpy.node import Node
@@ -19,8 +18,9 @@ from trajectory_msgs.msg import MultiDOFJointTrajectory
 
 from mobile_vla_ros.errors import InputError
 from mobile_vla_ros.nodes.wiring.parameters import Declared, declare
+from mobile_vla_ros.nodes.wiring.program import Program, Topic
 from mobile_vla_ros.nodes.wiring.qos import latched, queued
-from mobile_vla_ros.nodes.wiring.running import StopSignal, init_without_signals
+from mobile_vla_ros.nodes.wiring.running import Life, StopSignal, run_node
 from mobile_vla_ros.nodes.wiring.trajectory import NANOSECONDS, nanoseconds_of
 from mobile_vla_ros.states import ARRIVED, DRIVING
 
@@ -29,10 +29,22 @@ PARAMETERS = (
     Declared("settle", 3.0, "s of driving that are left out before", 0.0, 600.0),
     Declared("patience", 300.0, "s to wait until it drives", 1.0, 36000.0),
 )
+PROGRAM = Program(
+    node="probe",
+    module="tools.probe_node",
+    about=__doc__ or "",
+    parameters=PARAMETERS,
+    hears=(
+        Topic("cmd_vel", "geometry_msgs/TwistStamped", "of the driving node"),
+        Topic("mobile_vla/chunk", "trajectory_msgs/MultiDOFJointTrajectory"),
+        Topic("mobile_vla/state", "std_msgs/String"),
+        Topic("/diagnostics", "diagnostic_msgs/DiagnosticArray"),
+    ),
+)
 _MOVING = (DRIVING, ARRIVED)
 
 
-class ProbeNode(Node):
+class ProbeNode(Life, Node):
     """Collects stamps; everything is worked out by whoever started it."""
 
     def __init__(self) -> None:
@@ -51,7 +63,11 @@ class ProbeNode(Node):
         self.create_subscription(String, "mobile_vla/state", self._hear_state, latched())
         self.create_subscription(DiagnosticArray, "/diagnostics", self._hear_health, queued())
 
-    def listen(self, stop: StopSignal) -> dict[str, object]:
+    def work(self, stop: StopSignal) -> int:
+        print(json.dumps(self._listen(stop)), flush=True)
+        return 0
+
+    def _listen(self, stop: StopSignal) -> dict[str, object]:
         """Waits until it drives, lets it settle, listens.
 
         Raises:
@@ -59,23 +75,18 @@ class ProbeNode(Node):
         """
         deadline = time.monotonic() + self._values["patience"]
         while self.state not in _MOVING:
-            rclpy.spin_once(self, timeout_sec=0.1)
-            if stop.is_set() or time.monotonic() > deadline:
+            if stop.wait(0.1) or time.monotonic() > deadline:
                 raise InputError(f"it does not drive; its state is '{self.state}'")
-        self._spin_for(self._values["settle"], stop)
+        stop.wait(self._values["settle"])
         self._collecting = True
-        self._spin_for(self._values["seconds"], stop)
+        stop.wait(self._values["seconds"])
+        self._collecting = False
         return {
             "commands": self._commands,
             "chunks": self._chunks,
             "diagnostics": self._diagnostics,
             "states": self.states,
         }
-
-    def _spin_for(self, seconds: float, stop: StopSignal) -> None:
-        end = time.monotonic() + seconds
-        while time.monotonic() < end and not stop.is_set():
-            rclpy.spin_once(self, timeout_sec=0.05)
 
     def _hear_command(self, message: TwistStamped) -> None:
         if self._collecting:
@@ -104,18 +115,7 @@ class ProbeNode(Node):
 
 def main(args: list[str] | None = None) -> int:
     """Runs the node once."""
-    init_without_signals(args)
-    stop = StopSignal()
-    node = ProbeNode()
-    try:
-        print(json.dumps(node.listen(stop)), flush=True)
-        return 0
-    except InputError as error:
-        print(f"probe: {error}", file=sys.stderr)
-        return 1
-    finally:
-        node.destroy_node()
-        rclpy.try_shutdown()
+    return run_node(PROGRAM, lambda _stop: ProbeNode(), args)
 
 
 if __name__ == "__main__":
