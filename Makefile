@@ -3,7 +3,7 @@ PYTHON ?= python3
 export PYTHON
 RUN := .venv/bin/python
 
-.PHONY: help setup demo test docs demo-policy bench lint format clean
+.PHONY: help setup demo test docs pictures demo-policy bench lint format clean
 
 help:            ## what can be made
 	@grep -hE '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 16
@@ -23,6 +23,9 @@ test: setup      ## lint, types, and every test that needs no GPU and no real we
 
 docs: setup      ## the site of docs/, in build/docs/index.html; a warning is an error
 	@scripts/docs.sh
+
+pictures: setup  ## the moving picture of the README, drawn again from two drives in simulation
+	$(RUN) scripts/draw_drive.py docs/pictures/drive.webp
 
 demo-policy: setup ## make the bundled policy again from nothing (about an hour on 2 cores)
 	$(RUN) scripts/make_demo_policy.py --work build/demo_policy --install

@@ -98,8 +98,10 @@ def main() -> None:
     print(f"stages took {stage.minutes():.0f} minutes")
     if arguments.install:
         target = ROOT / "mobile_vla_ros" / "data" / "demo_policy"
+        card = (target / "README.md").read_bytes()  # written by hand: correct its table
         shutil.rmtree(target, ignore_errors=True)
         shutil.copytree(policy, target)
+        (target / "README.md").write_bytes(card)
         size = sum(file.stat().st_size for file in target.rglob("*"))
         print(f"installed {target} ({size / 1e6:.1f} MB)")
 
