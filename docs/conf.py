@@ -7,7 +7,7 @@ import pathlib
 import sys
 
 HERE = pathlib.Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE), str(HERE.parent), str(HERE.parent / "scripts")]
+sys.path[:0] = [str(HERE), *(str(HERE.parent / name) for name in (".", "scripts", "test"))]
 
 import written_from_code  # noqa: E402
 

@@ -5,10 +5,14 @@ A page says where by a comment of its own line, such as `<!-- written from code:
 
 from __future__ import annotations
 
+import ast
 import importlib
 import inspect
 import os
 import re
+from pathlib import Path
+
+PACKAGE = Path(__file__).resolve().parents[1] / "mobile_vla_ros"
 
 _MARK = re.compile(r"^<!-- written from code: (\w+) -->$", re.MULTILINE)
 
@@ -84,4 +88,38 @@ def _printed(command, context) -> str:
     return command.get_help(context).rstrip()
 
 
-PARTS = {"parameters": parameters, "commands": commands}
+def imports() -> str:
+    """Which room may import which, as the layering test says."""
+    import test_layering
+
+    lines = ["| room | may import |", "|---|---|"]
+    for room, allowed in test_layering.ROOMS.items():
+        named = ", ".join(f"`{name}`" for name in sorted(allowed))
+        lines.append(f"| `{room}` | {named} |")
+    return "\n".join(lines)
+
+
+def files() -> str:
+    """Every file of the package with the first sentence that it says of itself."""
+    lines = []
+    for room in (PACKAGE, *sorted(PACKAGE.rglob("__init__.py"))):
+        folder = room if room.is_dir() else room.parent
+        if room is not PACKAGE and folder == PACKAGE:
+            continue
+        name = "/".join(folder.relative_to(PACKAGE).parts)
+        title = f"### {name}/" if name else "### Beside the rooms"
+        lines += [title, "", "| file | |", "|---|---|"]
+        for file in sorted(folder.glob("*.py")):
+            sentence = _sentence(file)
+            if sentence:
+                lines.append(f"| `{file.name}` | {_cell(sentence)} |")
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _sentence(file: Path) -> str:
+    text = ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or ""
+    return " ".join(text.split("\n\n")[0].split())
+
+
+PARTS = {"parameters": parameters, "commands": commands, "imports": imports, "files": files}
