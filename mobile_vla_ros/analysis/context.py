@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +22,7 @@ from mobile_vla_ros.analysis.recordings import (
 )
 from mobile_vla_ros.analysis.windows import Window, choose_windows
 from mobile_vla_ros.episodes import open_episode
+from mobile_vla_ros.files import write_json
 from mobile_vla_ros.stats.moments import Moments
 
 FORMAT = 1
@@ -113,7 +113,7 @@ def extract(
         rows = [cache[(window.sha256, row, prompt)] for row in window.rows]
         arrays.write(place, np.stack([row[0] for row in rows]), [row[1] for row in rows])
     summary = _summary(plan, arrays, windows, recordings)
-    _write(directory / "context.json", summary)
+    write_json(directory / "context.json", summary)
     arrays.close()
     return open_extraction(directory)
 
@@ -280,7 +280,7 @@ def _prepare(directory: Path, plan: dict[str, Any]) -> None:
         raise AnalysisError(f"{directory} is not empty and holds no extraction; choose another")
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        _write(existing, plan)
+        write_json(existing, plan)
     except OSError as error:
         raise AnalysisError(f"cannot write into {directory}: {error.strerror}") from error
 
@@ -321,9 +321,3 @@ def _statistics(moments: Moments) -> dict[str, Any]:
         "norm": moments.norm,
     }
     return {name: np.asarray(value).tolist() for name, value in values.items()}
-
-
-def _write(path: Path, values: dict[str, Any]) -> None:
-    temporary = path.with_name(f".{path.name}.part")
-    temporary.write_text(json.dumps(values, indent=1), encoding="utf-8")
-    os.replace(temporary, path)

@@ -6,12 +6,12 @@ import dataclasses
 import json
 import math
 import os
-import tempfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from mobile_vla_ros import files
 from mobile_vla_ros.errors import InputError
 
 
@@ -29,17 +29,8 @@ def write_json(path: str | Path | None, result: Any) -> None:
     text = json.dumps(_plain(result), indent=2, ensure_ascii=False) + "\n"
     target = Path(path)
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+        files.write_text(target, text)
     except OSError as error:
-        raise InputError(f"cannot write {target}: {error.strerror}") from error
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, target)
-    except OSError as error:
-        Path(temporary).unlink(missing_ok=True)
         raise InputError(f"cannot write {target}: {error.strerror}") from error
 
 

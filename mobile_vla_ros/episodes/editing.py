@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import itertools
-import os
 import shutil
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,9 +13,10 @@ import numpy as np
 
 from mobile_vla_ros.episodes import schema
 from mobile_vla_ros.episodes.names import check_scenario, free_path, scenario_of
-from mobile_vla_ros.episodes.reader import Episode, file_sha256, open_episode
+from mobile_vla_ros.episodes.reader import Episode, open_episode
 from mobile_vla_ros.episodes.schema import EpisodeError
-from mobile_vla_ros.episodes.writer import EpisodeWriter, rename_new, sync_folder
+from mobile_vla_ros.episodes.writer import EpisodeWriter
+from mobile_vla_ros.files import sha256_of, sync, whole_file
 
 # What the writer sets by itself; the rest of an episode's attributes is carried over.
 _WRITTEN = {
@@ -68,31 +67,24 @@ def relabel(
     if scenario is not None and scenario_of(file.name) not in ("", check_scenario(scenario)):
         name = file.name.replace(f"_{scenario_of(file.name)}", f"_{scenario}", 1)
         target = free_path(file.with_name(name))
-    handle, temporary = tempfile.mkstemp(dir=file.parent, prefix=".relabel_")
-    os.close(handle)
     try:
-        shutil.copyfile(file, temporary)
-        shutil.copymode(file, temporary)
-        with h5py.File(temporary, "r+", libver="earliest") as copy:
-            if instruction is not None:
-                _set_instruction(copy, instruction)
-            if scenario is not None:
-                copy.attrs["scenario"] = scenario
-            if outcome is not None:
-                copy.attrs["outcome"] = outcome
-            if target != file:
-                copy.attrs["episode_name"] = target.stem
-        _to_disk(Path(temporary))
-        if target == file:
-            os.replace(temporary, file)
-        else:
-            rename_new(Path(temporary), target)
+        with whole_file(target, replace=target == file, prefix=".relabel_") as temporary:
+            shutil.copyfile(file, temporary)
+            shutil.copymode(file, temporary)
+            with h5py.File(temporary, "r+", libver="earliest") as copy:
+                if instruction is not None:
+                    _set_instruction(copy, instruction)
+                if scenario is not None:
+                    copy.attrs["scenario"] = scenario
+                if outcome is not None:
+                    copy.attrs["outcome"] = outcome
+                if target != file:
+                    copy.attrs["episode_name"] = target.stem
+        if target != file:
             file.unlink()
-        sync_folder(file.parent)
+            sync(file.parent)
     except OSError as error:
         raise EpisodeError(f"cannot relabel {file}: {error.strerror or error}") from error
-    finally:
-        Path(temporary).unlink(missing_ok=True)
     return target
 
 
@@ -183,27 +175,20 @@ def gather(paths: Sequence[str | Path], folder: str | Path) -> tuple[list[Path],
             with open_episode(path) as episode:
                 check_alike([reference, episode])
     target.mkdir(parents=True, exist_ok=True)
-    known = {file_sha256(path) for path in there}
+    known = {sha256_of(path) for path in there}
     copies: list[Path] = []
     skipped: list[Path] = []
     for path in sources:
-        digest = file_sha256(path)
+        digest = sha256_of(path)
         if digest in known:
             skipped.append(path)
             continue
         known.add(digest)
-        handle, temporary = tempfile.mkstemp(dir=target, prefix=".gather_")
-        os.close(handle)
-        try:
+        copy = free_path(target / path.name)
+        with whole_file(copy, replace=False, prefix=".gather_") as temporary:
             shutil.copyfile(path, temporary)
             shutil.copymode(path, temporary)
-            _to_disk(Path(temporary))
-            copy = free_path(target / path.name)
-            rename_new(Path(temporary), copy)
-        finally:
-            Path(temporary).unlink(missing_ok=True)
         copies.append(copy)
-    sync_folder(target)
     return copies, skipped
 
 
@@ -294,8 +279,3 @@ def _set_instruction(file: h5py.File, text: str) -> None:
         del file[schema.INSTRUCTION]
     file[schema.INSTRUCTION] = np.array([field], schema.INSTRUCTION_TYPE)
     file.attrs["instruction"] = text
-
-
-def _to_disk(path: Path) -> None:
-    with path.open("rb") as stream:
-        os.fsync(stream.fileno())

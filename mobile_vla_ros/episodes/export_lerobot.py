@@ -29,7 +29,7 @@ from mobile_vla_ros.episodes.lerobot.rows import FEWEST_FRAMES, choose_rate, cho
 from mobile_vla_ros.episodes.lerobot.video import VideoSettings, check_settings, describe_video
 from mobile_vla_ros.episodes.reader import open_episode
 from mobile_vla_ros.episodes.schema import EpisodeError
-from mobile_vla_ros.episodes.writer import sync_folder
+from mobile_vla_ros.files import sync
 
 __all__ = ["CardFacts", "LerobotExport", "VideoSettings", "choose_rows", "export"]
 
@@ -137,7 +137,7 @@ def export(
             exchange(building, folder)
         else:
             os.rename(building, folder)
-        sync_folder(folder.absolute().parent)
+        sync(folder.absolute().parent)
     except OSError as error:
         raise EpisodeError(f"cannot write {folder}: {error.strerror or error}") from error
     finally:

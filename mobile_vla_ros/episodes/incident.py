@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import json
 import math
-import os
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,6 +15,7 @@ import h5py
 import numpy as np
 
 from mobile_vla_ros.errors import InputError
+from mobile_vla_ros.files import whole_file
 from mobile_vla_ros.pictures import ImageError, decode_compressed
 
 KIND = "incident"
@@ -231,17 +231,14 @@ def write_incident(path: str | Path, incident: Incident) -> Path:
         IncidentError: the folder cannot be written or the disk is full.
     """
     target = Path(path)
-    temporary = target.with_name(f".{target.name}.part")
     try:
-        with h5py.File(temporary, "w", libver="earliest") as file:
+        with (
+            whole_file(target, replace=False) as temporary,
+            h5py.File(temporary, "w", libver="earliest") as file,
+        ):
             _fill(file, incident)
-        with open(temporary, "rb") as handle:
-            os.fsync(handle.fileno())
-        os.link(temporary, target)
     except OSError as error:
         raise IncidentError(f"cannot write the incident {target}: {error}") from error
-    finally:
-        temporary.unlink(missing_ok=True)
     return target
 
 

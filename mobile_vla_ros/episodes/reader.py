@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -24,6 +23,7 @@ from mobile_vla_ros.episodes.stored import (
     read_rows,
 )
 from mobile_vla_ros.episodes.writer import decode_jpeg
+from mobile_vla_ros.files import sha256_of
 
 _LONGEST_PERIOD = 3600.0  # s between two frames of a policy; beyond it the file is wrong
 
@@ -183,7 +183,7 @@ class Episode:
 
     def sha256(self) -> str:
         """Hash of the file's bytes, in hexadecimal."""
-        return file_sha256(self.path)
+        return sha256_of(self.path)
 
     def _row(self, row: int) -> int:
         if not -len(self) <= row < len(self):
@@ -383,15 +383,6 @@ class Episode:
         except (ValueError, RecursionError):
             return {}
         return camera if isinstance(camera, dict) else {}
-
-
-def file_sha256(path: Path) -> str:
-    """SHA-256 of a file's bytes, in hexadecimal, read a piece at a time."""
-    digest = hashlib.sha256()
-    with path.open("rb") as stream:
-        while block := stream.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def _size(image: np.ndarray) -> str:

@@ -15,7 +15,8 @@ import numpy as np
 from mobile_vla_ros.episodes import schema
 from mobile_vla_ros.episodes.schema import PART_SUFFIX, EpisodeError
 from mobile_vla_ros.episodes.structure import write_at
-from mobile_vla_ros.episodes.writer import TEMPORARY_PREFIX, finish_part, sync_folder
+from mobile_vla_ros.episodes.writer import TEMPORARY_PREFIX, finish_part
+from mobile_vla_ros.files import sync
 
 _LOOK = 64  # bytes: a compressed frame does not begin with so many zeros, a hole in a file does
 
@@ -96,7 +97,7 @@ def recover(path: str | Path) -> Recovery:
         with _locked(part) as descriptor:
             if final.exists() and final.samefile(part):
                 part.unlink()  # the last step, taking the old name away, had not come about
-                sync_folder(part.parent)
+                sync(part.parent)
                 return _finished_before(part, final)
             return _finish(descriptor, part, final)
     except FileNotFoundError:
@@ -117,7 +118,7 @@ def _finish(descriptor: int, part: Path, final: Path) -> Recovery:
         raise EpisodeError(f"{part} is damaged and was left as it is: {reason}") from error
     if committed == 0:
         part.unlink()
-        sync_folder(part.parent)
+        sync(part.parent)
         return Recovery(part, None, 0, 0, f"{part.name} held no frame and was deleted")
     if rows == 0:
         raise EpisodeError(

@@ -11,7 +11,6 @@ in an order that keeps the file readable (structure.py).
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import errno
 import fcntl
 import json
@@ -32,6 +31,7 @@ from mobile_vla_ros.episodes import schema
 from mobile_vla_ros.episodes.names import free_path
 from mobile_vla_ros.episodes.schema import EpisodeError, part_path
 from mobile_vla_ros.episodes.structure import edit_structure, write_at
+from mobile_vla_ros.files import rename_new, sync
 from mobile_vla_ros.pictures import ImageError, decode_compressed, encode_jpeg
 
 TEMPORARY_PREFIX = ".episode_new_"
@@ -46,8 +46,6 @@ _RESERVE_BYTES = 1 << 20
 _SYNC_PERIOD = 1.0
 _LARGEST_ATTRIBUTE = 32_000  # bytes; the format's limit for all of one attribute is 64 KiB
 _NODE_BYTES = 4096  # an index node of up to 64 chunks is a little smaller
-_RENAME_NOREPLACE = 1
-_AT_FDCWD = -100
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
@@ -628,7 +626,7 @@ def finish_part(
             target = free_path(final)
             continue
         break
-    sync_folder(final.parent)
+    sync(final.parent)
     return target
 
 
@@ -696,34 +694,6 @@ def _resize_rows(file: h5py.File, wanted: int, now: int) -> int:
         if name != schema.JPEG:
             file[name].resize(wanted, 0)
     return wanted
-
-
-def rename_new(source: Path, target: Path) -> None:
-    """Renames without ever overwriting.
-
-    Raises:
-        FileExistsError: ``target`` exists.
-    """
-    library = ctypes.CDLL(None, use_errno=True)
-    if hasattr(library, "renameat2"):
-        names = os.fsencode(source), os.fsencode(target)
-        if library.renameat2(_AT_FDCWD, names[0], _AT_FDCWD, names[1], _RENAME_NOREPLACE) == 0:
-            return
-        code = ctypes.get_errno()
-        if code not in (errno.ENOSYS, errno.EINVAL, errno.ENOTSUP):
-            raise OSError(code, os.strerror(code), str(source), None, str(target))
-    # An old kernel or a file system without the flag: a link is refused when the name is taken.
-    os.link(source, target)
-    source.unlink()
-
-
-def sync_folder(folder: Path) -> None:
-    """Makes a rename in ``folder`` survive a power failure."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def decode_jpeg(data: bytes, name: str) -> np.ndarray:

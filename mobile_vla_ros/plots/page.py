@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +10,7 @@ from pathlib import Path
 import jinja2
 
 from mobile_vla_ros.errors import InputError
+from mobile_vla_ros.files import write_text
 
 
 @dataclass(frozen=True)
@@ -116,14 +116,11 @@ def write_page(
         return base64.b64encode(Path(picture).read_bytes()).decode()
 
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
-    temporary = target.with_name(f".{target.name}.new")
     try:
         text = environment.from_string(_TEMPLATE).render(
             title=title, sections=sections, lead=lead, footer=footer, encode=encode
         )
-        temporary.write_text(text, encoding="utf-8")
-        os.replace(temporary, target)
+        write_text(target, text)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         raise InputError(f"cannot write the report {target}: {error.strerror}") from error
     return target

@@ -19,6 +19,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from mobile_vla_ros.files import sync
 from mobile_vla_ros.policy import inspection
 from mobile_vla_ros.policy.checkpoint import STATISTICS_FILE, user_path
 from mobile_vla_ros.policy.config import check_axes
@@ -138,9 +139,9 @@ def convert(
                 shutil.copyfile(plan.tokenizer / name, temporary / name)
         _write_statistics(plan, temporary)
         temporary.chmod(0o755)
-        _sync(temporary)
+        sync(temporary)
         os.rename(temporary, out_dir)
-        _sync(out_dir.parent)
+        sync(out_dir.parent)
     except OSError as error:
         raise CheckpointError(f"cannot write {out_dir}: {error.strerror or error}") from error
     finally:
@@ -240,11 +241,3 @@ def _write_statistics(plan: LoadPlan, directory: Path) -> None:
         return
     stored = {name: torch.tensor(value) for name, value in statistics.arrays().items()}
     save_file(stored, directory / STATISTICS_FILE)
-
-
-def _sync(directory: Path) -> None:
-    handle = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

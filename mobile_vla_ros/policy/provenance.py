@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -11,9 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from mobile_vla_ros.files import sha256_of
 from mobile_vla_ros.policy.familiarity import FeatureStatistics
-
-BLOCK = 1 << 22
 
 
 @dataclass
@@ -51,12 +49,3 @@ class Provenance:
     def sha256(self) -> str:
         """SHA-256 of the original checkpoint (of its weights file, for a directory)."""
         return str(self.recorded.get("sha256") or sha256_of(self.weights))
-
-
-def sha256_of(path: Path) -> str:
-    """SHA-256 of a file's bytes, read in blocks."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(BLOCK):
-            digest.update(block)
-    return digest.hexdigest()

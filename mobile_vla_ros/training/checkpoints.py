@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import tempfile
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +13,7 @@ import torch
 from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 
+from mobile_vla_ros.files import whole_file
 from mobile_vla_ros.policy.pickles import open_pickle
 from mobile_vla_ros.training.run_schema import RunError
 
@@ -35,19 +34,10 @@ class WholeFiles(TorchCheckpointIO):
             RunError: the disk is full, or the folder cannot be written.
         """
         target = Path(path)
-        temporary = None
         try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            handle, temporary = tempfile.mkstemp(dir=target.parent, suffix=".part")
-            with os.fdopen(handle, "wb") as file:
+            with whole_file(target) as temporary, temporary.open("wb") as file:
                 torch.save(checkpoint, file)
-                file.flush()
-                os.fsync(file.fileno())
-            os.chmod(temporary, 0o644)
-            os.replace(temporary, target)
         except (OSError, RuntimeError) as error:
-            if temporary is not None:
-                Path(temporary).unlink(missing_ok=True)
             cause = error if isinstance(error, OSError) else error.__cause__ or error.__context__
             # torch's archive writer hides a full disk behind one of these messages.
             hidden = any(words in str(error) for words in ("unexpected pos", "write failed"))

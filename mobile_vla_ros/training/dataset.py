@@ -14,6 +14,7 @@ import torch
 from torch.utils.data import Dataset, Sampler
 
 from mobile_vla_ros.episodes import find_episodes, open_episode
+from mobile_vla_ros.files import whole_file
 from mobile_vla_ros.policy.preprocess import as_frames, resize
 from mobile_vla_ros.training.augmentation import (
     IDENTITY,
@@ -287,25 +288,15 @@ class FrameCache:
 
 
 def write_array(path: Path, values: np.ndarray) -> None:
-    """Writes a .npy file through a temporary file and a rename.
+    """Writes a .npy file, whole or not at all.
 
     Raises:
         RunError: the disk is full or the folder cannot be written.
     """
-    import os
-    import tempfile
-
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".part")
-    except OSError as error:
-        raise RunError(f"cannot write the cache {path.parent}: {error.strerror}.") from error
-    try:
-        with os.fdopen(handle, "wb") as file:
+        with whole_file(path) as temporary, temporary.open("wb") as file:
             np.save(file, values)
-        os.replace(temporary, path)
     except OSError as error:
-        Path(temporary).unlink(missing_ok=True)
         raise RunError(f"cannot write the cache {path}: {error.strerror}.") from error
 
 

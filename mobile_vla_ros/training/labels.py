@@ -8,7 +8,6 @@ leaves the recording, its hash and its cached features as they are.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from mobile_vla_ros.axes import UNICYCLE_AXES
+from mobile_vla_ros.files import whole_file
 from mobile_vla_ros.training.run_schema import RunError
 
 MOST_OBJECTS = 3  # the bottle and two boxes
@@ -46,10 +46,8 @@ def chunks_path(episode: str | Path) -> Path:
 def write_chunks(episode: str | Path, chunks: np.ndarray) -> Path:
     """Writes commands [T, chunk, 2] in m/s and rad/s beside an episode, whole or not at all."""
     target = chunks_path(episode)
-    temporary = target.with_suffix(".part")
-    with open(temporary, "wb") as file:
+    with whole_file(target) as temporary, temporary.open("wb") as file:
         np.save(file, np.asarray(chunks, dtype=np.float32))
-    os.replace(temporary, target)
     return target
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import fcntl
 import json
-import os
 import re
 from pathlib import Path
 from typing import Any
 
+from mobile_vla_ros.files import write_bytes
 from mobile_vla_ros.trials.record import (
     TrialError,
     TrialRecord,
@@ -95,24 +95,9 @@ class TrialLog:
         self._running.unlink(missing_ok=True)
 
     def _replace(self, target: Path, content: bytes) -> None:
-        temporary = target.with_name(f".{target.name}.new")
         try:
-            handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
-            try:
-                view = memoryview(content)
-                while view:
-                    view = view[os.write(handle, view) :]
-                os.fsync(handle)
-            finally:
-                os.close(handle)
-            os.replace(temporary, target)
-            folder = os.open(target.parent, os.O_RDONLY)
-            try:
-                os.fsync(folder)
-            finally:
-                os.close(folder)
+            write_bytes(target, content)
         except OSError as error:
-            temporary.unlink(missing_ok=True)
             raise TrialError(f"cannot write {target}: {error.strerror}") from error
 
 

@@ -151,15 +151,6 @@ def test_a_disk_that_fills_while_saving_leaves_the_earlier_checkpoint(
     full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     class Full:
-        def __init__(self, file: Any) -> None:
-            self._file = file
-
-        def __enter__(self) -> Full:
-            return self
-
-        def __exit__(self, *_: object) -> None:
-            self._file.close()
-
         def write(self, _block: bytes) -> int:
             raise full
 
@@ -167,16 +158,16 @@ def test_a_disk_that_fills_while_saving_leaves_the_earlier_checkpoint(
             raise full
 
     if how == "write":
-        open_file = os.fdopen
+        save = torch.save
         monkeypatch.setattr(
-            checkpoints.os, "fdopen", lambda *arguments: Full(open_file(*arguments))
+            checkpoints.torch, "save", lambda checkpoint, _file: save(checkpoint, Full())
         )
     else:
 
         def sync(_descriptor: int) -> None:
             raise full
 
-        monkeypatch.setattr(checkpoints.os, "fsync", sync)
+        monkeypatch.setattr(os, "fsync", sync)
     with pytest.raises(InputError) as caught:
         train(make_run(), episodes, tmp_path, resume=tmp_path / "last.ckpt")
     assert "cannot save" in str(caught.value)
@@ -184,4 +175,4 @@ def test_a_disk_that_fills_while_saving_leaves_the_earlier_checkpoint(
     assert "\n" not in str(caught.value)
     monkeypatch.undo()
     assert {path.name: path.read_bytes() for path in tmp_path.glob("*.ckpt")} == before
-    assert not list(tmp_path.glob("*.part"))
+    assert not list(tmp_path.glob(".*.ckpt.*"))

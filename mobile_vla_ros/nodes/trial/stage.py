@@ -9,7 +9,7 @@ from pathlib import Path
 from lifecycle_msgs.msg import State
 from std_srvs.srv import SetBool
 
-from mobile_vla_ros.episodes.reader import file_sha256
+from mobile_vla_ros.files import sha256_of
 from mobile_vla_ros.nodes.wiring.remote import Remote, RemoteError
 from mobile_vla_ros.trials.conductor import SAVE_SECONDS
 from mobile_vla_ros.trials.record import TrialError
@@ -191,7 +191,7 @@ class TrialStage:
 def sha256(path: Path) -> str:
     """Of a file's content; "" when it is not on this machine."""
     try:
-        return file_sha256(path)
+        return sha256_of(path)
     except OSError:
         return ""
 

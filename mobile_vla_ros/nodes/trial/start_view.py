@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from mobile_vla_ros.files import write_bytes
 from mobile_vla_ros.nodes.wiring.images import ImageError, decode_compressed, rgb_image
 from mobile_vla_ros.pictures import encode_jpeg
 
@@ -30,8 +31,7 @@ class StartViews:
         pixels = _pixels(self.newest)
         if path.exists() or pixels is None:
             return
-        self._directory.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(encode_jpeg(pixels))
+        write_bytes(path, encode_jpeg(pixels))
 
     def compare(self, start: str, message: Any) -> bytes | None:
         """Half the kept picture, half the live one, as JPEG; None when there is none."""

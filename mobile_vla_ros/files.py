@@ -1,0 +1,124 @@
+"""Files that are there whole or not at all, on the disk when it is said, and known by a hash."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import errno
+import glob
+import hashlib
+import json
+import os
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+_BLOCK = 1 << 20
+_MODE = 0o644
+_ABANDONED = 3600.0  # s without a byte written
+_RENAME_NOREPLACE = 1
+_AT_FDCWD = -100
+
+
+@contextlib.contextmanager
+def whole_file(
+    path: str | Path, *, replace: bool = True, prefix: str | None = None
+) -> Iterator[Path]:
+    """A name to write under; it becomes ``path`` when all went well, and vanishes otherwise.
+
+    Content and name are on the disk before the block's end is reached, so that a power failure
+    leaves the old file or the new one. The new file has the old one's permissions.
+
+    Args:
+        path: the file; a missing folder is made.
+        replace: whether an existing file may be replaced.
+        prefix: how the temporary name begins. What a killed process left under such a name is
+            removed by the next one that writes, an hour later.
+
+    Yields:
+        An empty file in the same folder, to be written by whatever means.
+
+    Raises:
+        FileExistsError: ``path`` is there already and ``replace`` is False.
+        OSError: the disk is full, or nothing can be written there.
+    """
+    target = Path(path)
+    prefix = f".{target.name}." if prefix is None else prefix
+    target.parent.mkdir(parents=True, exist_ok=True)
+    _remove_abandoned(target.parent, prefix)
+    handle, name = tempfile.mkstemp(dir=target.parent, prefix=prefix)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        temporary.chmod(target.stat().st_mode & 0o777 if target.is_file() else _MODE)
+        yield temporary
+        sync(temporary)
+        if replace:
+            os.replace(temporary, target)
+        else:
+            rename_new(temporary, target)
+        sync(target.parent)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_bytes(path: str | Path, content: bytes) -> None:
+    """Writes a file, whole or not at all; see ``whole_file``."""
+    with whole_file(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Writes a UTF-8 file, whole or not at all; see ``whole_file``."""
+    write_bytes(path, text.encode("utf-8"))
+
+
+def write_json(path: str | Path, value: Any, indent: int | None = 1) -> None:
+    """Writes plain values as UTF-8 JSON, whole or not at all; see ``whole_file``."""
+    write_text(path, json.dumps(value, indent=indent, ensure_ascii=False) + "\n")
+
+
+def rename_new(source: Path, target: Path) -> None:
+    """Renames without ever overwriting.
+
+    Raises:
+        FileExistsError: the name is taken; ``source`` stays.
+    """
+    library = ctypes.CDLL(None, use_errno=True)
+    if hasattr(library, "renameat2"):
+        names = os.fsencode(source), os.fsencode(target)
+        if library.renameat2(_AT_FDCWD, names[0], _AT_FDCWD, names[1], _RENAME_NOREPLACE) == 0:
+            return
+        code = ctypes.get_errno()
+        if code not in (errno.ENOSYS, errno.EINVAL, errno.ENOTSUP):
+            raise OSError(code, os.strerror(code), str(source), None, str(target))
+    # An old kernel or a file system without the flag: a link is refused when the name is taken.
+    os.link(source, target)
+    source.unlink()
+
+
+def _remove_abandoned(folder: Path, prefix: str) -> None:
+    for path in folder.glob(f"{glob.escape(prefix)}*"):
+        with contextlib.suppress(OSError):
+            if time.time() - path.stat().st_mtime > _ABANDONED:
+                path.unlink()
+
+
+def sync(path: str | Path) -> None:
+    """Makes a file's content, or the names in a folder, survive a power failure."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def sha256_of(path: str | Path) -> str:
+    """SHA-256 of a file's bytes, hexadecimal."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while block := file.read(_BLOCK):
+            digest.update(block)
+    return digest.hexdigest()
