@@ -24,11 +24,12 @@ from mobile_vla_ros.policy import inspection
 from mobile_vla_ros.policy.checkpoint import STATISTICS_FILE, user_path
 from mobile_vla_ros.policy.config import check_axes
 from mobile_vla_ros.policy.errors import CheckpointError
+from mobile_vla_ros.policy.export.calibration import Clip, drawn_clips
 from mobile_vla_ros.policy.filling import is_finite, prompt_reader
 from mobile_vla_ros.policy.plan import LoadPlan, plan_loading
 from mobile_vla_ros.policy.precision import DTYPES
 from mobile_vla_ros.policy.safetensors_file import Slot, write_safetensors
-from mobile_vla_ros.runtime.manifest import graph_file
+from mobile_vla_ros.runtime.manifest import INT8_FILE, graph_file
 
 FORMAT = 1
 TEXT_FILES = (
@@ -45,7 +46,14 @@ GRAPH_FILES = {
     for name in ("vision", "prompt", "text", "head")
     for native in (False, True)
 }
-WRITTEN = {"model.safetensors", "config.json", STATISTICS_FILE, *TEXT_FILES, *GRAPH_FILES}
+WRITTEN = {
+    "model.safetensors",
+    "config.json",
+    STATISTICS_FILE,
+    INT8_FILE,
+    *TEXT_FILES,
+    *GRAPH_FILES,
+}
 
 
 @dataclass(frozen=True)
@@ -57,12 +65,14 @@ class Converted:
         weights_bytes: size of the weights.
         source_sha256: SHA-256 of the checkpoint's file.
         description: the facts of ``inspection.describe``, of the source.
+        int8: what quantising found (see ``export.quantise.judge``), or None.
     """
 
     directory: Path
     weights_bytes: int
     source_sha256: str
     description: Mapping[str, Any]
+    int8: Mapping[str, Any] | None = None
 
 
 def convert(
@@ -74,6 +84,8 @@ def convert(
     dtype: str = "bfloat16",
     action_axes: Sequence[str] | None = None,
     onnx: bool = False,
+    calibration: Sequence[Clip] | None = None,
+    accept_error: bool = False,
     started: Callable[[int], None] = lambda total: None,
     written: Callable[[int], None] = lambda nbytes: None,
 ) -> Converted:
@@ -87,18 +99,24 @@ def convert(
         out_dir: must not exist, or be empty.
         backbone: as in ``load_policy``.
         config: as in ``load_policy``.
-        dtype: of the backbone: ``bfloat16``, ``float32`` or ``float16``.
+        dtype: of the backbone: ``bfloat16``, ``float32`` or ``float16``; with ``onnx`` also
+            ``int8``, which writes quantised layers beside weights in bfloat16.
         action_axes: what the outputs mean, when the run file does not say.
         onnx: write ONNX graphs too, for ``load_policy(..., runtime="onnx")``.
+        calibration: frames that int8 is chosen and judged by; by default drawn pictures.
+        accept_error: write int8 whatever it does to the velocities.
         started: told the bytes that will be written.
         written: told the bytes of each tensor after it was written.
 
     Raises:
         CheckpointError: the checkpoint cannot be loaded, or ``out_dir`` cannot be written.
+        QuantisationError: int8 moves the velocities too far.
     """
-    kind = DTYPES.get(dtype)
+    if dtype == "int8" and not onnx:
+        raise CheckpointError("dtype int8 is a form of the ONNX graphs: give --onnx as well")
+    kind = DTYPES.get("bfloat16" if dtype == "int8" else dtype)
     if kind is None:
-        raise CheckpointError(f"unknown dtype {dtype!r}; give bfloat16, float32 or float16")
+        raise CheckpointError(f"unknown dtype {dtype!r}; give bfloat16, float32, float16 or int8")
     if onnx:
         require_onnx()
     out_dir = user_path(out_dir)
@@ -108,7 +126,7 @@ def convert(
     plan.check()
     if plan.config.head is not None:
         prompt_reader(plan)
-    values = _config(plan, action_axes, dtype)
+    values = _config(plan, action_axes, str(kind).removeprefix("torch."))
     slots, modules = _slots(plan, kind)
     try:
         out_dir.parent.mkdir(parents=True, exist_ok=True)
@@ -129,15 +147,17 @@ def convert(
             written,
         )
         values["mobile_vla"]["source"]["sha256"] = plan.checkpoint.provenance.sha256
-        if onnx:
-            from mobile_vla_ros.policy.export.write import write_graphs
-
-            values["mobile_vla"]["onnx"] = write_graphs(temporary, plan, dtype)
-        (temporary / "config.json").write_text(json.dumps(values, indent=1), encoding="utf-8")
+        graphs = _Graphs(plan, temporary, dtype, calibration) if onnx else None
+        if graphs is not None:
+            values["mobile_vla"]["onnx"] = graphs.section
+        _write_config(temporary, values)
         for name in TEXT_FILES:
             if (plan.tokenizer / name).is_file():
                 shutil.copyfile(plan.tokenizer / name, temporary / name)
         _write_statistics(plan, temporary)
+        if graphs is not None and graphs.quantised is not None:
+            graphs.judge(told=accept_error)
+            _write_config(temporary, values)
         temporary.chmod(0o755)
         sync(temporary)
         os.rename(temporary, out_dir)
@@ -153,7 +173,44 @@ def convert(
         weights_bytes=sum(slot.nbytes for slot in slots),
         source_sha256=plan.checkpoint.provenance.sha256,
         description=inspection.describe(plan),
+        int8=None if graphs is None else graphs.section.get("int8"),
     )
+
+
+class _Graphs:
+    """The graphs of a directory that is being written, and what they are in 8 bits.
+
+    Attributes:
+        section: what ``config.json`` says of them.
+        quantised: the quantised layers, or None.
+    """
+
+    def __init__(
+        self, plan: LoadPlan, directory: Path, dtype: str, clips: Sequence[Clip] | None
+    ) -> None:
+        from mobile_vla_ros.policy.export.quantise import Quantised, quantise
+        from mobile_vla_ros.policy.export.write import write_graphs
+
+        self.quantised: Quantised | None = None
+        self._directory = directory
+        self._drawn = not clips
+        if dtype == "int8":
+            frames = clips or drawn_clips(plan.config.image_size)
+            self.quantised = quantise(directory, plan, frames)
+        more = () if self.quantised is None else (self.quantised.header,)
+        self.section = write_graphs(directory, plan, dtype, more)
+
+    def judge(self, *, told: bool) -> None:
+        """Notes what quantising does to the velocities; see ``export.quantise.judge``."""
+        from mobile_vla_ros.policy.export.quantise import judge
+
+        assert self.quantised is not None
+        found = judge(self._directory, self.quantised, told=told)
+        self.section["int8"] = found | {"frames_from": "drawn" if self._drawn else "episodes"}
+
+
+def _write_config(directory: Path, values: Mapping[str, Any]) -> None:
+    (directory / "config.json").write_text(json.dumps(values, indent=1), encoding="utf-8")
 
 
 def require_onnx() -> None:

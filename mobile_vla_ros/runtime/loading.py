@@ -14,6 +14,7 @@ from mobile_vla_ros.policy.prompt import PromptReader, read_tokenizer
 from mobile_vla_ros.policy.provenance import Provenance
 from mobile_vla_ros.policy.run_file import read_run_file
 from mobile_vla_ros.policy.safetensors_header import read_header
+from mobile_vla_ros.runtime.int8 import in_seven_bits
 from mobile_vla_ros.runtime.manifest import Manifest, graph_file, read_manifest
 from mobile_vla_ros.runtime.policy import OnnxPolicy, OnnxPrecision, Sessions
 from mobile_vla_ros.runtime.processor import this_processor, threads
@@ -21,6 +22,7 @@ from mobile_vla_ros.runtime.providers import HALF, Device, choose_device
 from mobile_vla_ros.runtime.sessions import GraphSession
 
 STATISTICS_FILE = "feature_statistics.safetensors"
+QUANTISED_PARTS = {"vision": "model.backbone.vision_model.", "text": "model.backbone.text_model."}
 FORMATS = ("float32", "float16", "bfloat16", "int8")
 
 log = logging.getLogger(__name__)
@@ -31,6 +33,7 @@ def load_onnx_policy(
     config: str | Path | Mapping[str, Any] | None = None,
     device: str = "auto",
     dtype: str = "auto",
+    weight_bits: int | None = None,
 ) -> OnnxPolicy:
     """Loads a directory that ``mobile_vla convert --onnx`` wrote.
 
@@ -39,6 +42,8 @@ def load_onnx_policy(
         config: a run JSON (or its contents) in place of the directory's own.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:N``, ``tensorrt`` or ``openvino``.
         dtype: ``auto``, or the format that the directory was converted to.
+        weight_bits: of an int8 directory: 8, or 7 for processors whose products of bytes are cut
+            off at 16 bits; by default what this processor needs.
 
     Raises:
         CheckpointError: files are missing, damaged, or do not fit each other.
@@ -54,7 +59,7 @@ def load_onnx_policy(
     settings = _config(manifest, config)
     prompts = None if settings.head is None else _reader(manifest, settings)
     return OnnxPolicy(
-        sessions=_sessions(manifest, place, precision),
+        sessions=_sessions(manifest, place, precision, weight_bits or _weight_bits(place)),
         config=settings,
         prompts=prompts,
         provenance=_provenance(manifest),
@@ -84,12 +89,22 @@ def _precision(manifest: Manifest, dtype: str, device: Device) -> OnnxPrecision:
     return OnnxPrecision("float32", "float32")
 
 
-def _sessions(manifest: Manifest, device: Device, precision: OnnxPrecision) -> Sessions:
+def _weight_bits(device: Device) -> int:
+    return 8 if device.type != "cpu" or this_processor().exact_int8 else 7
+
+
+def _sessions(
+    manifest: Manifest, device: Device, precision: OnnxPrecision, weight_bits: int
+) -> Sessions:
     native = precision.compute != "float32"
     count = threads()
+    fewer = precision.quantised and weight_bits == 7
 
     def session(name: str, *, native: bool = False, place: Device = device) -> GraphSession:
-        return GraphSession(manifest.directory / graph_file(name, native=native), place, count)
+        path = manifest.directory / graph_file(name, native=native)
+        part = QUANTISED_PARTS.get(name)
+        replaced = in_seven_bits(manifest, part) if fewer and part else None
+        return GraphSession(path, place, count, replaced)
 
     vision = session("vision", native=native)
     if manifest.head is None:

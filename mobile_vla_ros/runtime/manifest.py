@@ -14,6 +14,7 @@ from mobile_vla_ros.policy.run_file import read_run_file
 from mobile_vla_ros.policy.safetensors_header import Header, read_header
 
 VERSION = 1
+INT8_FILE = "int8.safetensors"
 # These have a form of their own for devices that compute in 16 bits.
 NATIVE = ("vision", "text")
 

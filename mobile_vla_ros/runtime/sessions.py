@@ -22,7 +22,7 @@ class GraphSession:
         path: the ``.onnx`` file.
         device: where it runs.
         threads: of one run.
-        replaced: bytes to take in place of a file of weights, by the file's name.
+        replaced: values to take in place of stored weights of this graph, by name.
 
     Raises:
         CheckpointError: onnxruntime cannot load it.
@@ -44,10 +44,10 @@ class GraphSession:
         # Threads that wait must not spin: the publisher of velocities wants the processor.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.add_session_config_entry("session.inter_op.allow_spinning", "0")
-        for name, values in (replaced or {}).items():
-            options.add_external_initializers_from_files_in_memory(
-                [name], [values.tobytes()], [values.nbytes]
-            )
+        if replaced:
+            # onnxruntime copies them; they need not outlive this call.
+            held = [module.OrtValue.ortvalue_from_numpy(values) for values in replaced.values()]
+            options.add_external_initializers(list(replaced), held)
         self._path = path
         self._device = device
         try:

@@ -48,6 +48,7 @@ class Graph:
         self._constants: dict[str, Any] = {}
         self._external: dict[str, Any] = {}
         self._cast: set[str] = set()
+        self._levels: dict[str, list[str]] = {}
         self._inputs: list[Any] = []
         self._outputs: list[Any] = []
         self._count = 0
@@ -136,10 +137,22 @@ class Graph:
         return cast
 
     def linear(self, rows: str, layer: str) -> str:
-        """[rows, in] through a linear layer to [rows, out]."""
+        """[rows, in] through a linear layer to [rows, out], in 8 bits where it is stored so."""
+        if self.has(f"{layer}.int8"):
+            return self._linear_int8(rows, layer)
         return self.op(
             "Gemm", rows, self.weight(f"{layer}.weight"), self.weight(f"{layer}.bias"), transB=1
         )
+
+    def _linear_int8(self, rows: str, layer: str) -> str:
+        if rows not in self._levels:
+            self._levels[rows] = self.ops("DynamicQuantizeLinear", 3, rows)
+        levels, scale, zero = self._levels[rows]
+        none = self._constant(np.array(0, np.int8), "zero_int8")
+        product = self.op("MatMulInteger", levels, self.stored(f"{layer}.int8"), zero, none)
+        product = self.op("Cast", product, to=TensorProto.FLOAT)
+        scales = self.op("Mul", scale, self.stored(f"{layer}.scale"))
+        return self.op("Add", self.op("Mul", product, scales), self.weight(f"{layer}.bias"))
 
     def layer_norm(self, values: str, layer: str, eps: float) -> str:
         """Layer norm over the last axis."""

@@ -40,6 +40,7 @@ def write_graphs(
     Raises:
         CheckpointError: the network has a part that no graph is known for.
     """
+    # What stands in both is meant to be the first one's: a norm that took up a spread, say.
     weights = (*more, read_header(directory / "model.safetensors"))
     kosmos, backbone, config = plan.kosmos, plan.model.backbone, plan.config
     text, latent = backbone.text_model.model, config.latent
