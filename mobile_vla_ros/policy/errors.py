@@ -11,3 +11,7 @@ class CheckpointError(InputError):
 
 class PolicyError(InputError):
     """A request that this policy cannot serve (no driving head, too many frames, bad image)."""
+
+
+class QuantisationError(CheckpointError):
+    """In fewer bits the policy would drive differently: its velocities move too far."""

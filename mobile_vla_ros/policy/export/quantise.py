@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from mobile_vla_ros.policy.errors import CheckpointError
+from mobile_vla_ros.policy.errors import QuantisationError
 from mobile_vla_ros.policy.export.calibration import BOUND, Clip, velocity_errors
 from mobile_vla_ros.policy.export.int8 import Quantiser
 from mobile_vla_ros.policy.export.walk import walkable
@@ -25,10 +25,6 @@ from mobile_vla_ros.runtime.manifest import INT8_FILE
 FRAMES = 32
 # The first instruction's frames choose the form, the others' only judge it.
 INSTRUCTIONS = 4
-
-
-class QuantisationError(CheckpointError):
-    """Quantised, the policy would drive differently: the velocities moved too far."""
 
 
 @dataclass
