@@ -113,7 +113,10 @@ def convert(
         QuantisationError: int8 moves the velocities too far.
     """
     if dtype == "int8" and not onnx:
-        raise CheckpointError("dtype int8 is a form of the ONNX graphs: give --onnx as well")
+        raise CheckpointError(
+            "unknown dtype 'int8' for plain weights: it is a form of the ONNX graphs; give --onnx "
+            "too"
+        )
     kind = DTYPES.get("bfloat16" if dtype == "int8" else dtype)
     if kind is None:
         raise CheckpointError(f"unknown dtype {dtype!r}; give bfloat16, float32, float16 or int8")
