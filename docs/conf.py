@@ -35,10 +35,14 @@ autodoc_mock_imports = [
 ]
 default_role = "code"  # as docstrings here use single backquotes
 napoleon_use_rtype = False
+napoleon_use_ivar = True
+toc_object_entries_show_parents = "hide"
 
 html_theme = "furo"
 html_title = f"mobile_vla_ros {__version__}"
-html_static_path = []
+html_static_path = ["site"]
+html_css_files = ["site.css"]
+smartquotes = False
 pygments_style = "friendly"
 
 

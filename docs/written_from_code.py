@@ -12,7 +12,8 @@ import os
 import re
 from pathlib import Path
 
-PACKAGE = Path(__file__).resolve().parents[1] / "mobile_vla_ros"
+DOCS = Path(__file__).resolve().parent
+PACKAGE = DOCS.parent / "mobile_vla_ros"
 
 _MARK = re.compile(r"^<!-- written from code: (\w+) -->$", re.MULTILINE)
 
@@ -61,7 +62,10 @@ def _number(value: float) -> str:
 
 
 def _cell(text: str) -> str:
-    return re.sub(r"([|<>*_])", r"\\\1", text)
+    """The text as a cell of a table; what stands between backticks stays as it is."""
+    parts = text.replace("|", "\\|").split("`")
+    parts[::2] = [re.sub(r"([<>*_])", r"\\\1", part) for part in parts[::2]]
+    return "`".join(parts)
 
 
 def commands() -> str:
@@ -122,4 +126,20 @@ def _sentence(file: Path) -> str:
     return " ".join(text.split("\n\n")[0].split())
 
 
-PARTS = {"parameters": parameters, "commands": commands, "imports": imports, "files": files}
+def further_guides() -> str:
+    """The guides that the first page does not name, as a list of its own."""
+    named = (DOCS / "index.md").read_text(encoding="utf-8")
+    names = [file.stem for file in sorted((DOCS / "guides").glob("*.md"))]
+    entries = [f"guides/{name}" for name in names if f"guides/{name}\n" not in named]
+    if not entries:
+        return ""
+    return "\n".join(["```{toctree}", ":caption: Further", ":maxdepth: 1", "", *entries, "```"])
+
+
+PARTS = {
+    "parameters": parameters,
+    "commands": commands,
+    "imports": imports,
+    "files": files,
+    "further_guides": further_guides,
+}
