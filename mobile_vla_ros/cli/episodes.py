@@ -14,6 +14,7 @@ from rich.progress import track
 from rich.table import Table
 
 from mobile_vla_ros.cli.episodes_lerobot import export_lerobot, import_lerobot
+from mobile_vla_ros.cli.episodes_mcap import export_mcap
 from mobile_vla_ros.cli.output import write_json
 from mobile_vla_ros.errors import InputError
 
@@ -28,6 +29,7 @@ Item = TypeVar("Item")
 
 app.command("import-lerobot")(import_lerobot)
 app.command("export-lerobot")(export_lerobot)
+app.command("export-mcap")(export_mcap)
 
 
 @app.command("list")
