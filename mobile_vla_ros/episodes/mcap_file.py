@@ -9,7 +9,7 @@ from typing import Any
 
 from mobile_vla_ros.episodes.ros_messages import Messages, nanoseconds
 from mobile_vla_ros.episodes.schema import EpisodeError
-from mobile_vla_ros.episodes.writer import sync_folder
+from mobile_vla_ros.files import rename_new, sync
 
 
 class McapFile:
@@ -100,8 +100,8 @@ class McapFile:
                 self._stream.flush()
                 os.fsync(self._stream.fileno())
                 self._stream.close()
-                os.link(self._part, self._path)  # never over another file
-                sync_folder(self._path.absolute().parent)
+                rename_new(self._part, self._path)
+                sync(self._path.absolute().parent)
         except FileExistsError:
             raise EpisodeError(f"{self._path} exists already and is not overwritten") from None
         except OSError as failure:
