@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
 from mobile_vla_ros.analysis.recordings import AnalysisError, side_of_name
 from mobile_vla_ros.analysis.traces import Trace, error_sums
+from mobile_vla_ros.episodes import Episode
+from mobile_vla_ros.episodes.identity import (
+    Identity,
+    KnownEpisodes,
+    identify,
+    read_seen,
+)
 from mobile_vla_ros.stats.bootstrap import bootstrap_sums
 from mobile_vla_ros.stats.regression import rmse
 
@@ -17,32 +25,78 @@ class TrainedOnError(AnalysisError):
 
 
 class Provenance:
-    """Which files a checkpoint has seen."""
+    """Which recordings a checkpoint has seen, in every stage of its training.
 
-    def __init__(self, training: dict[str, str], validation: dict[str, str]) -> None:
-        self.names = {fingerprint: name for name, fingerprint in training.items()}
-        self.training = set(training.values())
-        self.validation = set(validation.values())
+    They are recognised by frames, stamps and commands, so a copy that was relabelled, trimmed,
+    mirrored, merged or sent through another format is still the recording.
+    """
+
+    def __init__(
+        self,
+        training: Iterable[Identity],
+        validation: Iterable[Identity],
+        unknown: Iterable[str] = (),
+    ) -> None:
+        self.training = KnownEpisodes(training)
+        self.validation = KnownEpisodes(validation)
+        self.unknown = tuple(unknown)
+        self._chosen_by = 0
+        self._same_name: list[str] = []
 
     @classmethod
     def of(cls, policy) -> Provenance:
         """Reads the policy's own record; empty when the checkpoint keeps none."""
         kept = policy.provenance
-        return cls(dict(kept.training_files or {}), dict(kept.validation_files or {}))
+        stored = getattr(kept, "episodes", None) or {}
+        training, validation = read_seen(stored, kept.training_files, kept.validation_files)
+        return cls(training, validation, map(str, stored.get("unknown_stages") or ()))
+
+    def seen(self, episode: Episode, sha256: str) -> Identity | None:
+        """The training episode that the file holds, in whole or in part, or None.
+
+        Raises:
+            EpisodeError: a frame that it is recognised by cannot be read.
+        """
+        if not len(self.training) and not len(self.validation):
+            return None
+        own = identify(episode, sha256)
+        found = self.training.find(episode, own)
+        if found is None:
+            self._chosen_by += self.validation.find(episode, own) is not None
+            name = episode.path.name
+            if any(k.name == name and not k.known_by_content for k in self.training.known):
+                self._same_name.append(name)
+        return found
 
     def training_sides(self) -> dict[str, int]:
         """How many training files of each side, by their names."""
-        sides = [side_of_name(name) for name in self.names.values()]
+        sides = [side_of_name(known.name) for known in self.training.known]
         return {side: sides.count(side) for side in ("left", "right") if side in sides}
 
-    def held_out(self, files: dict[str, str]) -> dict[str, Any]:
-        """What is known about whether ``files`` (name -> hash) are new to the checkpoint."""
-        seen = sum(fingerprint in self.validation for fingerprint in files.values())
-        if not self.training:
+    def held_out(self) -> dict[str, Any]:
+        """What is known about whether the files that were asked for are new to the checkpoint."""
+        seen = self._chosen_by
+        if not len(self.training):
             return {
                 "known": False,
                 "note": "the checkpoint does not say which files it was trained on, so whether "
                 "these are held out is not known",
+                "validation_files": seen,
+            }
+        if self.unknown:
+            return {
+                "known": False,
+                "note": "the checkpoint does not say which files it was trained on before "
+                f"({', '.join(self.unknown)} keeps no list), so whether these are held out is not "
+                "known",
+                "validation_files": seen,
+            }
+        if self._same_name:
+            return {
+                "known": False,
+                "note": f"{self._same_name[0]} has the name of a file it was trained on but other "
+                "bytes, and the checkpoint lists no content; relabelled or another recording, "
+                "whether these are held out is not known",
                 "validation_files": seen,
             }
         note = "none of the files was trained on"

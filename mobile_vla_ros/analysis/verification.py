@@ -21,6 +21,8 @@ from mobile_vla_ros.analysis.recordings import (
     silent,
 )
 from mobile_vla_ros.analysis.traces import Trace, error_sums, follow
+from mobile_vla_ros.episodes import Episode
+from mobile_vla_ros.episodes.identity import Identity
 from mobile_vla_ros.errors import InputError
 from mobile_vla_ros.stats.bootstrap import Interval, bootstrap_mean, bootstrap_sums
 from mobile_vla_ros.stats.directions import confusion, directions
@@ -86,13 +88,17 @@ def verify(
     for episode in recordings.walk(progress, "verifying"):
         try:
             fingerprint = episode.sha256()
-            if fingerprint in provenance.training:
+            known = provenance.seen(episode, fingerprint)
+            if known is not None:
                 if not skip_training_files:
                     raise TrainedOnError(
-                        f"the checkpoint was trained on {episode.path}; verify on other "
-                        "episodes, or leave such files out with --skip-training-files"
+                        f"the checkpoint was trained on {episode.path}{_as(known, episode)}; "
+                        "verify on other episodes, or leave such files out with "
+                        "--skip-training-files"
                     )
-                recordings.skip(episode.path, "the checkpoint was trained on it")
+                recordings.skip(
+                    episode.path, f"the checkpoint was trained on it{_as(known, episode)}"
+                )
                 continue
             traces.append(follow(policy, episode, instruction=instruction, swap=swap))
         except TrainedOnError:
@@ -106,7 +112,7 @@ def verify(
     result["command"] = "verify"
     result["skipped"] = recordings.skipped
     result["files"] = hashes
-    result["held_out"] = provenance.held_out(hashes)
+    result["held_out"] = provenance.held_out()
     result["generalisation"] = generalisation(
         traces, provenance.training_sides(), seed=seed, resamples=resamples
     )
@@ -118,6 +124,12 @@ def verify(
     result["passed"] = None if threshold is None else result["rmse_normalised_step0"] <= threshold
     result["conclusion"] = conclude(result)
     return result
+
+
+def _as(known: Identity, episode: Episode) -> str:
+    """Under which name and in which stage it was trained on, where that is not plain."""
+    name = f" as {known.name}" if known.name != episode.path.name else ""
+    return name + (f" in an earlier stage, {known.stage}" if known.stage else "")
 
 
 def measure(traces: list[Trace], config, *, seed: int = 0, resamples: int = 1000) -> dict:

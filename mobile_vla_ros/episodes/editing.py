@@ -12,6 +12,7 @@ import h5py
 import numpy as np
 
 from mobile_vla_ros.episodes import schema
+from mobile_vla_ros.episodes.identity import origins_of
 from mobile_vla_ros.episodes.names import check_scenario, free_path, scenario_of
 from mobile_vla_ros.episodes.reader import Episode, open_episode
 from mobile_vla_ros.episodes.schema import EpisodeError
@@ -114,7 +115,8 @@ def trim(path: str | Path, out: str | Path, *, first: int = 0, last: int = 0) ->
             for name, value in _carried(episode).items()
         }
         note = {"trimmed_from": episode.path.name, "trimmed_first": first, "trimmed_last": last}
-        with _writer_like(episode, out, {**attributes, **note}) as writer:
+        whole = {**attributes, **note, **origins_of([episode])}
+        with _writer_like(episode, out, whole) as writer:
             _copy_rows(writer, episode, rows)
             return writer.finish(outcome=episode.outcome, complete=episode.complete)
 
@@ -145,7 +147,8 @@ def join(paths: Sequence[str | Path], out: str | Path) -> Path:
                     )
         newest = episodes[-1]
         note = {"joined_from": ", ".join(episode.path.name for episode in episodes)}
-        with _writer_like(newest, out, {**_carried(newest, rows=False), **note}) as writer:
+        whole = {**_carried(newest, rows=False), **note, **origins_of(episodes)}
+        with _writer_like(newest, out, whole) as writer:
             for episode in episodes:
                 _copy_rows(writer, episode, range(len(episode)))
             return writer.finish(outcome=newest.outcome, complete=newest.complete)

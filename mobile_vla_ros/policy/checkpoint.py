@@ -201,6 +201,9 @@ def _checkpoint(
         files = extra.get(key)
         if isinstance(files, Mapping):
             setattr(provenance, key, {str(name): str(digest) for name, digest in files.items()})
+    episodes = extra.pop("episodes", None)
+    if isinstance(episodes, Mapping):
+        provenance.episodes = dict(episodes)
     return Checkpoint(path, kind, stored, keys, run, extra, provenance, details or {})
 
 

@@ -290,6 +290,7 @@ def _config(plan: LoadPlan, action_axes: Sequence[str] | None, dtype: str) -> di
         "notes": inspection.notes(plan),
         "training_files": dict(checkpoint.provenance.training_files),
         "validation_files": dict(checkpoint.provenance.validation_files),
+        "episodes": dict(checkpoint.provenance.episodes),
         "backbone": dict(plan.kosmos_values),
     }
     return values

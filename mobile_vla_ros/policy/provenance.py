@@ -23,6 +23,8 @@ class Provenance:
         kind: ``robovlms``, ``lightning``, ``converted`` or ``kosmos2``.
         training_files: episode file name -> SHA-256, for the episodes it was trained on.
         validation_files: the same for its validation set.
+        episodes: what every stage of its training has seen, recognisable by content: lists
+            ``training`` and ``validation`` of plain values, ``unknown_stages`` of names.
         statistics: what the training frames' features were like, or None.
         recorded: what a converted directory noted about its source.
     """
@@ -32,6 +34,7 @@ class Provenance:
     weights: Path
     training_files: Mapping[str, str] = field(default_factory=dict)
     validation_files: Mapping[str, str] = field(default_factory=dict)
+    episodes: Mapping[str, Any] = field(default_factory=dict)
     statistics: FeatureStatistics | None = None
     recorded: Mapping[str, Any] = field(default_factory=dict)
 

@@ -164,6 +164,7 @@ def _provenance(manifest: Manifest) -> Provenance:
         weights=path / "model.safetensors",
         training_files=dict(extra.get("training_files") or {}),
         validation_files=dict(extra.get("validation_files") or {}),
+        episodes=dict(extra.get("episodes") or {}),
         statistics=statistics,
         recorded=dict(extra.get("source") or {}),
     )

@@ -112,6 +112,8 @@ class SaveWhenInterrupted(Callback):
 def where_it_stopped(path: str | Path) -> tuple[int, int]:
     """Epoch, and batches of that epoch that were done, of a checkpoint to go on from.
 
+    One saved after an epoch's last batch has done 0 of the next.
+
     Raises:
         CheckpointError: it cannot be opened.
         RunError: it holds no training state.
@@ -120,8 +122,11 @@ def where_it_stopped(path: str | Path) -> tuple[int, int]:
     try:
         fit = content["loops"]["fit_loop"]
         epochs = fit["epoch_progress"]["current"]
-        batches = fit["epoch_loop.batch_progress"]["current"]["completed"]
-        return int(epochs["completed"]), int(batches)
+        progress = fit["epoch_loop.batch_progress"]
+        # Saved after validation, before the epoch itself was counted.
+        if progress.get("is_last_batch") and epochs["completed"] < epochs["started"]:
+            return int(epochs["completed"]) + 1, 0
+        return int(epochs["completed"]), int(progress["current"]["completed"])
     except (KeyError, TypeError) as error:
         raise RunError(
             f"{path} holds weights but no training state; start from it with model_load_path "

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from mobile_vla_ros.episodes import Episode, EpisodeWriter, find_episodes, open_episode
+from mobile_vla_ros.episodes.identity import SOURCE, origins_of
 from mobile_vla_ros.training.augmentation import (
     Transform,
     draw_transform,
@@ -21,7 +22,6 @@ from mobile_vla_ros.training.augmentation import (
     transform_images,
     transform_places,
 )
-from mobile_vla_ros.training.dataset import SOURCE
 from mobile_vla_ros.training.labels import EXPERT_AXES
 from mobile_vla_ros.training.run_schema import AugmentationSettings, RunError
 
@@ -123,6 +123,7 @@ def _write(episode: Episode, path: Path, copy: int, transform: Transform) -> Non
     attributes = _attributes(episode.attributes, transform)
     if copy:
         attributes[SOURCE] = episode.path.stem
+        attributes.update(origins_of([episode]))
         attributes["augmentation"] = json.dumps(asdict(transform), sort_keys=True)
     writer = EpisodeWriter(
         path,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import fnmatch
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,9 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset, Sampler
 
-from mobile_vla_ros.episodes import find_episodes, open_episode
+from mobile_vla_ros.episodes import EpisodeError, find_episodes, open_episode
+from mobile_vla_ros.episodes.identity import SOURCE, Identity, identify
+from mobile_vla_ros.errors import InputError
 from mobile_vla_ros.files import whole_file
 from mobile_vla_ros.policy.preprocess import as_frames, resize
 from mobile_vla_ros.training.augmentation import (
@@ -26,6 +28,7 @@ from mobile_vla_ros.training.augmentation import (
     transform_images,
     transform_places,
 )
+from mobile_vla_ros.training.history import History
 from mobile_vla_ros.training.labels import EXPERT_AXES, EpisodeLabels, read_labels
 from mobile_vla_ros.training.run import RunConfig
 from mobile_vla_ros.training.run_schema import AugmentationSettings, RunError
@@ -35,8 +38,6 @@ from mobile_vla_ros.training.samples import (
     normalise,
     split_episodes,
 )
-
-SOURCE = "augmentation_source"  # the attribute by which a changed copy names its recording
 
 
 @dataclass(frozen=True)
@@ -52,32 +53,45 @@ class TrainingEpisode:
     samples: EpisodeSamples
     labels: EpisodeLabels | None = None
     copy: bool = False
+    identity: Identity | None = None
 
 
 @dataclass(frozen=True)
 class EpisodeSplit:
-    """The episodes of a run. `mirror_allowed` is False for one-sided data."""
+    """The episodes of a run.
+
+    Attributes:
+        train, validation: disjoint by recording.
+        mirror_allowed: False for one-sided data.
+        left_out: one sentence for each file that cannot be used.
+    """
 
     train: tuple[TrainingEpisode, ...]
     validation: tuple[TrainingEpisode, ...]
     mirror_allowed: bool
+    left_out: tuple[str, ...] = ()
 
 
 def load_split(
     run: RunConfig,
     data: str | Path | None = None,
     progress: Callable[[Sequence[Path]], Iterator[Path]] | None = None,
+    history: History | None = None,
 ) -> EpisodeSplit:
     """Finds the run's episodes, checks every label, and splits them by episode.
+
+    A file that cannot be used is left out and named. An episode that an earlier stage of the
+    policy has seen keeps its side of the split.
 
     Args:
         run: the run.
         data: folder of episodes; None takes the run file's `train_dataset.data_dir`.
         progress: wraps the list of files while they are read.
+        history: what earlier stages have seen.
 
     Raises:
-        RunError: no folder, no episode matches, the axes disagree, labels are not finite, or no
-            episode is long enough.
+        RunError: no folder, no episode matches, none can be used or is long enough, or
+            `validation_pattern` names what was trained on before.
     """
     data = data or run.data.data_dir
     if data is None:
@@ -113,20 +127,21 @@ def load_split(
         )
     chosen = [path for path in chosen if path not in set(for_validation)]
     wrap = progress or iter
-    episodes = [load_episode(run, path) for path in wrap(chosen)]
+    episodes, left_out = _load(run, list(wrap(chosen)))
+    if not episodes:
+        raise RunError(f"none of the {len(chosen)} episodes can be used; the first: {left_out[0]}")
     if run.data.max_episodes is not None:
         episodes = _first_sources(episodes, run.data.max_episodes, run.seed)
     if for_validation:
-        train = episodes
-        validation = [load_episode(run, path) for path in for_validation]
+        validation, more = _load(run, for_validation)
+        left_out += more
+        if not validation:
+            raise RunError(f"no validation episode can be used; the first: {more[0]}")
+        _refuse_trained_on(validation, history)
         held_out = {episode.source for episode in validation}
-        train = [episode for episode in train if episode.source not in held_out]
+        train = [episode for episode in episodes if episode.source not in held_out]
     else:
-        first, second = split_episodes(
-            [episode.source for episode in episodes], run.data.train_split, run.seed
-        )
-        train = [episodes[index] for index in first]
-        validation = [episodes[index] for index in second]
+        train, validation = _split(run, episodes, history)
     # A copy made by augmentation is no new evidence: validation keeps the recordings alone.
     validation = [episode for episode in validation if not episode.copy]
     if not any(len(episode.samples) for episode in train):
@@ -139,7 +154,86 @@ def load_split(
         train=tuple(train),
         validation=tuple(validation),
         mirror_allowed=not one_sided([episode.side for episode in train]),
+        left_out=tuple(left_out),
     )
+
+
+def with_readable_frames(
+    split: EpisodeSplit,
+    read: Callable[[TrainingEpisode], Any],
+    progress: Callable[[Sequence[TrainingEpisode]], Iterable[TrainingEpisode]] = iter,
+) -> EpisodeSplit:
+    """The split without the episodes whose pictures cannot be read.
+
+    Args:
+        split: the episodes.
+        read: reads and keeps an episode's pictures.
+        progress: wraps the episodes while they are read.
+
+    Raises:
+        RunError: none is left to train on, or the disk is full.
+    """
+    left_out = list(split.left_out)
+    spoiled = set()
+    for episode in progress([*split.train, *split.validation]):
+        try:
+            if len(episode.samples):
+                read(episode)
+        except EpisodeError as error:
+            left_out.append(str(error))
+            spoiled.add(episode.path)
+    train = tuple(episode for episode in split.train if episode.path not in spoiled)
+    validation = tuple(episode for episode in split.validation if episode.path not in spoiled)
+    if not any(len(episode.samples) for episode in train):
+        raise RunError(f"no training episode can be used; the first: {left_out[-1]}")
+    return replace(split, train=train, validation=validation, left_out=tuple(left_out))
+
+
+def _load(run: RunConfig, paths: Sequence[Path]) -> tuple[list[TrainingEpisode], list[str]]:
+    """The episodes that can be used, and why each of the others cannot."""
+    episodes: list[TrainingEpisode] = []
+    left_out: list[str] = []
+    for path in paths:
+        try:
+            episodes.append(load_episode(run, path))
+        except InputError as error:
+            left_out.append(str(error))
+    # Where words decide, an episode without any teaches to ignore them.
+    if any(episode.instruction for episode in episodes):
+        for episode in episodes:
+            if not episode.instruction:
+                left_out.append(
+                    f"{episode.path} has no instruction, though others have; `mobile_vla "
+                    "episodes relabel --instruction` adds it"
+                )
+        episodes = [episode for episode in episodes if episode.instruction]
+    return episodes, left_out
+
+
+def _split(
+    run: RunConfig, episodes: list[TrainingEpisode], history: History | None
+) -> tuple[list[TrainingEpisode], list[TrainingEpisode]]:
+    """Known recordings keep their side; the others are drawn."""
+    sides: dict[str, str] = {}
+    for episode in episodes:
+        side = history.side(episode) if history is not None else None
+        # Trained on in one of its copies is trained on.
+        if side is not None and sides.get(episode.source) != "training":
+            sides[episode.source] = side
+    new = [episode for episode in episodes if episode.source not in sides]
+    first, second = split_episodes([e.source for e in new], run.data.train_split, run.seed)
+    train = [e for e in episodes if sides.get(e.source) == "training"]
+    validation = [e for e in episodes if sides.get(e.source) == "validation"]
+    return train + [new[i] for i in first], validation + [new[i] for i in second]
+
+
+def _refuse_trained_on(validation: Sequence[TrainingEpisode], history: History | None) -> None:
+    for episode in validation:
+        if history is not None and history.side(episode) == "training":
+            raise RunError(
+                f"validation_pattern names {episode.path.name}, which an earlier stage was "
+                "trained on; choose episodes that it has not seen."
+            )
 
 
 def load_episode(run: RunConfig, path: Path) -> TrainingEpisode:
@@ -162,6 +256,7 @@ def load_episode(run: RunConfig, path: Path) -> TrainingEpisode:
         copy = SOURCE in episode.attributes
         source = str(episode.attributes[SOURCE]) if copy else path.stem
         sha256 = episode.sha256()
+        identity = identify(episode, sha256)
         labels = None
         if run.data.labels == "expert" or run.auxiliary.on:
             labels = read_labels(path, episode.attributes, len(stamps))
@@ -192,6 +287,7 @@ def load_episode(run: RunConfig, path: Path) -> TrainingEpisode:
         samples=samples,
         labels=labels,
         copy=copy,
+        identity=identity,
     )
 
 

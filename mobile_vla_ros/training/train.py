@@ -40,8 +40,10 @@ from mobile_vla_ros.training.dataset import (
     WindowDataset,
     collate,
     load_split,
+    with_readable_frames,
 )
 from mobile_vla_ros.training.feature_sample import FeatureSample
+from mobile_vla_ros.training.history import History, episodes_entry, history_of
 from mobile_vla_ros.training.module import PolicyTraining, attach_adapters
 from mobile_vla_ros.training.run import RunConfig
 from mobile_vla_ros.training.run_schema import RunError
@@ -118,6 +120,7 @@ def train(
     check_start(run)
     if run.unread:
         say(f"keys of the run file that nothing reads: {', '.join(run.unread)}")
+    history = _history(run, resume)
     # Tried out now: reading, hashing and caching hundreds of episodes takes its time.
     _lightning(
         run, accelerator, logger=False, enable_checkpointing=False, enable_progress_bar=False
@@ -129,7 +132,10 @@ def train(
     except OSError as error:
         raise RunError(f"cannot write {out}: {error.strerror}.") from error
     try:
-        prepared = prepare(run, data, Path(cache or out / "cache"), progress=progress, say=say)
+        folder = Path(cache or out / "cache")
+        prepared = prepare(run, data, folder, history=history, progress=progress, say=say)
+        if history is not None and resume is not None:
+            _say_what_changed(history, prepared.split, stopped, say)
     except InputError:
         # A run that never began leaves no folder that looks like one.
         for folder in made:
@@ -193,6 +199,7 @@ def prepare(
     data: str | Path | None,
     cache: Path,
     *,
+    history: History | None = None,
     progress: bool = False,
     say: Callable[[str], None] = lambda sentence: None,
 ) -> Prepared:
@@ -206,7 +213,7 @@ def prepare(
         raise RunError(f"feature_cache cannot be used: {reason}.")
     use_cache = reason is None if run.feature_cache is None else bool(run.feature_cache)
     track = _tracker(progress)
-    split = load_split(run, data, lambda paths: iter(track(paths, "reading episodes")))
+    split = load_split(run, data, lambda paths: iter(track(paths, "reading episodes")), history)
     model, config, reader = starting_network(run, say)
     augmentation = run.augmentation
     if augmentation.mirror and not split.mirror_allowed:
@@ -215,8 +222,14 @@ def prepare(
     if run.setup.lora_enable:
         names = attach_adapters(model, run)
         say(f"adapters of rank {run.setup.lora_r} on {len(names)} linear layers")
-    module = PolicyTraining(model, run, reader, _words(run, config, split))
     frames = FrameCache(cache / "frames", config.image_size)
+    # Decoded once, here; the workers map the files.
+    split = with_readable_frames(split, frames.frames, lambda work: track(work, "resizing frames"))
+    for sentence in split.left_out:
+        say(f"left out: {sentence}")
+    if history is not None and not split.validation and run.data.train_split < 1:
+        say("no validation: every episode was trained on by an earlier stage")
+    module = PolicyTraining(model, run, reader, _words(run, config, split, history))
     if reason is not None and run.feature_cache is None and run.mode == "frozen":
         say(f"no feature cache: {reason}")
     module.sample = FeatureSample(split.train, frames)
@@ -249,10 +262,6 @@ def prepare(
             else None
         )
     else:
-        # Decoded once, here; the workers map the files.
-        for episode in track([*split.train, *split.validation], "resizing frames"):
-            if len(episode.samples):
-                frames.frames(episode)
         train_set = WindowDataset(run, split.train, frames, augmentation, run.data.start_weight)
         validation_set = WindowDataset(run, split.validation, frames)
     if validation_set is not None and not len(validation_set):
@@ -260,7 +269,48 @@ def prepare(
     return Prepared(module, config, split, train_set, validation_set, use_cache)
 
 
-def _words(run: RunConfig, config: PolicyConfig, split: EpisodeSplit) -> dict[str, Any]:
+def _history(run: RunConfig, resume: str | Path | None) -> History | None:
+    """What the weights have seen before: a checkpoint gone on from has its own start's list."""
+    if resume is not None:
+        return history_of(resume, "resume")
+    if run.model_load_path:
+        return history_of(run.model_load_path, "model_load_path")
+    return None
+
+
+def _say_what_changed(
+    history: History,
+    split: EpisodeSplit,
+    stopped: tuple[int, int] | None,
+    say: Callable[[str], None],
+) -> None:
+    """Data that changed since the checkpoint: said, and kept in the new one.
+
+    Raises:
+        RunError: it stopped within an epoch, whose rest is another one now.
+    """
+    episodes = (*split.train, *split.validation)
+    missing = history.missing(episodes)
+    new = [episode.path.name for episode in episodes if history.side(episode) is None]
+    if not missing and not new:
+        return
+    parts = []
+    if missing:
+        parts.append(f"{len(missing)} episodes are missing ({missing[0]} is the first)")
+    if new:
+        parts.append(f"{len(new)} are new ({new[0]} is the first)")
+    said = f"the data have changed since the checkpoint: {' and '.join(parts)}"
+    if stopped is not None and stopped[1]:
+        raise RunError(
+            f"{said}, and it stopped within an epoch, which cannot go on with other data; give "
+            "the same data, or start from the checkpoint with model_load_path."
+        )
+    say(f"{said}; the new checkpoint lists the old and the new ones")
+
+
+def _words(
+    run: RunConfig, config: PolicyConfig, split: EpisodeSplit, history: History | None
+) -> dict[str, Any]:
     return {
         "format": FORMAT,
         "action_axes": list(run.action_axes),
@@ -268,6 +318,7 @@ def _words(run: RunConfig, config: PolicyConfig, split: EpisodeSplit) -> dict[st
         "action_period": run.action_period,
         "training_files": {episode.path.name: episode.sha256 for episode in split.train},
         "validation_files": {episode.path.name: episode.sha256 for episode in split.validation},
+        "episodes": episodes_entry(split.train, split.validation, history),
         "image_mean": tuple(config.image_mean),
         "image_std": tuple(config.image_std),
     }

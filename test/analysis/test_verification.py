@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
@@ -21,6 +22,8 @@ from mobile_vla_ros.analysis.recordings import (
 from mobile_vla_ros.analysis.verification import verify
 from mobile_vla_ros.control import ActionChunk
 from mobile_vla_ros.episodes import open_episode
+from mobile_vla_ros.episodes.editing import relabel, trim
+from mobile_vla_ros.episodes.identity import identify
 from mobile_vla_ros.policy.config import PolicyConfig
 
 AXES = ("linear.x", "angular.z")
@@ -154,6 +157,46 @@ def test_files_of_the_training_are_refused_or_left_out(recorded, commands) -> No
     assert result["episodes"] == 5
     assert result["skipped"][0]["reason"] == "the checkpoint was trained on it"
     assert result["held_out"]["known"] is True
+
+
+def test_a_relabelled_and_trimmed_training_file_is_no_held_out_one(
+    recorded, commands, tmp_path
+) -> None:
+    paths = sorted(recorded.glob("*.h5"))
+    with open_episode(paths[0]) as episode:
+        seen = [identify(episode).at("model_load_path first.ckpt").to_plain()]
+    policy = Copycat(commands)
+    policy.provenance.episodes = {"training": seen}
+    data = tmp_path / "data"
+    data.mkdir()
+    changed = trim(paths[0], data / "episode_20990101_000000_1box_left.h5", last=1)
+    relabel(changed, instruction="go left, but otherwise", outcome="success")
+    shutil.copy(paths[1], data)
+    with pytest.raises(
+        TrainedOnError,
+        match=rf"trained on .*_1box_left\.h5 as {paths[0].name} in an earlier stage",
+    ):
+        verify(policy, [data])
+    result = verify(policy, [data], skip_training_files=True)
+    assert result["episodes"] == 1
+    assert "none of the files was trained on" in result["held_out"]["note"]
+
+
+def test_an_earlier_stage_without_a_list_leaves_held_out_unknown(recorded, commands) -> None:
+    policy = Copycat(commands, training={"other.h5": "0" * 64})
+    policy.provenance.episodes = {"unknown_stages": ["model_load_path old.ckpt"]}
+    held_out = verify(policy, [recorded])["held_out"]
+    assert held_out["known"] is False
+    assert "old.ckpt keeps no list" in held_out["note"]
+
+
+def test_the_name_of_a_training_file_with_other_bytes_leaves_held_out_unknown(
+    recorded, commands
+) -> None:
+    name = sorted(recorded.glob("*.h5"))[0].name
+    held_out = verify(Copycat(commands, training={name: "0" * 64}), [recorded])["held_out"]
+    assert held_out["known"] is False
+    assert name in held_out["note"]
 
 
 def test_training_on_one_side_measures_the_other(recorded, commands) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import h5py
 import lightning.pytorch as pl
 import pytest
 import torch
@@ -54,10 +55,34 @@ def test_axes_that_the_data_do_not_have(
 def test_labels_that_are_not_finite(
     make_run: MakeRun, tmp_path: Path, write_episode: Callable[..., Path]
 ) -> None:
-    write_episode(tmp_path / "episode_a_1box_left.h5")
     write_episode(tmp_path / "episode_b_1box_left.h5", nan_row=5)
     sentence = refusal(make_run(), tmp_path, tmp_path / "out")
     assert "episode_b_1box_left.h5: row 5" in sentence
+
+
+def test_what_cannot_be_used_is_named_and_the_rest_is_trained_on(
+    make_run: MakeRun, tmp_path: Path, write_episode: Callable[..., Path]
+) -> None:
+    for number in range(3):
+        write_episode(tmp_path / f"episode_{number}_1box_left.h5", seed=number)
+    write_episode(tmp_path / "episode_nan_1box_left.h5", nan_row=5)
+    write_episode(tmp_path / "episode_arm_1box_left.h5", axes=("linear.x", "linear.y"))
+    (tmp_path / "episode_text_1box_left.h5").write_text("no HDF5")
+    (tmp_path / "episode_gone_1box_left.h5").symlink_to(tmp_path / "nowhere.h5")
+    broken = write_episode(tmp_path / "episode_torn_1box_left.h5", seed=9)
+    with h5py.File(broken, "r+") as file:
+        place = file["images"].id.get_chunk_info(7) if file["images"].chunks else None
+    assert place is not None
+    with broken.open("r+b") as stream:
+        stream.truncate(place.byte_offset + 10)
+    told: list[str] = []
+    run = make_run(trainer={"max_epochs": 1})
+    result = train(run, tmp_path, tmp_path / "out", say=told.append)
+    assert result.training_episodes + result.validation_episodes == 3
+    left_out = [sentence for sentence in told if sentence.startswith("left out: ")]
+    assert len(left_out) == 5
+    for name in ("nan", "arm", "text", "gone", "torn"):
+        assert any(f"episode_{name}_1box_left.h5" in sentence for sentence in left_out), name
 
 
 def test_episodes_shorter_than_a_window(
