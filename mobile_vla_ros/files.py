@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import dataclasses
 import errno
 import glob
 import hashlib
 import json
+import math
 import os
 import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 _BLOCK = 1 << 20
 _MODE = 0o644
@@ -76,8 +80,31 @@ def write_text(path: str | Path, text: str) -> None:
 
 
 def write_json(path: str | Path, value: Any, indent: int | None = 1) -> None:
-    """Writes plain values as UTF-8 JSON, whole or not at all; see ``whole_file``."""
-    write_text(path, json.dumps(value, indent=indent, ensure_ascii=False) + "\n")
+    """Writes UTF-8 JSON, whole or not at all; see ``whole_file`` and ``plain``."""
+    write_text(path, json.dumps(plain(value), indent=indent, ensure_ascii=False) + "\n")
+
+
+def plain(value: Any) -> Any:
+    """A value as every JSON reader takes it.
+
+    Numpy scalars and arrays, dataclasses, paths, tuples and sets are turned into plain values;
+    NaN and infinity become null.
+    """
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return plain(dataclasses.asdict(value))
+    if isinstance(value, dict):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple, set)):
+        return [plain(item) for item in value]
+    if isinstance(value, np.ndarray):
+        return plain(value.tolist())
+    if isinstance(value, np.generic):
+        return plain(value.item())
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Path):
+        return str(value)
+    return value
 
 
 def rename_new(source: Path, target: Path) -> None:

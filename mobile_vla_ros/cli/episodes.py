@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
 import typer
 from rich.console import Console
-from rich.progress import track
 from rich.table import Table
 
+from mobile_vla_ros.cli.episode_paths import files_of, finished, split_finished
 from mobile_vla_ros.cli.episodes_lerobot import export_lerobot, import_lerobot
 from mobile_vla_ros.cli.episodes_mcap import export_mcap
 from mobile_vla_ros.cli.output import write_json
-from mobile_vla_ros.errors import InputError
+from mobile_vla_ros.cli.progress import bar
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -55,8 +54,8 @@ def list_episodes(
     from mobile_vla_ros.episodes.plan import read_plan
 
     wanted = read_plan(plan) if plan else None
-    found, parts = _split(_files(folders))
-    entries, unreadable = survey(progress(found, "reading"))
+    found, parts = split_finished(files_of(folders))
+    entries, unreadable = survey(bar(found, "reading"))
     filter_ = Filter(scenario, side, outcome, complete)
     entries = [entry for entry in entries if filter_.admits(entry)]
     counts = count_scenarios(entries, wanted)
@@ -118,7 +117,7 @@ def check(
 
     limits = CheckLimits(speed=max_linear, turn_rate=max_angular, gap=gap, frames=frames)
     reports = []
-    for path in progress(_files(paths), "checking"):
+    for path in bar(files_of(paths), "checking"):
         report = check_episode(path, limits)
         reports.append(report)
         for problem in report.problems:
@@ -178,7 +177,7 @@ def relabel(
     from mobile_vla_ros.episodes.editing import relabel as change
 
     done = []
-    for path in progress(finished(paths), "relabelling"):
+    for path in bar(finished(paths), "relabelling"):
         new = change(path, instruction=instruction, scenario=scenario, outcome=outcome)
         done.append({"path": path, "now": new})
     print(f"{len(done)} episodes relabelled")
@@ -407,33 +406,6 @@ def import_bag(
     write_json(json_file, result)
 
 
-def _files(paths: Iterable[Path]) -> list[Path]:
-    """The files named, and of each folder all episodes, also those not finished."""
-    found: list[Path] = []
-    for path in paths:
-        if path.is_dir():
-            inside = [*path.glob("*.h5"), *path.glob("*.h5.part")]
-            found += sorted(p for p in inside if not p.is_dir() and not p.name.startswith("."))
-        elif path.exists() or path.is_symlink():
-            found.append(path)  # a link that leads nowhere is named when it is opened
-        else:
-            raise InputError(f"{path} does not exist")
-    return found
-
-
-def finished(paths: Iterable[Path]) -> list[Path]:
-    found, _ = _split(_files(paths))
-    if not found:
-        raise InputError(f"there is no finished episode in {', '.join(map(str, paths))}")
-    return found
-
-
-def _split(files: Iterable[Path]) -> tuple[list[Path], list[Path]]:
-    """Finished files, and those that were interrupted or are being recorded."""
-    parts = [path for path in files if path.name.endswith(".part")]
-    return [path for path in files if path not in parts], parts
-
-
 def _show_files(screen: Console, entries: list) -> None:
     table = Table("file", "scenario", box=None, pad_edge=False)
     for heading in ("frames", "seconds", "MB"):
@@ -447,13 +419,6 @@ def _show_files(screen: Console, entries: list) -> None:
         words = (entry.image_format, cut + entry.outcome, entry.instruction)
         table.add_row(entry.path.name, entry.scenario, *numbers, *words)
     screen.print(table)
-
-
-def progress(items: Iterable[Item], what: str) -> Iterator[Item]:
-    """The items, with a progress bar on a terminal."""
-    console = Console(stderr=True)
-    known = items if isinstance(items, Sequence) else list(items)
-    return iter(track(known, what, console=console, disable=not console.is_terminal))
 
 
 def _complain(sentence: str) -> None:

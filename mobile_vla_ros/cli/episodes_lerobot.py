@@ -10,7 +10,9 @@ from pathlib import Path
 
 import typer
 
+from mobile_vla_ros.cli.episode_paths import finished
 from mobile_vla_ros.cli.output import write_json
+from mobile_vla_ros.cli.progress import bar
 from mobile_vla_ros.errors import InputError
 
 JSON = typer.Option(None, "--json", help="Machine-readable result.")
@@ -45,7 +47,6 @@ def export_lerobot(
 
     Example: mobile_vla episodes export-lerobot ~/episodes --out lab_lerobot --fps 5 --video
     """
-    from mobile_vla_ros.cli.episodes import finished, progress
     from mobile_vla_ros.episodes.export_lerobot import CardFacts, VideoSettings, export
 
     result = export(
@@ -58,7 +59,7 @@ def export_lerobot(
         append=append,
         card=CardFacts(licence, robot, note),
         workers=workers or min(4, os.cpu_count() or 1),
-        progress=progress,
+        progress=bar,
     )
     told = f"{out}: {result.episodes} episodes, {result.frames} frames at {result.fps} frames/s"
     if video:
@@ -105,7 +106,6 @@ def import_lerobot(
 
     Example: mobile_vla episodes import-lerobot lab_lerobot ~/episodes --camera front
     """
-    from mobile_vla_ros.cli.episodes import progress
     from mobile_vla_ros.episodes.import_lerobot import LerobotOptions
     from mobile_vla_ros.episodes.import_lerobot import import_lerobot as bring_in
 
@@ -119,7 +119,7 @@ def import_lerobot(
         image_format=image_format,
         episodes=_numbers(episodes),
     )
-    result = bring_in(_find(source), out, options, progress=progress)
+    result = bring_in(_find(source), out, options, progress=bar)
     for sentence in result.notes:
         print(sentence)
     for number, reason in result.refused:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TypeVar
+
+Item = TypeVar("Item")
 
 
-def bar(items: Sequence, description: str) -> Iterable:
+def bar(items: Iterable[Item], description: str) -> Iterator[Item]:
     """Yields the items and shows how many are done and how long the rest takes."""
     if not sys.stderr.isatty():
         yield from items
@@ -14,4 +17,5 @@ def bar(items: Sequence, description: str) -> Iterable:
     from rich.console import Console
     from rich.progress import track
 
-    yield from track(items, description=description, console=Console(stderr=True), transient=True)
+    known = items if isinstance(items, Sequence) else list(items)
+    yield from track(known, description=description, console=Console(stderr=True), transient=True)

@@ -26,6 +26,7 @@ from std_srvs.srv import Trigger
 
 from mobile_vla_ros.axes import PLANAR_AXES
 from mobile_vla_ros.errors import InputError
+from mobile_vla_ros.files import write_json
 from mobile_vla_ros.nodes.wiring.image_message import image_message
 from mobile_vla_ros.nodes.wiring.parameters import (
     Declared,
@@ -362,9 +363,11 @@ class SimNode(Life, Node):
 
             draw_paths(result.runs, self._settings["plot"])
         if self._settings["report"]:
-            from mobile_vla_ros.cli.output import write_json
-
-            write_json(self._settings["report"], summary)
+            report = self._settings["report"]
+            try:
+                write_json(report, summary, indent=2)
+            except OSError as error:
+                raise InputError(f"cannot write {report}: {error.strerror}") from error
 
     # -- messages --------------------------------------------------------------------------
 
