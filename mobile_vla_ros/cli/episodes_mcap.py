@@ -8,7 +8,9 @@ from typing import Any
 
 import typer
 
+from mobile_vla_ros.cli.episode_paths import finished
 from mobile_vla_ros.cli.output import write_json
+from mobile_vla_ros.cli.progress import bar
 from mobile_vla_ros.errors import InputError
 
 
@@ -30,10 +32,9 @@ def export_mcap(
 
     Example: mobile_vla episodes export-mcap incident_20260801_101500.h5 --out incident.mcap
     """
-    from mobile_vla_ros.cli.episodes import progress
     from mobile_vla_ros.episodes.export_mcap import export_mcap as export
 
-    result = export(_sources(files, trial), out, quality=quality, progress=progress)
+    result = export(_sources(files, trial), out, quality=quality, progress=bar)
     count = sum(result.topics.values())
     print(f"{out}: {count} messages in {result.end - result.start:.1f} s")
     for topic, number in sorted(result.topics.items()):
@@ -42,7 +43,6 @@ def export_mcap(
 
 
 def _sources(files: Iterable[Path], trials: list[str]) -> list[Any]:
-    from mobile_vla_ros.cli.episodes import finished
     from mobile_vla_ros.trials.log import read_trials
     from mobile_vla_ros.trials.record import record_to_json
 

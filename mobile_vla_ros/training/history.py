@@ -5,14 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from mobile_vla_ros.episodes import open_episode
 from mobile_vla_ros.episodes.identity import Identity, KnownEpisodes, read_seen
 from mobile_vla_ros.policy.checkpoint import open_checkpoint
 
-if TYPE_CHECKING:
-    from mobile_vla_ros.training.dataset import TrainingEpisode
+
+class Recognised(Protocol):
+    """An episode of a run, as far as it is recognised by."""
+
+    @property
+    def path(self) -> Path:
+        """Its file."""
+
+    @property
+    def identity(self) -> Identity | None:
+        """What its content is known by; None when it was not read."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +40,7 @@ class History:
     validation: KnownEpisodes
     unknown: tuple[str, ...] = ()
 
-    def side(self, episode: TrainingEpisode) -> str | None:
+    def side(self, episode: Recognised) -> str | None:
         """``training`` or ``validation`` if an earlier stage has seen the recording, else None."""
         if not len(self.training) and not len(self.validation):
             return None
@@ -44,7 +53,7 @@ class History:
                 return "training"
             return "validation" if self.validation.find(file, episode.identity) else None
 
-    def missing(self, episodes: Iterable[TrainingEpisode]) -> list[str]:
+    def missing(self, episodes: Iterable[Recognised]) -> list[str]:
         """Names of episodes of the stage just before that are not among ``episodes``."""
         there = KnownEpisodes(e.identity for e in episodes if e.identity is not None)
         ids = {key for i in there.known for key in (i.sha256, i.id, *i.origins)}
@@ -81,8 +90,8 @@ def history_of(path: str | Path, how: str) -> History:
 
 
 def episodes_entry(
-    train: Iterable[TrainingEpisode],
-    validation: Iterable[TrainingEpisode],
+    train: Iterable[Recognised],
+    validation: Iterable[Recognised],
     history: History | None,
 ) -> dict[str, Any]:
     """What goes into a checkpoint as ``episodes``: this run's, then those of stages before."""
