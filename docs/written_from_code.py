@@ -136,7 +136,20 @@ def further_guides() -> str:
     return "\n".join(["```{toctree}", ":caption: Further", ":maxdepth: 1", "", *entries, "```"])
 
 
+def json_keys() -> str:
+    """One table a command: what other programs may read in its JSON."""
+    from mobile_vla_ros.cli.json_keys import KEYS
+
+    lines = []
+    for command, keys in KEYS.items():
+        lines += [f"## mobile_vla {command}", "", "| key | |", "|---|---|"]
+        lines += [f"| `{key}` | {_cell(meaning)} |" for key, meaning in keys.items()]
+        lines.append("")
+    return "\n".join(lines)
+
+
 PARTS = {
+    "json_keys": json_keys,
     "parameters": parameters,
     "commands": commands,
     "imports": imports,

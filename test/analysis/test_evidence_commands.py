@@ -11,6 +11,7 @@ from conftest import CHECKPOINT
 from episode_factory import write_episode
 from matplotlib.image import imread
 
+from mobile_vla_ros.cli.json_keys import missing
 from mobile_vla_ros.cli.main import main
 
 
@@ -59,6 +60,7 @@ def read(path: Path) -> dict:
 
 def test_verify_has_the_keys_that_programs_read(runs: Path) -> None:
     result = read(runs / "frozen" / "verify.json")
+    assert not missing("verify", result)
     for key in (
         "episodes",
         "frames",
@@ -82,6 +84,9 @@ def test_extract_and_compare_have_the_keys_that_programs_read(runs: Path) -> Non
     summary = read(runs / "frozen" / "context" / "context.json")
     keys = {"shape", "mean", "std", "min", "max", "norm", "checkpoint_sha256", "files"}
     assert keys <= set(summary)
+    assert not missing("context extract", summary)
+    assert not missing("context compare", read(runs / "frozen" / "compare.json"))
+    assert not missing("latent compare", read(runs / "lora" / "latent.json"))
     for path in (runs / "frozen" / "compare.json", runs / "lora" / "latent.json"):
         result = read(path)
         for value in result["metrics"].values():

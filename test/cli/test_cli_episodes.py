@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from mobile_vla_ros.cli.json_keys import missing
 from mobile_vla_ros.cli.main import main
 from mobile_vla_ros.episodes import EpisodeWriter, open_episode
 
@@ -54,6 +55,7 @@ def test_list_shows_done_against_wanted(
     out = collection.parent / "list.json"
     assert run(["list", collection, "--plan", plan, "--json", out, "--files"], monkeypatch) == 0
     result = json.loads(out.read_text())
+    assert not missing("episodes list", result)
     assert result["scenarios"] == [
         {"name": "1box_left", "done": 2, "target": 3},
         {"name": "1box_right", "done": 1, "target": 2},
@@ -81,6 +83,7 @@ def test_check_goes_on_after_a_bad_file_and_exits_1(
     out = collection.parent / "check.json"
     assert run(["check", collection, "--json", out], monkeypatch) == 1
     files = json.loads(out.read_text())["files"]
+    assert not missing("episodes check", json.loads(out.read_text()))
     assert [(Path(f["path"]).suffix, f["ok"], f["frames"]) for f in files] == [
         (".h5", False, 0),
         (".h5", True, 20),

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from mobile_vla_ros.cli.json_keys import missing
 from mobile_vla_ros.cli.main import main
 
 
@@ -47,6 +48,7 @@ def test_inspect_writes_the_keys_programs_read(
     file = tmp_path / "result.json"
     assert run("inspect", checkpoint_in(golden / name), "--json", file) == 0
     result = json.loads(file.read_text())
+    assert not missing("inspect", result)
     assert {key: result[key] for key in expected} == expected
     assert result["chunk_size"] == 10
     assert result["coverage"]["missing"] == result["coverage"]["unexpected"] == []

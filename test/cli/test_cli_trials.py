@@ -3,6 +3,7 @@ import json
 import numpy as np
 import pytest
 
+from mobile_vla_ros.cli.json_keys import missing
 from mobile_vla_ros.cli.main import main
 from mobile_vla_ros.trials.log import TrialLog
 from mobile_vla_ros.trials.plan import read_plan
@@ -59,6 +60,7 @@ def test_a_plan_is_driven_and_reported(tmp_path, capsys) -> None:
     options = ["--plan", plan_file, "--json", out, "--html", page, "--plot", figure]
     assert run("report", log, *options) == 0
     result = json.loads(out.read_text())
+    assert not missing("trials report", result)
     assert result["comparison"]["enough"] is True
     assert result["comparison"]["test"].startswith("exact McNemar")
     assert result["comparison"]["p"] < 0.01

@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 
+from mobile_vla_ros.cli.json_keys import missing
 from mobile_vla_ros.cli.main import main
 from mobile_vla_ros.episodes import find_episodes
 
@@ -51,6 +52,7 @@ def test_evaluate_drives_a_checkpoint_and_falls_short_of_a_minimum(tmp_path: Pat
     )
     assert status == 1
     told = json.loads(result.read_text())
+    assert not missing("sim evaluate", told)
     keys = {"episodes", "successes", "success_rate", "wilson", "by_scenario"}
     assert keys | {"driving_time", "path_length", "collisions"} <= set(told)
     assert told["successes"] == 0

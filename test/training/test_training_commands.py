@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from mobile_vla_ros.cli.json_keys import missing
 from mobile_vla_ros.cli.main import main
 from mobile_vla_ros.training.run import RunConfig
 
@@ -34,6 +35,7 @@ def test_train_writes_its_result_and_a_figure(
     picture = tmp_path / "losses.png"
     assert command(*arguments, "--json", result, "--plot", picture) == 0
     found = json.loads(result.read_text())
+    assert not missing("train", found)
     assert Path(found["best_checkpoint"]).exists()
     assert Path(found["last_checkpoint"]).name == "last.ckpt"
     assert found["epochs"] == 2
