@@ -29,6 +29,7 @@ class CameraClock:
         self._intervals: deque[float] = deque(maxlen=memory)
         self._last: float | None = None
         self._left: float | None = None  # the stamp from which the clock has gone back
+        self._skipped = 0
         self._open = (0.0, 0)  # seconds and intervals since a long gap began
 
     @property
@@ -40,6 +41,7 @@ class CameraClock:
         """Takes the next stamp, s; returns how many frames are found missing with it."""
         last, self._last = self._last, stamp
         left, self._left = self._left, None
+        skipped, self._skipped = self._skipped, 0
         if last is None:
             return 0
         if stamp <= last:
@@ -47,9 +49,9 @@ class CameraClock:
             # tells. A gap up to a stamp that did not hold was none.
             self._left, self._open = last, (0.0, 0)
             return 0
-        steps = 1
+        steps = 1 + skipped
         if left is not None and stamp > left:
-            last, steps = left, 2  # it was that one stamp
+            last, steps = left, steps + 1  # it was that one stamp
         usual = self.interval
         gap = stamp - last
         self._intervals.append(gap / steps)
@@ -62,6 +64,10 @@ class CameraClock:
             return 0
         self._open = (seconds + gap, intervals + steps)
         return self.close_gap() if gap >= ORDINARY * usual else 0
+
+    def skip(self) -> None:
+        """A frame has come whose stamp says nothing: until the next there are two intervals."""
+        self._skipped += 1
 
     def close_gap(self) -> int:
         """Judges a long gap that is still open, with what has followed so far."""

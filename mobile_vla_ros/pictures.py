@@ -67,6 +67,12 @@ ENCODINGS: dict[str, Encoding] = {
 """Every encoding that is read; a new one is one line here."""
 
 
+# How the files begin and end, and in how many bytes before their end the latter is looked for.
+_JPEG, _JPEG_END = b"\xff\xd8", b"\xff\xd9"
+_PNG, _PNG_END = b"\x89PNG\r\n\x1a\n", b"IEND"
+_TAIL = 64
+
+
 @dataclass(frozen=True)
 class ImageFormat:
     """How the bytes of a sensor_msgs/Image are to be read."""
@@ -147,6 +153,35 @@ def rgb_image(message: Any) -> np.ndarray:
         ImageError: see `image_format`.
     """
     return to_rgb(image_format(message), message.data)
+
+
+def check_compressed(data: Any, kind: str = "") -> None:
+    """Checks that a JPEG or PNG is there from its beginning to its end, without decoding it.
+
+    Args:
+        data: any buffer of bytes; zeros behind the end are padding.
+        kind: what its sender calls it, for the sentence.
+
+    Raises:
+        ImageError: it is empty, cut off, or neither JPEG nor PNG.
+    """
+    view = memoryview(data).cast("B")
+    if not len(view):
+        raise ImageError("the compressed image is empty")
+    head, tail = bytes(view[: len(_PNG)]), bytes(view[-_TAIL:])
+    if not tail.strip(b"\0"):
+        tail = bytes(view).rstrip(b"\0")[-_TAIL:]
+    if head.startswith(_JPEG):
+        whole = _JPEG_END in tail
+    elif head == _PNG:
+        whole = _PNG_END in tail
+    else:
+        raise ImageError(
+            f"the compressed image's {len(view)} bytes are neither JPEG nor PNG"
+            + (f" (its format is '{kind}')" if kind else "")
+        )
+    if not whole:
+        raise ImageError(f"the compressed image is cut off after {len(view)} bytes")
 
 
 def decode_compressed(data: Any) -> np.ndarray:

@@ -11,6 +11,7 @@ import pytest
 from mobile_vla_ros.pictures import (
     ENCODINGS,
     ImageError,
+    check_compressed,
     decode_compressed,
     encode_jpeg,
     encode_png,
@@ -165,3 +166,26 @@ def _flipped(data: bytes, index: int) -> bytes:
     changed = bytearray(data)
     changed[index] ^= 1
     return bytes(changed)
+
+
+@pytest.mark.parametrize("encode", [encode_jpeg, encode_png])
+def test_a_picture_that_is_whole_is_told_from_one_that_is_cut_off(encode) -> None:
+    whole = encode(np.random.default_rng(0).integers(0, 256, (48, 64, 3), dtype=np.uint8))
+    check_compressed(whole)
+    check_compressed(whole + bytes(5000))  # as cameras pad their buffers
+    for length in (len(whole) // 3, len(whole) - 1 - 4 * (encode is encode_png)):
+        with pytest.raises(ImageError, match="cut off after"):
+            check_compressed(whole[:length])
+
+
+@pytest.mark.parametrize(
+    ("data", "kind", "sentence"),
+    [
+        (b"", "jpeg", "is empty"),
+        (b"\0\0\0\1\x67" + bytes(range(256)), "h264", "neither JPEG nor PNG .*'h264'"),
+        (bytes(12) + encode_png(RGB), "16UC1; compressedDepth png", "compressedDepth"),
+    ],
+)
+def test_what_is_no_picture_is_named_with_its_format(data: bytes, kind: str, sentence) -> None:
+    with pytest.raises(ImageError, match=sentence):
+        check_compressed(data, kind)

@@ -123,7 +123,10 @@ def _counts(episode: Episode) -> Iterator[str]:
                 f"written and {numbers['dropped']} dropped"
             )
     if numbers["dropped"]:
-        yield f"{_frames(numbers['dropped'])} dropped: the disk was slow or their stamps went back"
+        yield (
+            f"{_frames(numbers['dropped'])} dropped: the disk was slow, their stamps"
+            " were wrong, or they could not be read"
+        )
     if numbers["lost"]:
         yield f"{_frames(numbers['lost'])} lost between the camera and the recorder"
 

@@ -226,7 +226,7 @@ def _signals(
     reader: Any, topics: BagTopics, kinds: dict[str, str]
 ) -> tuple[HeldValues, HeldValues, bool]:
     """Commands and odometry by time, and whether the camera's stamps are of another clock."""
-    commands, odometry = HeldValues(math.inf), HeldValues(math.inf)
+    commands, odometry = HeldValues(math.inf, most=None), HeldValues(math.inf, most=None)
     apart: list[float] = []
     for connection, nanoseconds, data in _messages(reader, topics):
         received = nanoseconds * 1e-9
@@ -244,7 +244,7 @@ def _signals(
             commands.add(received, _twist(message))
     another = bool(apart) and float(np.median(apart)) > _CLOCKS_APART
     if another:  # then arrival times are the one clock that all topics share
-        commands, odometry = HeldValues(math.inf), HeldValues(math.inf)
+        commands, odometry = HeldValues(math.inf, most=None), HeldValues(math.inf, most=None)
         for connection, nanoseconds, data in _messages(reader, replace(topics, image="")):
             received = nanoseconds * 1e-9
             message = reader.deserialize(data, connection.msgtype)

@@ -21,6 +21,10 @@ from mobile_vla_ros.pictures import ImageError, decode_compressed
 KIND = "incident"
 # A clock that goes back by more than this has been set; less is rows that overtook each other.
 CLOCK_STEP = 1.0
+# However the clock goes, no more rows than these are kept of each kind: of those that are small,
+# and of those that are large (frames are bounded by their bytes as well).
+MOST_SMALL = 50_000
+MOST_LARGE = 5_000
 
 
 class IncidentError(InputError):
@@ -104,11 +108,11 @@ class IncidentRing:
         self.attributes: dict[str, Any] = {}
         self._frames: deque[tuple[float, float, bytes]] = deque()
         self._bytes = 0
-        self._chunks: deque[tuple[float, float, np.ndarray]] = deque()
-        self._commands: deque[tuple[float, ...]] = deque()
-        self._odometry: deque[tuple[float, ...]] = deque()
-        self._events: deque[tuple[float, str]] = deque()
-        self._features: deque[tuple[float, float, np.ndarray]] = deque()
+        self._chunks: deque[tuple[float, float, np.ndarray]] = deque(maxlen=MOST_LARGE)
+        self._commands: deque[tuple[float, ...]] = deque(maxlen=MOST_SMALL)
+        self._odometry: deque[tuple[float, ...]] = deque(maxlen=MOST_SMALL)
+        self._events: deque[tuple[float, str]] = deque(maxlen=MOST_SMALL)
+        self._features: deque[tuple[float, float, np.ndarray]] = deque(maxlen=MOST_LARGE)
         self._trigger: tuple[float, str] | None = None
         self._now = -math.inf
 
@@ -217,7 +221,11 @@ class IncidentRing:
         # During a capture nothing before the trigger's window may go, so that all of it is there.
         newest = now if self._trigger is None else self._trigger[0]
         oldest = newest - self.before
-        while self._frames and (self._frames[0][0] < oldest or self._bytes > self.most_bytes):
+        while self._frames and (
+            self._frames[0][0] < oldest
+            or self._bytes > self.most_bytes
+            or len(self._frames) > MOST_LARGE
+        ):
             self._bytes -= len(self._frames.popleft()[2])
         for rows in (self._chunks, self._commands, self._odometry, self._events, self._features):
             while rows and rows[0][0] < oldest:

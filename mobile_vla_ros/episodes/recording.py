@@ -11,7 +11,8 @@ import math
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from statistics import median
 from typing import Any, Protocol
 
 import numpy as np
@@ -29,8 +30,15 @@ SAVING = "saving"
 # Commands and odometry are kept this long: a frame may arrive this late and still find the
 # command that was in force when it was captured.
 HISTORY = 10.0
+# However the stamps are, no more values than this are kept: 2 kHz for that long.
+MOST_VALUES = 20_000
 # In key-press mode a press takes the newest frame, unless that one is older than this.
 PRESS_FRAME_AGE = 0.5
+# Presses that may wait for a frame.
+MOST_PRESSES = 256
+# A stamp further ahead of its arrival than this, or further behind it, s, is from another clock.
+FUTURE_STAMP = 0.1
+STALE_STAMP = 1.0
 
 
 class RecordingError(InputError):
@@ -135,10 +143,16 @@ class RowSink(Protocol):
 
 
 class HeldValues:
-    """Values by time, read by zero-order hold: the newest one that is not later than asked."""
+    """Values by time, read by zero-order hold: the newest one that is not later than asked.
 
-    def __init__(self, history: float = HISTORY) -> None:
+    Args:
+        history: values older than the newest by this many seconds are forgotten.
+        most: no more values than this are kept, whatever their times; None: any number.
+    """
+
+    def __init__(self, history: float = HISTORY, most: int | None = MOST_VALUES) -> None:
         self._history = history
+        self._most = most
         self._times: list[float] = []
         self._values: list[Any] = []
 
@@ -149,8 +163,13 @@ class HeldValues:
         # Cut only now and then: deleting from the front of a list moves the rest.
         if len(self._times) > 64:
             old = bisect_right(self._times, self._times[-1] - self._history) - 1
+            if self._most is not None:
+                old = max(old, len(self._times) - self._most)
             if old > 64:
                 del self._times[:old], self._values[:old]
+
+    def __len__(self) -> int:
+        return len(self._times)
 
     def at(self, time: float) -> tuple[float, Any] | None:
         """(its time, value) in force at ``time``, or None when all are later."""
@@ -174,7 +193,33 @@ class SenderClock:
     def time(self, sent: float, received: float) -> float:
         """``sent`` if the sender's clock agrees with ours, else ``received``; both in s."""
         self._delays.append(received - sent)
-        return sent if abs(min(self._delays)) <= self.TRUSTED_DELAY else received
+        trusted = abs(min(self._delays)) <= self.TRUSTED_DELAY
+        return sent if trusted and sent <= received + self.TRUSTED_DELAY else received
+
+
+class StampClock:
+    """When something was measured: by its own stamp, if that is of this machine's clock.
+
+    The usual delay of the last messages tells whether it is; one stamp that is far off, among
+    others that are not, is replaced by the time of arrival too.
+    """
+
+    def __init__(self) -> None:
+        self._delays: deque[float] = deque(maxlen=31)
+
+    @property
+    def agrees(self) -> bool:
+        """Whether stamps are taken; True before any has come."""
+        return not self._delays or _is_ours(median(self._delays))
+
+    def time(self, stamp: float, received: float) -> float:
+        """``stamp`` if it is to be believed, else ``received``; both in s."""
+        self._delays.append(received - stamp)
+        return stamp if self.agrees and _is_ours(received - stamp) else received
+
+
+def _is_ours(delay: float) -> bool:
+    return -FUTURE_STAMP <= delay <= STALE_STAMP
 
 
 class RatePicker:
@@ -203,6 +248,42 @@ class RatePicker:
         return True
 
 
+@dataclass
+class Take:
+    """What has happened in one episode so far.
+
+    Attributes:
+        picker: of the rows at a fixed rate.
+        started: frames captured before are not part of it, s.
+        presses: that wait for a frame, with their times.
+        last_row, last_seen: stamps of the newest row and of the newest frame, s.
+        seen: frames of it, whether they became rows or not.
+        accepted: rows handed to the sink.
+        received, written, dropped, lost_in_gaps, lost_in_events: see `Counts`.
+    """
+
+    picker: RatePicker
+    started: float = math.inf
+    presses: deque[tuple[float, np.ndarray]] = field(
+        default_factory=lambda: deque(maxlen=MOST_PRESSES)
+    )
+    last_row: float = -math.inf
+    last_seen: float = -math.inf
+    seen: int = 0
+    accepted: int = 0
+    received: int = 0
+    written: int = 0
+    dropped: int = 0
+    lost_in_gaps: int = 0
+    lost_in_events: int = 0
+
+    @property
+    def counts(self) -> Counts:
+        # The middleware's events and the gaps in the stamps see the same losses.
+        lost = max(self.lost_in_gaps, self.lost_in_events)
+        return Counts(self.received, self.written, self.dropped, lost)
+
+
 class Recording:
     """The state of the recorder: idle, recording one episode, or waiting for it to be saved."""
 
@@ -218,34 +299,17 @@ class Recording:
         self._camera = CameraClock()
         self._axes = [AXES.index(axis) for axis in settings.action_axes]
         self._newest: tuple[float, float, Any] | None = None
-        self._clear()
-
-    def _clear(self) -> None:
-        self._picker = RatePicker(self.settings.rate)
-        self._presses: deque[tuple[float, np.ndarray]] = deque()
-        self._started = math.inf
-        self._last_row = -math.inf
-        self._last_seen = -math.inf
-        self._seen = 0
-        self._accepted = 0
-        self._received = self._written = self._dropped = 0
-        self._lost_in_gaps = self._lost_in_events = 0
+        self._take = Take(RatePicker(settings.rate))
 
     @property
     def counts(self) -> Counts:
         """Of the episode in progress, or of the last one."""
-        return Counts(
-            self._received,
-            self._written,
-            self._dropped,
-            # The middleware's events and the gaps in the stamps see the same losses.
-            max(self._lost_in_gaps, self._lost_in_events),
-        )
+        return self._take.counts
 
     @property
     def accepted(self) -> int:
         """Rows handed to the sink in this episode."""
-        return self._accepted
+        return self._take.accepted
 
     @property
     def camera_interval(self) -> float:
@@ -265,11 +329,10 @@ class Recording:
         """
         if self.state != IDLE:
             raise RecordingError(f"an episode is {self.state} already: save or discard it first")
-        self._clear()
+        self._take = Take(RatePicker(self.settings.rate), started=now)
         self._camera.close_gap()  # it was before this episode
         self.episode += 1
         self.label = label
-        self._started = now
         self.state = RECORDING
         self.sink.begin(self.episode, label)
         return self.episode
@@ -280,7 +343,7 @@ class Recording:
             raise RecordingError("no episode is being recorded: start one first")
         self.state = SAVING
         self._newest = None
-        self._lost_in_gaps += self._camera.close_gap()
+        self._take.lost_in_gaps += self._camera.close_gap()
         self.sink.finish(self.episode, self.counts, complete, outcome)
         return self.episode
 
@@ -298,7 +361,7 @@ class Recording:
     def written(self, episode: int, rows: int) -> None:
         """``rows`` of the episode are safe."""
         if episode == self.episode:
-            self._written = rows
+            self._take.written = rows
 
     def ended(self, episode: int) -> None:
         """The sink has finished, removed or given up the episode."""
@@ -321,39 +384,53 @@ class Recording:
 
     def message_lost(self, count: int) -> None:
         """The middleware says that ``count`` frames never arrived."""
-        if self.state == RECORDING and self._seen:
-            self._lost_in_events += count
+        if self.state == RECORDING and self._take.seen:
+            self._take.lost_in_events += count
+
+    def leave_out(self) -> None:
+        """A frame has come that cannot be recorded: it counts as received and dropped."""
+        self._camera.skip()
+        if self.state == RECORDING:
+            self._take.seen += 1
+            self._take.received += 1
+            self._take.dropped += 1
 
     def press(self, time: float, twist: Sequence[float]) -> None:
         """A driving key was pressed; in mode ``key_press`` it makes a row with that command."""
         if self.settings.mode != "key_press" or self.state != RECORDING:
             return
-        self._presses.append((time, np.asarray(twist, dtype=np.float32)))
+        self._take.presses.append((time, np.asarray(twist, dtype=np.float32)))
         if self._newest is not None and time - self._newest[0] <= PRESS_FRAME_AGE:
             self._serve_press(*self._newest)
 
     def frame(self, stamp: float, received: float, image: Any) -> bool:
         """A camera frame; ``image`` is handed through to the sink.
 
+        A stamp from the future is no measure for the next one: such a frame is left out.
+
         Returns:
             Whether it became a row.
         """
+        if stamp > received + FUTURE_STAMP:
+            self.leave_out()
+            return False
+        take = self._take
         missing = self._camera.add(stamp)
         # Behind its first row an episode counts frames of whatever stamp: a clock that was set
         # back would else pass for a camera that sent nothing.
-        if self.state != RECORDING or (stamp < self._started and not self._accepted):
+        if self.state != RECORDING or (stamp < take.started and not take.accepted):
             return False
-        if self._seen:
-            self._lost_in_gaps += missing
-        if stamp < self._last_seen:
-            self._picker = RatePicker(self.settings.rate)
-        self._last_seen = stamp
-        self._seen += 1
+        if take.seen:
+            take.lost_in_gaps += missing
+        if stamp < take.last_seen:
+            take.picker = RatePicker(self.settings.rate)
+        take.last_seen = stamp
+        take.seen += 1
         mode = self.settings.mode
         if mode == "key_press":
             self._newest = (stamp, received, image)
             return self._serve_press(stamp, received, image)
-        if mode == "rate" and not self._picker.takes(stamp, self._camera.interval):
+        if mode == "rate" and not take.picker.takes(stamp, self._camera.interval):
             return False
         held = self._commands.at(stamp)
         time, twist = held if held else (math.nan, np.zeros(6, np.float32))
@@ -361,21 +438,23 @@ class Recording:
 
     def _serve_press(self, stamp: float, received: float, image: Any) -> bool:
         """Gives the frame to the oldest press that waits for one; never one frame to two."""
-        if not self._presses or stamp <= self._last_row:
+        take = self._take
+        if not take.presses or stamp <= take.last_row:
             return False
-        time, twist = self._presses.popleft()
+        time, twist = take.presses.popleft()
         return self._offer(stamp, received, image, time, twist)
 
     def _offer(
         self, stamp: float, received: float, image: Any, time: float, twist: np.ndarray
     ) -> bool:
-        self._received += 1
-        if stamp <= self._last_row:
+        take = self._take
+        take.received += 1
+        if stamp <= take.last_row:
             # A repeated or backward stamp would break the order of the rows.
-            self._dropped += 1
+            take.dropped += 1
             return False
         action = twist[self._axes]
-        if self._accepted == 0:
+        if take.accepted == 0:
             event = "episode_start"
         else:
             event = "start_action" if action.any() else "stop_action"
@@ -387,10 +466,10 @@ class Recording:
             taken_over=taken is not None and taken[1],
         )
         if not self.sink.offer(row, image, self.counts):
-            self._dropped += 1
+            take.dropped += 1
             return False
-        self._last_row = stamp
-        self._accepted += 1
-        if self._accepted == self.settings.episode_length:
+        take.last_row = stamp
+        take.accepted += 1
+        if take.accepted == self.settings.episode_length:
             self.save()
         return True

@@ -85,6 +85,7 @@ class RecorderNode(Node):
             settings,
             now=self._now,
             take=self._on_frame,
+            left_out=self._session.recording.leave_out,
             lost=self._session.recording.message_lost,
         )
         self.add_on_set_parameters_callback(self._on_parameters)
@@ -128,7 +129,7 @@ class RecorderNode(Node):
             if recording.state != SAVING:  # else it is saving itself at its length
                 recording.save(outcome=self.get_parameter("outcome").value)
         except InputError as error:
-            return self._refuse(response, error)
+            return self._refuse(response, self._session.explained(error))
         return await self._answer_when_ended(response)
 
     async def _on_discard(self, _request: Trigger.Request, response: Trigger.Response):
@@ -157,7 +158,7 @@ class RecorderNode(Node):
         self._session.check_free()
         label = self._labelling.choose(*self._wanted())
         now = self._now()
-        sight = self._camera.viewfinder.begin(now)
+        sight = self._camera.begin(now)
         slot = sight.size if sight.form else max(COMPRESSED_ROOM * sight.size, LEAST_COMPRESSED)
         return self._session.begin(label, self._recording_settings(), slot, now)
 
@@ -202,6 +203,7 @@ class RecorderNode(Node):
                 "recording_mode": settings.mode,
                 "recording_rate": float(settings.rate if settings.mode == "rate" else 0.0),
                 "stamp_source": given["stamp_source"],
+                **self._robot.odometry_attributes(),
             },
         }
         return EpisodeOrder(
@@ -237,6 +239,7 @@ class RecorderNode(Node):
 
     def _publish_status(self) -> None:
         self._robot.look()
+        self._camera.look()
         self._status.publish(String(data=json.dumps(self.status(), ensure_ascii=False)))
 
     def status(self) -> dict[str, Any]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,6 +16,10 @@ from mobile_vla_ros.trials.record import LOST_TIME, TrialError, TrialRecord, thi
 STANDING = 0.02
 # A base that hears no command for this long stands, s.
 COMMAND_TIMEOUT = 0.5
+# However fast topics come, no more than this is kept of each; a path is thinned then.
+MOST_POINTS = 20_000
+MOST_LATENCIES = 100_000
+MOST_STOPS = 1_000
 # Who lost the time in which the robot stood, by the reason the inference node gives.
 _BLAME = {
     states.WAITING_FOR_CAMERA: "camera",
@@ -104,9 +109,9 @@ class TrialSession:
     _last_tick: float | None = None
     _stop_since: float | None = None
     _stop_reason: str = ""
-    _stops: list[dict[str, Any]] = field(default_factory=list)
+    _stops: deque[dict[str, Any]] = field(default_factory=lambda: deque(maxlen=MOST_STOPS))
     _lost: dict[str, float] = field(default_factory=lambda: dict.fromkeys(LOST_TIME, 0.0))
-    _latencies: list[float] = field(default_factory=list)
+    _latencies: deque[float] = field(default_factory=lambda: deque(maxlen=MOST_LATENCIES))
     _odometry: list[tuple[float, float, float, float]] = field(default_factory=list)
     _odometry_raw: tuple[float, float, float, float] | None = None
     _odometry_length: float = 0.0
@@ -192,6 +197,7 @@ class TrialSession:
             )
         )
         self._odometry_length += step
+        _thin(self._odometry)
 
     # decisions
 
@@ -335,13 +341,19 @@ class TrialSession:
         pose = moved((x, y, yaw), self._command, span)
         self._integrated.append((now - self.started, *pose))
         self._integrated_length += math.hypot(vx, vy) * span
+        _thin(self._integrated)
 
 
-def percentiles(seconds: list[float]) -> dict[str, float]:
+def _thin(points: list[tuple[float, float, float, float]]) -> None:
+    if len(points) > MOST_POINTS:
+        del points[1:-1:2]
+
+
+def percentiles(seconds: Iterable[float]) -> dict[str, float]:
     """p50, p90, p99 and max of durations in seconds; empty without any."""
-    if not seconds:
-        return {}
     ordered = sorted(seconds)
+    if not ordered:
+        return {}
 
     def at(share: float) -> float:
         return round(ordered[min(len(ordered) - 1, math.ceil(share * len(ordered)) - 1)], 4)

@@ -5,6 +5,8 @@ import numpy as np
 import pytest
 
 from mobile_vla_ros.episodes.incident import (
+    MOST_LARGE,
+    MOST_SMALL,
     IncidentError,
     IncidentRing,
     is_incident,
@@ -157,3 +159,17 @@ def test_a_clock_that_is_set_forward_still_gives_the_capsule() -> None:
     incident = ring.poll(5000.0)
     assert incident is not None
     assert len(incident.jpegs) == 2
+
+
+def test_a_clock_that_stands_still_does_not_make_the_ring_grow() -> None:
+    ring = IncidentRing(most_bytes=1000)
+    ring.trigger("mark", 0.0)
+    for _ in range(60_000):
+        ring.add_command(0.0, 0.1, 0.0, 0.0)
+    for _ in range(6_000):
+        ring.add_frame(0.0, 0.0, b"")
+        ring.add_feature(0.0, 0.0, np.zeros(2))
+    capsule = ring.poll(0.0, finish=True)
+    assert capsule is not None
+    assert len(capsule.commands) == MOST_SMALL
+    assert len(capsule.jpegs) == len(capsule.features) == MOST_LARGE

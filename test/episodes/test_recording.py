@@ -25,6 +25,7 @@ from mobile_vla_ros.episodes.recording import (
     RecordingSettings,
     Row,
     SenderClock,
+    StampClock,
 )
 
 LEFT = Label("1box_left", "go left")
@@ -407,3 +408,71 @@ def test_a_late_command_is_sorted_into_its_place() -> None:
 def test_settings_that_make_no_sense_are_refused(changes: dict, fragment: str) -> None:
     with pytest.raises(RecordingError, match=fragment):
         RecordingSettings(**changes)
+
+
+@pytest.mark.parametrize("mode", ["rate", "frame"])
+def test_one_stamp_from_the_future_costs_that_frame_and_no_other(mode: str) -> None:
+    sink = ListSink()
+    recording = Recording(RecordingSettings(mode=mode, rate=20.0), sink)
+    recording.start(LEFT, 100.0)
+    for k in range(60):
+        now = 100.0 + k / 20
+        recording.frame(now + (3e8 if k == 20 else 0.0), now + 0.001, k)
+    recording.save()
+    assert [image for _, image in sink.rows] == [k for k in range(60) if k != 20]
+    counts = sink.finished[0][1]
+    assert (counts.received, counts.dropped, counts.lost) == (60, 1, 0)
+
+
+def test_one_stamp_from_long_ago_costs_that_frame_and_no_other() -> None:
+    recording, sink = every_frame()
+    recording.start(LEFT, 100.0)
+    for k in range(60):
+        now = 100.0 + k / 20
+        recording.frame(0.0 if k == 20 else now, now + 0.001, k)
+    recording.save()
+    assert [image for _, image in sink.rows] == [k for k in range(60) if k != 20]
+    assert (sink.finished[0][1].dropped, sink.finished[0][1].lost) == (1, 0)
+
+
+def test_a_frame_that_cannot_be_recorded_is_counted_and_leaves_no_gap() -> None:
+    recording, sink = every_frame()
+    recording.start(LEFT, 0.0)
+    for k in range(40):
+        if k % 5 == 4:
+            recording.leave_out()
+        else:
+            recording.frame(1.0 + k / 30, 1.0 + k / 30, k)
+    recording.save()
+    counts = sink.finished[0][1]
+    assert (counts.received, counts.dropped, counts.lost) == (40, 8, 0)
+
+
+@pytest.mark.parametrize("stamp", [lambda k: 0.0, lambda k: -float(k), lambda k: k / 1e6])
+def test_values_are_forgotten_by_count_when_their_times_do_not_tell(stamp) -> None:
+    held = HeldValues(most=1000)
+    for k in range(10_000):
+        held.add(stamp(k), k)
+    assert len(held) <= 1100
+
+
+def test_values_of_a_whole_file_are_all_kept() -> None:
+    held = HeldValues(math.inf, most=None)
+    for k in range(30_000):
+        held.add(float(k), k)
+    assert held.at(0.5) == (0.0, 0)
+
+
+@pytest.mark.parametrize("offset", [3600.0, -8e6, -3.0])
+def test_odometry_of_another_clock_counts_from_its_arrival(offset: float) -> None:
+    clock = StampClock()
+    assert [clock.time(now + offset, now) for now in (10.0, 11.0, 12.0)] == [10.0, 11.0, 12.0]
+    assert not clock.agrees
+
+
+def test_odometry_of_this_clock_counts_from_its_stamp_but_for_one_that_is_far_off() -> None:
+    clock = StampClock()
+    stamps = [10.0, 10.1, 3e8, 10.3, 0.0, 10.5]
+    times = [clock.time(stamp, 10.05 + k / 10) for k, stamp in enumerate(stamps)]
+    assert times == pytest.approx([10.0, 10.1, 10.25, 10.3, 10.45, 10.5])
+    assert clock.agrees

@@ -31,14 +31,57 @@ def test_with_a_camera_on_another_clock_none_begins(stamp: float, behind: str) -
         seeing(stamp).begin(100.1)
 
 
-def test_frames_that_cannot_be_read_are_named_once_until_one_can_be() -> None:
+def test_one_unreadable_frame_keeps_no_episode_from_beginning_and_three_in_a_row_do() -> None:
     finder = seeing()
-    assert finder.refuse("the image is 0x0")
-    assert not finder.refuse("the image is 0x0")
-    with pytest.raises(RecordingError, match="the image is 0x0"):
+    assert finder.refuse("the image carries 17 bytes")
+    assert not finder.refuse("the image carries 18 bytes")
+    finder.begin(100.1)
+    finder.refuse("the image carries 19 bytes")
+    with pytest.raises(RecordingError, match="the image carries 19 bytes"):
         finder.begin(100.1)
     finder.see(Sight(100.1, 100.12, 9216, FORM))
     finder.begin(100.2)
+
+
+def test_a_camera_that_never_sent_a_readable_frame_is_named_for_that() -> None:
+    finder = Viewfinder("/image")
+    finder.refuse("the compressed image is empty")
+    with pytest.raises(RecordingError, match="the compressed image is empty"):
+        finder.begin(100.0)
+
+
+def test_with_two_publishers_no_episode_begins_and_one_that_runs_ends() -> None:
+    finder = seeing()
+    finder.begin(100.1)
+    assert finder.changed() == ""
+    finder.publishers = 2
+    assert finder.changed() == "2 nodes publish /image in mid-episode"
+    with pytest.raises(RecordingError, match="2 nodes publish /image: record one camera"):
+        finder.begin(100.1)
+
+
+def test_frames_of_two_cameras_in_turns_are_told_from_a_camera_that_was_replaced() -> None:
+    finder = Viewfinder("/image")
+    for k in range(4):
+        finder.see(Sight(100.0 + k, 100.0 + k, 9216, FORM, ("front", "rear")[k % 2]))
+    with pytest.raises(RecordingError, match="'front' and 'rear' come in turns on /image"):
+        finder.begin(103.1)
+    for k in range(4):
+        finder.see(Sight(104.0 + k, 104.0 + k, 9216, FORM, "rear"))
+    finder.begin(107.1)
+    finder.see(Sight(107.2, 107.2, 9216, FORM, "front"))
+    assert "frame_id changed from 'rear' to 'front'" in finder.changed()
+
+
+def test_a_clock_that_is_set_back_in_mid_episode_is_a_change_and_an_overtaken_frame_is_none() -> (
+    None
+):
+    finder = seeing()
+    finder.begin(100.1)
+    finder.see(Sight(99.9, 99.9, 9216, FORM))
+    assert finder.changed() == ""
+    finder.see(Sight(69.9, 69.9, 9216, FORM))
+    assert finder.changed() == "the clock was set back by 30.0 s in mid-episode"
 
 
 def test_another_size_or_encoding_in_mid_episode_is_a_change_and_before_it_is_none() -> None:

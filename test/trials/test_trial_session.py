@@ -4,7 +4,13 @@ import pytest
 
 from mobile_vla_ros.states import DRIVING, REASONS, STOPPED
 from mobile_vla_ros.trials.record import TrialError
-from mobile_vla_ros.trials.session import TrialRules, TrialSession, percentiles
+from mobile_vla_ros.trials.session import (
+    MOST_POINTS,
+    MOST_STOPS,
+    TrialRules,
+    TrialSession,
+    percentiles,
+)
 
 WHO = {"trial": "t1", "scenario": "1box_left", "instruction": "go", "checkpoint": "a"}
 
@@ -188,3 +194,19 @@ def test_percentiles_are_values_that_occurred() -> None:
         "p99": 0.99,
         "max": 1.0,
     }
+
+
+def test_topics_that_flood_a_trial_are_thinned_and_the_path_stays_as_long_as_it_was() -> None:
+    trial = session(time_limit=3600.0)
+    for k in range(30_000):
+        now = 100.0 + k / 1000
+        trial.hear_odometry(k * 1e-4, 0.0, 0.0, now)
+        trial.hear_command(0.1, 0.0, 0.0, now)
+        trial.hear_state(STOPPED + REASONS[0] if k % 2 else DRIVING, now)
+    assert max(len(trial._odometry), len(trial._integrated)) <= MOST_POINTS
+    assert len(trial._stops) <= MOST_STOPS
+    trial.decide("success", "", 130.0)
+    record = trial.record(130.0, 1e9)
+    assert record.path_length == pytest.approx(2.9999, abs=1e-3)
+    assert record.path[0][1] == 0.0
+    assert record.path[-1][1] == pytest.approx(2.9999, abs=1e-3)

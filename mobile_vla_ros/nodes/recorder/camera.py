@@ -14,7 +14,14 @@ from mobile_vla_ros.episodes.viewfinder import Sight, Viewfinder
 from mobile_vla_ros.nodes.recorder.durations import Durations
 from mobile_vla_ros.nodes.wiring.arrival import arrival
 from mobile_vla_ros.nodes.wiring.camera_subscription import CameraSubscription
-from mobile_vla_ros.nodes.wiring.images import ImageError, ImageFormat, image_format
+from mobile_vla_ros.nodes.wiring.images import (
+    ImageError,
+    ImageFormat,
+    decode_compressed,
+    image_format,
+    to_rgb,
+)
+from mobile_vla_ros.pictures import check_compressed
 
 IMAGE_QUEUE = 30
 
@@ -27,6 +34,7 @@ class RecordedCamera:
         settings: its parameters by name.
         now: the node's clock, s.
         take: called with (sight, format or None for a compressed picture, bytes).
+        left_out: called for each frame that cannot be recorded.
         lost: called with the number of frames that the middleware has lost.
 
     Attributes:
@@ -40,6 +48,7 @@ class RecordedCamera:
         *,
         now: Callable[[], float],
         take: Callable[[Sight, ImageFormat | None, Any], None],
+        left_out: Callable[[], None],
         lost: Callable[[int], None],
     ) -> None:
         self._node = node
@@ -47,6 +56,8 @@ class RecordedCamera:
         self._clock_offset = settings["clock_offset"]
         self._now = now
         self._take = take
+        self._left_out = left_out
+        self._newest: tuple[ImageFormat | None, Any] = (None, b"")
         self._arrived: deque[tuple[Any, float, tuple[float, float]]] = deque()
         # The first includes what other processes took from this one, the second does not.
         self._callback_times = Durations()
@@ -65,6 +76,26 @@ class RecordedCamera:
         # before them has been heard, in whatever order the executor went about it.
         self._pairing = node.create_guard_condition(self._on_pairing)
 
+    def look(self) -> None:
+        """Asks the graph how many cameras there are."""
+        finder = self.viewfinder
+        finder.publishers = self._node.count_publishers(finder.topic)
+
+    def begin(self, now: float) -> Sight:
+        """An episode is to begin with what the camera shows; returns the newest frame.
+
+        Raises:
+            InputError: it shows nothing that could be recorded; the sentence says why.
+        """
+        self.look()
+        sight = self.viewfinder.begin(now)
+        form, data = self._newest
+        if form is None:
+            decode_compressed(data)
+        else:
+            to_rgb(form, data)
+        return sight
+
     def status(self) -> dict[str, Any]:
         """What a frame takes in the node."""
         return {
@@ -78,6 +109,8 @@ class RecordedCamera:
         self._pairing.trigger()
         spent = (time.perf_counter() - begin, time.thread_time() - busy)
         self._arrived.append((message, received, spent))
+        if len(self._arrived) > IMAGE_QUEUE:
+            self._on_pairing()
 
     def _on_pairing(self) -> None:
         while self._arrived:
@@ -92,15 +125,19 @@ class RecordedCamera:
         if self._by_header:
             header = message.header.stamp
             stamp = header.sec + header.nanosec * 1e-9 + self._clock_offset
-        form, seen = None, None
-        if isinstance(message, Image):
-            try:
+        form, shape = None, None
+        try:
+            if isinstance(message, Image):
                 form = image_format(message)
-            except ImageError as error:
-                if self.viewfinder.refuse(str(error)):
-                    self._node.get_logger().error(str(error))
-                return
-            seen = (form.width, form.height, form.encoding)
-        sight = Sight(stamp, received, len(message.data), seen)
+                shape = (form.width, form.height, form.encoding)
+            else:
+                check_compressed(message.data, message.format)
+        except ImageError as error:
+            if self.viewfinder.refuse(str(error)):
+                self._node.get_logger().error(f"left out: {error}")
+            self._left_out()
+            return
+        self._newest = (form, message.data)
+        sight = Sight(stamp, received, len(message.data), shape, message.header.frame_id)
         self.viewfinder.see(sight)
         self._take(sight, form, message.data)

@@ -40,7 +40,7 @@ from mobile_vla_ros.nodes.recorder.orders import (
     Wrote,
 )
 from mobile_vla_ros.nodes.wiring.frame_ring import map_slots
-from mobile_vla_ros.nodes.wiring.images import to_rgb
+from mobile_vla_ros.nodes.wiring.images import ImageError, to_rgb
 
 # Below this much free space recording stops: a disk without a byte left harms more than us.
 RESERVE = 32 * 1024 * 1024
@@ -140,6 +140,8 @@ class EpisodeDisk:
                 else:
                     rows = self._writer.append(image=to_rgb(order.form, pixels), **order.values)
                 self._tell_path()
+            except ImageError:
+                rows = self._writer.rows  # one picture less, which the count at the end says
             except (InputError, OSError) as error:
                 self._send(Wrote(order.episode, order.slot, self._writer.rows, 0.0))
                 self._close(False, "", order.counts, f"recording stopped: {_sentence(error)}")

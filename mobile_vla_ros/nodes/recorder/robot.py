@@ -13,7 +13,7 @@ from rclpy.qos import QoSProfile, ReliabilityPolicy
 from std_msgs.msg import Bool
 
 from mobile_vla_ros.axes import AXES
-from mobile_vla_ros.episodes.recording import Recording, SenderClock
+from mobile_vla_ros.episodes.recording import Recording, SenderClock, StampClock
 from mobile_vla_ros.nodes.wiring.arrival import arrival, is_stamped
 from mobile_vla_ros.nodes.wiring.qos import latched, offered_reliability, queued
 from mobile_vla_ros.nodes.wiring.velocity import VelocitySubscription, velocities_of
@@ -51,6 +51,7 @@ class RecordedRobot:
         self._sender_clock = SenderClock()
         self._last_command: tuple[float, ...] | None = None
         self._teleop_keys = False
+        self._odometry_clock = StampClock()
         self._odometry_heard = -math.inf
         self.guarded = False
         self._velocity: VelocitySubscription | None = None
@@ -71,6 +72,12 @@ class RecordedRobot:
     def odometry_comes(self) -> bool:
         """Whether there is odometry now."""
         return self._now() - self._odometry_heard < STALE_ODOMETRY
+
+    def odometry_attributes(self) -> dict[str, str]:
+        """What the file says of odometry: whether its times are its stamps or its arrivals."""
+        if not self.odometry_comes:
+            return {}
+        return {"odom_stamp_source": "header" if self._odometry_clock.agrees else "receipt"}
 
     def silence(self) -> str:
         """Warns when nobody commands the robot; '' when somebody does."""
@@ -110,10 +117,18 @@ class RecordedRobot:
     def _on_key(self, message: TwistStamped, info: Any) -> None:
         self._recording.press(self._sent(info), velocities_of(message.twist, AXES))
 
-    def _on_odometry(self, message: Odometry) -> None:
-        stamp = message.header.stamp
+    def _on_odometry(self, message: Odometry, info: Any) -> None:
+        header = message.header.stamp
         self._odometry_heard = self._now()
-        self._recording.odometry(stamp.sec + stamp.nanosec * 1e-9, odometry_of(message))
+        received = arrival(info, self._odometry_heard)
+        agreed = self._odometry_clock.agrees
+        when = self._odometry_clock.time(header.sec + header.nanosec * 1e-9, received)
+        if agreed and not self._odometry_clock.agrees:
+            self._node.get_logger().warning(
+                "the odometry's stamps are of another clock than this machine's: it counts from"
+                " its arrival"
+            )
+        self._recording.odometry(when, odometry_of(message))
 
     def _on_takeover(self, message: Bool) -> None:
         self.guarded = True

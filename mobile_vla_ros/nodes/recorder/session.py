@@ -19,6 +19,7 @@ from mobile_vla_ros.episodes.recording import (
     RecordingError,
     RecordingSettings,
 )
+from mobile_vla_ros.errors import InputError
 from mobile_vla_ros.nodes.recorder.disk import Disk
 from mobile_vla_ros.nodes.recorder.durations import Durations
 from mobile_vla_ros.nodes.recorder.orders import (
@@ -104,7 +105,7 @@ class EpisodeSession:
         self.began: Future | None = None
         self.ended: Future | None = None
         self._path = ""
-        self._error = ""
+        self._error = self._stopped = ""
         self._report = WriterReport()
         self._deaths = 0
         self._disk.recover(directory)
@@ -132,15 +133,22 @@ class EpisodeSession:
         """
         self._disk.make_room(slot_bytes)
         self.recording.settings = settings
-        self._path, self._error = "", ""
+        self._path = self._error = self._stopped = ""
         self.began, self.ended = self._future(), self._future()
         self.recording.start(label, now)
         return self.began
 
     def stop_early(self, reason: str) -> None:
         """Ends the episode in progress as not complete."""
-        self._log.error(f"recording stopped: {reason}")
+        self._stopped = f"recording stopped: {reason}"
+        self._log.error(self._stopped)
         self.recording.save(complete=False)
+
+    def explained(self, error: InputError) -> InputError:
+        """A refusal, with the reason for which the last episode has ended by itself."""
+        if not self._error or self.recording.state == RECORDING:
+            return error
+        return RecordingError(f"{error} ({self._error}; {Path(self._path).name} is what there is)")
 
     def close(self) -> None:
         """Finishes an episode in progress as not complete, and ends the writer process."""
@@ -191,23 +199,24 @@ class EpisodeSession:
     def _episode_ended(self, answer: Ended) -> None:
         self.recording.written(answer.episode, answer.rows)
         lost = self.recording.counts.lost
+        error = "; ".join(filter(None, [self._stopped, answer.error]))
         self.recording.ended(answer.episode)
         if not answer.path:
-            sentence = answer.error or "discarded"
+            sentence = error or "discarded"
         else:
             self._report.save_seconds = answer.seconds
             self._report.row_bytes = answer.size / answer.rows
             self._path = answer.path
             sentence = (
-                f"{'; '.join(filter(None, [answer.error, f'saved {answer.path}']))}: {answer.rows}"
+                f"{'; '.join(filter(None, [error, f'saved {answer.path}']))}: {answer.rows}"
                 f" rows, counted again in the file; {answer.dropped} dropped, {lost} lost"
             )
-        self._error = answer.error
-        if answer.error:
+        self._error = error
+        if error:
             self._log.error(sentence)
         self._say(sentence)
-        _settle(self.began, answer.error or "the episode has ended already")
-        _settle(self.ended, (not answer.error, sentence))
+        _settle(self.began, error or "the episode has ended already")
+        _settle(self.ended, (not error, sentence))
 
     def _replace_writer(self) -> None:
         """Starts a new writer process, which finishes what the old one left."""

@@ -10,6 +10,7 @@ import json
 import math
 import sys
 import time
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -38,6 +39,8 @@ PARAMETERS = (
     Declared("patience", 120.0, "s to wait for the other nodes", 1.0, 3600.0),
     Declared("time_limit", 45.0, "s after which the drive is ended", 1.0, 3600.0),
 )
+# An hour at 50 Hz; of what comes faster the last is kept.
+MOST_ROWS = 200_000
 PROGRAM = Program(
     node="director",
     module="tools.director_node",
@@ -63,11 +66,8 @@ class DirectorNode(Life, Node):
         self._start = math.nan
         self.state = ""
         self.outcome: dict[str, Any] = {}
-        self.trace: dict[str, list[Any]] = {
-            "states": [],
-            "commands": [],
-            "odometry": [],
-            "chunks": [],
+        self.trace: dict[str, deque[Any]] = {
+            name: deque(maxlen=MOST_ROWS) for name in ("states", "commands", "odometry", "chunks")
         }
         listen = self.create_subscription
         listen(String, "mobile_vla/state", self._hear_state, latched())
@@ -118,7 +118,7 @@ class DirectorNode(Life, Node):
             "reason": reason,
             "seconds": ended,
             "saved": saved,
-            **self.trace,
+            **{name: list(rows) for name, rows in self.trace.items()},
         }
 
     def _start_recording(self, stop: StopSignal) -> None:
