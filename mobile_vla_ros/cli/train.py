@@ -42,6 +42,7 @@ def train(
 
     from rich.console import Console
 
+    from mobile_vla_ros.training.processes import is_first
     from mobile_vla_ros.training.run import load_run
     from mobile_vla_ros.training.train import train as run_training
 
@@ -58,6 +59,9 @@ def train(
         show=console.print,
         accelerator=device,
     )
+    if not is_first():
+        # One of several training processes: the first one tells and writes the result.
+        return
     if result.interrupted:
         typer.echo(f"interrupted at step {result.steps}; go on with --resume {out / 'last.ckpt'}")
     typer.echo(f"{result.epochs} epochs, {result.steps} steps")

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from mobile_vla_ros.training.processes import shared_mean
 from mobile_vla_ros.training.run_schema import AuxiliarySettings
 
 BEARING_SCALE = 0.5  # rad; brings both quantities to about 1
@@ -63,14 +64,17 @@ class AuxiliaryHeads(nn.Module):
         inside = ((objects[..., :2] > -0.05) & (objects[..., :2] < 1.05)).all(-1)
         seen = (objects[..., 2] > 0.5) & inside & objects.isfinite().all(-1)
         weight = seen.float()
-        total = weight.sum().clamp(min=1)
         target = torch.nan_to_num(objects)
+
+        def part(each: Tensor) -> Tensor:
+            return shared_mean((each * weight).sum(), weight.sum(), 1)[0]
+
         result = {}
         if self.settings.heat_map and self._seen is not None:
             logits = self.patches(self._seen)[..., :count].transpose(1, 2)
             heat = heat_map(target[..., :2], round(logits.shape[-1] ** 0.5))
             each = -(heat * functional.log_softmax(logits.float(), -1)).sum(-1)
-            result["heat_map"] = self.settings.heat_map * (each * weight).sum() / total
+            result["heat_map"] = self.settings.heat_map * part(each)
         place = self.place(features.flatten(0, 1)[:, -1]).unflatten(-1, (self.objects, 2))
         place = place[:, :count].float()
         for index, (name, strength, scale) in enumerate(
@@ -83,7 +87,7 @@ class AuxiliaryHeads(nn.Module):
                 each = functional.smooth_l1_loss(
                     place[..., index], target[..., 3 + index] / scale, reduction="none", beta=0.2
                 )
-                result[name] = strength * (each * weight).sum() / total
+                result[name] = strength * part(each)
         return result
 
 

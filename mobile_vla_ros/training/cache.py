@@ -176,13 +176,15 @@ class FeatureDataset(Dataset):
     def __getitems__(self, keys: Sequence[tuple[int, int] | int]) -> dict[str, Tensor]:
         pairs = [key if isinstance(key, tuple) else (0, key) for key in keys]
         epoch = pairs[0][0]
-        index = torch.tensor([pair[1] for pair in pairs])
+        given = torch.tensor([pair[1] for pair in pairs])
+        held = given < 0
+        index = torch.where(held, -1 - given, given)
         view = self._views(epoch)[index][:, None]
         places = self.places[index]
         return {
             "features": self.features[view, places],
             "labels": self.labels[view, places],
-            "mask": self.mask[places],
+            "mask": self.mask[places] & ~held[:, None, None],
         }
 
     def _views(self, epoch: int) -> Tensor:

@@ -15,6 +15,7 @@ from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 
 from mobile_vla_ros.files import whole_file
 from mobile_vla_ros.policy.pickles import open_pickle
+from mobile_vla_ros.training.processes import any_of
 from mobile_vla_ros.training.run_schema import RunError
 
 BEST_NAME = "epoch_{epoch:02d}-val_loss={val_loss:.3f}"
@@ -90,8 +91,8 @@ class SaveWhenInterrupted(Callback):
         self._before.clear()
 
     def on_train_batch_start(self, trainer: pl.Trainer, *_: Any) -> None:
-        """Ends the run here if that was asked for."""
-        if self._asked:
+        """Ends the run here if that was asked for, of whichever process."""
+        if any_of(self._asked, trainer.strategy.root_device):
             self._between = True
             raise KeyboardInterrupt
 

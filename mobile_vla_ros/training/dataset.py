@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.utils.data import Dataset, Sampler
+from torch.utils.data import Dataset
 
 from mobile_vla_ros.episodes import EpisodeError, find_episodes, open_episode
 from mobile_vla_ros.episodes.identity import SOURCE, Identity, identify
@@ -304,42 +304,6 @@ def episode_windows(episodes: Sequence[TrainingEpisode], start_weight: float) ->
     return np.asarray(pairs, dtype=np.int64).reshape(-1, 2)
 
 
-class EpochSampler(Sampler):
-    """Yields (epoch, index): each epoch's order depends on seed and epoch alone.
-
-    So a run resumed in mid-epoch sees exactly the windows that are left, and a worker process
-    can draw its augmentation from the pair.
-    """
-
-    def __init__(self, count: int, seed: int, shuffle: bool = True) -> None:
-        self.count = count
-        self.seed = seed
-        self.shuffle = shuffle
-        self.epoch = 0
-        self.done_in = (-1, 0)
-
-    def set_epoch(self, epoch: int) -> None:
-        """Called by Lightning before every epoch."""
-        self.epoch = epoch
-
-    def resume(self, epoch: int, samples: int) -> None:
-        """The first `samples` of `epoch` have been trained on already."""
-        self.epoch = epoch
-        self.done_in = (epoch, samples)
-
-    def __len__(self) -> int:
-        return self.count
-
-    def __iter__(self) -> Iterator[tuple[int, int]]:
-        if self.shuffle:
-            order = np.random.default_rng([self.seed, self.epoch]).permutation(self.count)
-        else:
-            order = np.arange(self.count)
-        skip = self.done_in[1] if self.done_in[0] == self.epoch else 0
-        epoch = self.epoch
-        return iter([(epoch, int(index)) for index in order[skip:]])
-
-
 class FrameCache:
     """Resized frames of episodes on disk: uint8 [F, S, S, 3], one file per episode.
 
@@ -393,7 +357,11 @@ def write_array(path: Path, values: np.ndarray) -> None:
         with whole_file(path) as temporary, temporary.open("wb") as file:
             np.save(file, values)
     except OSError as error:
-        raise RunError(f"cannot write the cache {path}: {error.strerror}.") from error
+        # numpy says nothing but how much it wrote when the disk is full.
+        reason = error.strerror or "the disk is full"
+        raise RunError(
+            f"cannot write the cache {path}: {reason}; make room, or choose a folder with --cache."
+        ) from error
 
 
 class WindowDataset(Dataset):
@@ -423,6 +391,8 @@ class WindowDataset(Dataset):
 
     def __getitem__(self, key: tuple[int, int] | int) -> dict[str, Any]:
         epoch, index = key if isinstance(key, tuple) else (0, key)
+        held = index < 0
+        index = -1 - index if held else index
         number, window = self.windows[index]
         episode = self.episodes[number]
         places = episode.samples.windows[window]
@@ -435,7 +405,7 @@ class WindowDataset(Dataset):
             "images": transform_images(images, transform),
             "instructions": instruction_of(episode, transform),
             "labels": labels_of(self.run, episode, transform)[places],
-            "mask": episode.samples.mask[places],
+            "mask": episode.samples.mask[places] & (not held),
         }
         if self.run.auxiliary.on and episode.labels is not None:
             item["objects"] = objects_of(episode, transform)[places]

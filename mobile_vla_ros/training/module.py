@@ -17,8 +17,10 @@ from mobile_vla_ros.policy.familiarity import FeatureStatistics
 from mobile_vla_ros.policy.model import PolicyModel
 from mobile_vla_ros.policy.preprocess import normalise
 from mobile_vla_ros.policy.prompt import PromptReader
+from mobile_vla_ros.training import processes
 from mobile_vla_ros.training.auxiliary import AuxiliaryHeads
 from mobile_vla_ros.training.feature_sample import FeatureSample
+from mobile_vla_ros.training.processes import shared_mean, total
 from mobile_vla_ros.training.run import RunConfig
 from mobile_vla_ros.training.run_schema import RunError
 
@@ -151,7 +153,10 @@ class PolicyTraining(pl.LightningModule):
         head = self.model.act_head
         if head is None:
             raise RunError("the network has no action head.")
-        return head(features)
+        # In the weights' own precision: mixed precision gains nothing in so small a network, and
+        # there is no LSTM in bfloat16 on processors without it.
+        with torch.autocast(features.device.type, enabled=False):
+            return head(features.to(next(head.parameters()).dtype))
 
     def losses(self, batch: Mapping[str, Any]) -> dict[str, Tensor]:
         """The loss and its parts for one batch; `count` is the number of valid elements."""
@@ -182,15 +187,26 @@ class PolicyTraining(pl.LightningModule):
 
     def training_step(self, batch: Mapping[str, Any], _index: int) -> Tensor:
         parts = self.losses(batch)
-        size = len(batch["labels"])
-        self.log("train_loss", parts["action"], on_epoch=True, prog_bar=True, batch_size=size)
-        for name in set(parts) - {"loss", "action", "count"}:
-            self.log(f"train_{name}", parts[name], on_epoch=True, batch_size=size)
-        if not torch.isfinite(parts["loss"]):
+        names = sorted(set(parts) - {"count"})
+        size, said = self._together(batch, torch.stack([parts[name].detach() for name in names]))
+        values = dict(zip(names, said, strict=True))
+        self.log("train_loss", values["action"], on_epoch=True, prog_bar=True, batch_size=size)
+        for name in set(names) - {"loss", "action"}:
+            self.log(f"train_{name}", values[name], on_epoch=True, batch_size=size)
+        if not torch.isfinite(values["loss"]):
             raise RunError(
                 "the loss is not a finite number: lower learning_rate, or check the episodes."
             )
         return parts["loss"]
+
+    def _together(self, batch: Mapping[str, Any], values: Tensor) -> tuple[int, Tensor]:
+        """Windows in the step and mean of some values, over all processes; the same in each."""
+        if processes.count() == 1:
+            return len(batch["labels"]), values
+        # A place holder is no window.
+        windows = batch["mask"].flatten(1).any(1).sum().to(values)
+        everywhere = total(torch.cat([values, windows[None]]))
+        return int(everywhere[-1]), everywhere[:-1] / processes.count()
 
     def validation_step(self, batch: Mapping[str, Any], _index: int) -> None:
         parts = self.losses(batch)
@@ -203,8 +219,11 @@ class PolicyTraining(pl.LightningModule):
             batch_size=max(1, int(parts["count"])),
             sync_dist=True,
         )
-        for name in set(parts) - {"loss", "action", "count"}:
-            self.log(f"val_{name}", parts[name], batch_size=len(batch["labels"]))
+        names = sorted(set(parts) - {"loss", "action", "count"})
+        if names:
+            size, said = self._together(batch, torch.stack([parts[name] for name in names]))
+            for name, value in zip(names, said, strict=True):
+                self.log(f"val_{name}", value, batch_size=size)
 
     def configure_optimizers(self) -> dict[str, Any]:
         groups = []
@@ -288,16 +307,17 @@ def masked_huber(
         step_decay: chunk step k counts by its k-th power.
 
     Returns:
-        The (weighted) mean over valid elements, 0 when there are none, and their number.
+        The (weighted) mean over valid elements, 0 when there are none, and their number; with
+        several processes, this one's part of the mean over all of them (see `shared_mean`), and
+        the number in all.
     """
-    each = functional.huber_loss(predicted.float(), labels, reduction="none", delta=1.0)
+    each = functional.huber_loss(predicted.float(), labels.float(), reduction="none", delta=1.0)
     valid = mask[..., None].expand_as(each)
-    count = valid.sum()
     if step_decay == 1:
-        return (each * valid).sum() / count.clamp(min=1), count
+        return shared_mean((each * valid).sum(), valid.sum(), 1)
     steps = torch.arange(each.shape[-2], device=each.device)
     weight = valid * (step_decay**steps)[:, None]
-    return (each * weight).sum() / weight.sum().clamp(min=1e-9), count
+    return shared_mean((each * weight).sum(), weight.sum(), 1e-9)[0], total(valid.sum())
 
 
 def warm_cosine(step: int, total: float, warmup: float) -> float:

@@ -19,6 +19,7 @@ from torch.utils.data import DataLoader
 from mobile_vla_ros.errors import InputError
 from mobile_vla_ros.policy.config import PolicyConfig
 from mobile_vla_ros.policy.model import PolicyModel
+from mobile_vla_ros.training import processes
 from mobile_vla_ros.training.augmentation import Transform
 from mobile_vla_ros.training.cache import (
     FeatureCache,
@@ -35,7 +36,6 @@ from mobile_vla_ros.training.checkpoints import (
 )
 from mobile_vla_ros.training.dataset import (
     EpisodeSplit,
-    EpochSampler,
     FrameCache,
     WindowDataset,
     collate,
@@ -45,6 +45,7 @@ from mobile_vla_ros.training.dataset import (
 from mobile_vla_ros.training.feature_sample import FeatureSample
 from mobile_vla_ros.training.history import History, episodes_entry, history_of
 from mobile_vla_ros.training.module import PolicyTraining, attach_adapters
+from mobile_vla_ros.training.order import EpochBatches, EpochSampler
 from mobile_vla_ros.training.run import RunConfig
 from mobile_vla_ros.training.run_schema import RunError
 from mobile_vla_ros.training.start import check_start, starting_network
@@ -116,6 +117,9 @@ def train(
         RunError, CheckpointError, EpisodeError: the input cannot be used, or the disk is full.
     """
     out = Path(out)
+    if not processes.is_first():
+        # The first process says it all.
+        say, show, progress = _silent, _silent, False
     stopped = where_it_stopped(resume) if resume is not None else None
     check_start(run)
     if run.unread:
@@ -146,17 +150,13 @@ def train(
     show(size_table(parts, prepared.cached))
 
     sampler = EpochSampler(len(prepared.train), run.seed)
-    batches = -(-len(prepared.train) // run.batch_size)
-    if stopped is not None:
-        epoch, done = stopped
-        if done >= batches:
-            epoch, done = epoch + 1, 0
-        sampler.resume(epoch, done * run.batch_size)
     loaders = _loaders(run, prepared, sampler)
     keeper = best_and_last(out, loaders[1] is not None)
     keep_on_signal = SaveWhenInterrupted(out, say)
     own = [keeper, keep_on_signal, *callbacks]
     trainer = _trainer(run, out, prepared, own, progress, accelerator)
+    if stopped is not None:
+        _go_on(sampler, stopped, run.batch_size * trainer.world_size)
     interrupted = False
     with warnings.catch_warnings():
         # Lightning advises more workers, fewer logs, and a resumable loader (the sampler is one).
@@ -192,6 +192,18 @@ def train(
         interrupted=interrupted,
         best_val_loss=math.nan if score is None else float(score),
     )
+
+
+def _silent(_: Any) -> None:
+    """Where no one is to be told."""
+
+
+def _go_on(sampler: EpochSampler, stopped: tuple[int, int], together: int) -> None:
+    """Skips what the epoch had been trained on, `together` windows in each step."""
+    epoch, done = stopped
+    if done * together >= len(sampler):
+        epoch, done = epoch + 1, 0
+    sampler.resume(epoch, done * together)
 
 
 def prepare(
@@ -343,17 +355,19 @@ def _loaders(
     # More workers than cores only take turns; which worker reads a window changes nothing.
     workers = 0 if prepared.cached else min(run.data.num_workers, _cores())
     settings: dict[str, Any] = {
-        "batch_size": run.batch_size,
         "num_workers": workers,
         "persistent_workers": workers > 0,
         "collate_fn": (lambda batch: batch) if prepared.cached else collate,
         "worker_init_fn": _leave_signals_to_the_run,
     }
-    first = DataLoader(prepared.train, sampler=sampler, **settings)
+    first = DataLoader(
+        prepared.train, batch_sampler=EpochBatches(sampler, run.batch_size), **settings
+    )
     if prepared.validation is None:
         return first, None
     order = EpochSampler(len(prepared.validation), run.seed, shuffle=False)
-    return first, DataLoader(prepared.validation, sampler=order, **settings)
+    batches = EpochBatches(order, run.batch_size)
+    return first, DataLoader(prepared.validation, batch_sampler=batches, **settings)
 
 
 def _cores() -> int:
@@ -412,6 +426,7 @@ def _lightning(run: RunConfig, accelerator: str | None, **more: Any) -> pl.Train
             log_every_n_steps=settings.log_every_n_steps,
             check_val_every_n_epoch=settings.check_val_every_n_epoch,
             enable_model_summary=False,
+            use_distributed_sampler=False,
             num_sanity_val_steps=0,
             **more,
         )

@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from mobile_vla_ros.training.cache import episode_view, weights_digest, why_no_cache
+from mobile_vla_ros.training.dataset import write_array
 from mobile_vla_ros.training.run import RunConfig
 from mobile_vla_ros.training.run_schema import RunError
 from mobile_vla_ros.training.train import prepare, train
@@ -152,3 +153,15 @@ def test_the_digest_changes_with_a_name_a_value_or_a_shape() -> None:
     }
     assert len(digests) == 5
     assert weights_digest(dict(reversed(base.items()))) in digests
+
+
+def test_a_full_disk_is_said_to_be_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def save(file: object, values: object) -> None:
+        # As numpy says it: without a number or a reason of the system's.
+        raise OSError("1505280 requested and 61440 written")
+
+    monkeypatch.setattr(np, "save", save)
+    with pytest.raises(RunError, match="the disk is full; make room") as caught:
+        write_array(tmp_path / "frames.npy", np.zeros(3))
+    assert "None" not in str(caught.value)
+    assert list(tmp_path.iterdir()) == []

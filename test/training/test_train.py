@@ -410,3 +410,23 @@ def test_adapters_are_attached_without_a_warning(make_run: MakeRun) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error", FutureWarning)
         assert attach_adapters(model, run)
+
+
+@pytest.mark.parametrize("precision", ["bf16-mixed", "bf16-true", "64-true"])
+def test_the_head_runs_in_the_precision_of_its_weights(
+    make_run: MakeRun, episodes: Path, tmp_path: Path, precision: str
+) -> None:
+    # torch has no LSTM in bfloat16 on processors without it; mixed precision asked for one.
+    run = make_run(trainer={"precision": precision, "max_steps": 1})
+    seen: list[torch.dtype] = []
+
+    class Watch(pl.Callback):
+        def on_fit_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+            module.model.act_head.rnn.register_forward_hook(
+                lambda _module, inputs, _output: seen.append(inputs[0].dtype)
+            )
+
+    result = train(run, episodes, tmp_path, callbacks=[Watch()])
+    wanted = {"bf16-mixed": torch.float32, "bf16-true": torch.bfloat16}
+    assert set(seen) == {wanted.get(precision, torch.float64)}
+    assert result.train_loss > 0
