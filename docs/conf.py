@@ -1,4 +1,4 @@
-"""Builds the site of docs/ (`make docs`), offline; rosdoc2 takes this file as it is."""
+"""Builds the site of docs/ (`make docs`), offline. rosdoc2.yaml names this folder to rosdoc2."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ import pathlib
 import sys
 
 HERE = pathlib.Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE), *(str(HERE.parent / name) for name in (".", "scripts", "test"))]
+sys.path[:0] = [str(HERE), str(HERE.parent)]
 
 import written_from_code  # noqa: E402
 
 from mobile_vla_ros import __version__  # noqa: E402
+
+sys.path += [str(written_from_code.ROOT / name) for name in ("scripts", "test")]
 
 project = "mobile_vla_ros"
 author = "mobile_vla_ros maintainers"

@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import ast
 import importlib
+import importlib.util
 import inspect
 import os
 import re
 from pathlib import Path
 
 DOCS = Path(__file__).resolve().parent
-PACKAGE = DOCS.parent / "mobile_vla_ros"
+# rosdoc2 builds a copy of this folder; the rest of the repository lies beside the package.
+PACKAGE = Path(importlib.util.find_spec("mobile_vla_ros").origin).parent
+ROOT = PACKAGE.parent
 
 _MARK = re.compile(r"^<!-- written from code: (\w+) -->$", re.MULTILINE)
 
@@ -97,10 +100,20 @@ def imports() -> str:
     import test_layering
 
     lines = ["| room | may import |", "|---|---|"]
-    for room, allowed in test_layering.ROOMS.items():
-        named = ", ".join(f"`{name}`" for name in sorted(allowed))
-        lines.append(f"| `{room}` | {named} |")
+    lines += [
+        f"| `{room}/` | {_named(allowed)} |" for room, allowed in test_layering.ROOMS.items()
+    ]
+    lines += ["", "Against the table, each with its reason in the test:", ""]
+    for place, allowed in test_layering.EXCEPTIONS.items():
+        lines.append(f"- `{place}` may import {_named(allowed)}")
+    lines += ["", "Inside `nodes/`:", "", "| | may import |", "|---|---|"]
+    for floor, allowed in test_layering.FLOORS.items():
+        lines.append(f"| {floor} | {_named(allowed) or 'none of these'} |")
     return "\n".join(lines)
+
+
+def _named(rooms) -> str:
+    return ", ".join(f"`{room}`" for room in sorted(rooms))
 
 
 def files() -> str:
@@ -119,6 +132,59 @@ def files() -> str:
                 lines.append(f"| `{file.name}` | {_cell(sentence)} |")
         lines.append("")
     return "\n".join(lines)
+
+
+def launch_arguments() -> str:
+    """One section a launch file: what it starts, and its arguments as they are declared there."""
+    lines = []
+    for file in sorted((ROOT / "launch").glob("*.launch.py")):
+        tree = ast.parse(file.read_text(encoding="utf-8"))
+        lines += [f"## {file.name}", "", _cell(_sentence(file)), ""]
+        lines += ["| argument | default | meaning |", "|---|---|---|"]
+        lines += [_argument(*row) for row in _declared_arguments(tree)]
+        if file.name != "inference.launch.py" and "inference.launch.py" in file.read_text():
+            left_out = [
+                f"`{name.value}`"
+                for node in ast.walk(tree)
+                if isinstance(node, ast.AugAssign) and isinstance(node.value, ast.Set)
+                for name in node.value.elts
+            ]
+            but = f", but {', '.join(left_out)}" if left_out else ""
+            lines += ["", f"Beside these it takes the arguments of `inference.launch.py`{but}."]
+        lines.append("")
+    empty = "| argument | default | meaning |\n|---|---|---|\n\nBeside these it takes"
+    return "\n".join(lines).replace(empty, "It takes")
+
+
+def _declared_arguments(tree: ast.Module):
+    """(name, default, meaning) of each argument, from the tables at the top of a launch file."""
+    tables = [
+        node.value
+        for node in tree.body
+        if isinstance(node, ast.Assign)
+        and node.targets[0].id in ("ARGUMENTS", "PARAMETERS", "TRIAL")
+    ]
+    for table in tables:
+        if isinstance(table, ast.Tuple):
+            for row in table.elts:
+                yield row.elts
+        elif isinstance(table, ast.Dict):
+            for name, row in zip(table.keys, table.values, strict=True):
+                if isinstance(row, ast.Tuple):
+                    yield name, *row.elts[1:]
+
+
+def _argument(name, default, meaning) -> str:
+    return f"| `{name.value}` | {_default(default)} | {_cell(meaning.value)} |"
+
+
+def _default(node) -> str:
+    if isinstance(node, ast.Constant):
+        return "required" if node.value is None else f"`{node.value or chr(34) * 2}`"
+    if isinstance(node, ast.Name):
+        return "as in `params_file`"
+    names = [n.value for n in ast.walk(node) if isinstance(n, ast.Constant)]
+    return f"`{'/'.join(reversed(names))}`"
 
 
 def _sentence(file: Path) -> str:
@@ -149,6 +215,7 @@ def json_keys() -> str:
 
 
 PARTS = {
+    "launch_arguments": launch_arguments,
     "json_keys": json_keys,
     "parameters": parameters,
     "commands": commands,
