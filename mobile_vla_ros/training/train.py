@@ -2,31 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
-import os
-import signal
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
-from lightning.pytorch.callbacks import Callback, EarlyStopping
+from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from torch.utils.data import DataLoader
 
 from mobile_vla_ros.errors import InputError
-from mobile_vla_ros.policy.config import PolicyConfig
-from mobile_vla_ros.policy.model import PolicyModel
 from mobile_vla_ros.training import processes
-from mobile_vla_ros.training.augmentation import Transform
-from mobile_vla_ros.training.cache import (
-    FeatureCache,
-    FeatureDataset,
-    weights_digest,
-    why_no_cache,
-)
 from mobile_vla_ros.training.checkpoints import (
     LAST_NAME,
     SaveWhenInterrupted,
@@ -34,24 +24,15 @@ from mobile_vla_ros.training.checkpoints import (
     best_and_last,
     where_it_stopped,
 )
-from mobile_vla_ros.training.dataset import (
-    EpisodeSplit,
-    FrameCache,
-    WindowDataset,
-    collate,
-    load_split,
-    with_readable_frames,
-)
-from mobile_vla_ros.training.feature_sample import FeatureSample
-from mobile_vla_ros.training.history import History, episodes_entry, history_of
-from mobile_vla_ros.training.module import PolicyTraining, attach_adapters
-from mobile_vla_ros.training.order import EpochBatches, EpochSampler
+from mobile_vla_ros.training.dataset import EpisodeSplit
+from mobile_vla_ros.training.history import History, history_of
+from mobile_vla_ros.training.loading import NO_ROOM, lacks_shared_memory, loaders
+from mobile_vla_ros.training.order import EpochSampler
+from mobile_vla_ros.training.preparation import Prepared, prepare
 from mobile_vla_ros.training.run import RunConfig
 from mobile_vla_ros.training.run_schema import RunError
-from mobile_vla_ros.training.start import check_start, starting_network
+from mobile_vla_ros.training.start import check_start
 from mobile_vla_ros.training.table import part_sizes, size_table
-
-FORMAT = 1
 
 
 @dataclass(frozen=True)
@@ -72,18 +53,6 @@ class TrainingResult:
     validation_episodes: int
     interrupted: bool = False
     best_val_loss: float = math.nan
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """Everything a run needs, before the first step."""
-
-    module: PolicyTraining
-    config: PolicyConfig
-    split: EpisodeSplit
-    train: Any
-    validation: Any
-    cached: bool
 
 
 def train(
@@ -130,34 +99,59 @@ def train(
         run, accelerator, logger=False, enable_checkpointing=False, enable_progress_bar=False
     )
     pl.seed_everything(run.seed, workers=True, verbose=False)
+    with _folder(out):
+        folder = Path(cache or out / "cache")
+        prepared = prepare(run, data, folder, history=history, progress=progress, say=say)
+        if history is not None and resume is not None:
+            _say_what_changed(history, prepared.split, stopped, say)
+    show(size_table(part_sizes(prepared.module), prepared.cached))
+
+    sampler = EpochSampler(len(prepared.train), run.seed)
+    keeper = best_and_last(out, prepared.validation is not None)
+    keep_on_signal = SaveWhenInterrupted(out, say)
+    own = [keeper, keep_on_signal, *callbacks]
+    trainer = _trainer(run, out, prepared, own, progress, accelerator)
+    if stopped is not None:
+        _go_on(sampler, stopped, run.batch_size * trainer.world_size)
+    interrupted = _fit(
+        trainer, prepared, loaders(run, prepared, sampler, say), keep_on_signal, resume
+    )
+    return _result(out, trainer, prepared, keeper, interrupted)
+
+
+@contextlib.contextmanager
+def _folder(out: Path) -> Iterator[None]:
+    """Makes the folder; a run that never began leaves none that looks like one.
+
+    Raises:
+        RunError: it cannot be made.
+    """
     made = [folder for folder in (out, *out.parents) if not folder.exists()]
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise RunError(f"cannot write {out}: {error.strerror}.") from error
     try:
-        folder = Path(cache or out / "cache")
-        prepared = prepare(run, data, folder, history=history, progress=progress, say=say)
-        if history is not None and resume is not None:
-            _say_what_changed(history, prepared.split, stopped, say)
+        yield
     except InputError:
-        # A run that never began leaves no folder that looks like one.
         for folder in made:
             if not any(folder.iterdir()):
                 folder.rmdir()
         raise
-    parts = part_sizes(prepared.module)
-    show(size_table(parts, prepared.cached))
 
-    sampler = EpochSampler(len(prepared.train), run.seed)
-    loaders = _loaders(run, prepared, sampler)
-    keeper = best_and_last(out, loaders[1] is not None)
-    keep_on_signal = SaveWhenInterrupted(out, say)
-    own = [keeper, keep_on_signal, *callbacks]
-    trainer = _trainer(run, out, prepared, own, progress, accelerator)
-    if stopped is not None:
-        _go_on(sampler, stopped, run.batch_size * trainer.world_size)
-    interrupted = False
+
+def _fit(
+    trainer: pl.Trainer,
+    prepared: Prepared,
+    windows: tuple[DataLoader, DataLoader | None],
+    keep_on_signal: SaveWhenInterrupted,
+    resume: str | Path | None,
+) -> bool:
+    """Trains; whether that was interrupted.
+
+    Raises:
+        RunError: the workers found no room in shared memory.
+    """
     with warnings.catch_warnings():
         # Lightning advises more workers, fewer logs, and a resumable loader (the sampler is one).
         warnings.filterwarnings("ignore", module="lightning")
@@ -165,28 +159,40 @@ def train(
         try:
             trainer.fit(
                 prepared.module,
-                loaders[0],
-                loaders[1],
+                *windows,
                 ckpt_path=str(resume) if resume is not None else None,
                 weights_only=True,
             )
         except SystemExit:
             # Lightning ends the process on Ctrl-C; the checkpoint is written by then.
-            interrupted = True
+            return True
+        except RuntimeError as error:
+            if lacks_shared_memory(error):
+                raise RunError(NO_ROOM) from error
+            raise
         finally:
             keep_on_signal.release()
+    return False
+
+
+def _result(
+    out: Path,
+    trainer: pl.Trainer,
+    prepared: Prepared,
+    keeper: ModelCheckpoint,
+    interrupted: bool,
+) -> TrainingResult:
     last = out / LAST_NAME
-    best = Path(keeper.best_model_path) if keeper.best_model_path else None
     metrics = trainer.callback_metrics
     score = keeper.best_model_score if keeper.monitor else None
     return TrainingResult(
-        best_checkpoint=best,
+        best_checkpoint=Path(keeper.best_model_path) if keeper.best_model_path else None,
         last_checkpoint=last if last.exists() else None,
         epochs=trainer.current_epoch,
         steps=trainer.global_step,
         train_loss=float(metrics.get("train_loss_epoch", metrics.get("train_loss", "nan"))),
         val_loss=float(metrics.get("val_loss", "nan")),
-        trainable_parameters=parts[-1].trainable,
+        trainable_parameters=part_sizes(prepared.module)[-1].trainable,
         training_episodes=len(prepared.split.train),
         validation_episodes=len(prepared.split.validation),
         interrupted=interrupted,
@@ -204,81 +210,6 @@ def _go_on(sampler: EpochSampler, stopped: tuple[int, int], together: int) -> No
     if done * together >= len(sampler):
         epoch, done = epoch + 1, 0
     sampler.resume(epoch, done * together)
-
-
-def prepare(
-    run: RunConfig,
-    data: str | Path | None,
-    cache: Path,
-    *,
-    history: History | None = None,
-    progress: bool = False,
-    say: Callable[[str], None] = lambda sentence: None,
-) -> Prepared:
-    """Reads the episodes, builds the network and the data sets; features are cached here.
-
-    Raises:
-        RunError, CheckpointError, EpisodeError: the input cannot be used.
-    """
-    reason = why_no_cache(run)
-    if run.feature_cache and reason:
-        raise RunError(f"feature_cache cannot be used: {reason}.")
-    use_cache = reason is None if run.feature_cache is None else bool(run.feature_cache)
-    track = _tracker(progress)
-    split = load_split(run, data, lambda paths: iter(track(paths, "reading episodes")), history)
-    model, config, reader = starting_network(run, say)
-    augmentation = run.augmentation
-    if augmentation.mirror and not split.mirror_allowed:
-        say("no mirror: all training episodes pass on one side")
-        augmentation = augmentation.model_copy(update={"mirror": 0.0})
-    if run.setup.lora_enable:
-        names = attach_adapters(model, run)
-        say(f"adapters of rank {run.setup.lora_r} on {len(names)} linear layers")
-    frames = FrameCache(cache / "frames", config.image_size)
-    # Decoded once, here; the workers map the files.
-    split = with_readable_frames(split, frames.frames, lambda work: track(work, "resizing frames"))
-    for sentence in split.left_out:
-        say(f"left out: {sentence}")
-    if history is not None and not split.validation and run.data.train_split < 1:
-        say("no validation: every episode was trained on by an earlier stage")
-    module = PolicyTraining(model, run, reader, _words(run, config, split, history))
-    if reason is not None and run.feature_cache is None and run.mode == "frozen":
-        say(f"no feature cache: {reason}")
-    module.sample = FeatureSample(split.train, frames)
-    if use_cache:
-        features = FeatureCache(
-            cache / "features",
-            _cache_key(model, config),
-            frames,
-            module.encode_frames,
-        )
-        # Neither this run nor the next on the same weights has to look again.
-        file = features.folder / features.key[:24] / module.sample.name()
-        module.sample = FeatureSample(split.train, frames, file)
-        train_set: Any = FeatureDataset(
-            run,
-            split.train,
-            features,
-            augmentation,
-            run.data.start_weight,
-            lambda work: track(work, "caching features (training)"),
-        )
-        validation_set: Any = (
-            FeatureDataset(
-                run,
-                split.validation,
-                features,
-                progress=lambda work: track(work, "caching features (validation)"),
-            )
-            if split.validation
-            else None
-        )
-    else:
-        train_set = WindowDataset(run, split.train, frames, augmentation, run.data.start_weight)
-        validation_set = WindowDataset(run, split.validation, frames)
-    if validation_set is not None and not len(validation_set):
-        validation_set = None
-    return Prepared(module, config, split, train_set, validation_set, use_cache)
 
 
 def _history(run: RunConfig, resume: str | Path | None) -> History | None:
@@ -318,70 +249,6 @@ def _say_what_changed(
             "the same data, or start from the checkpoint with model_load_path."
         )
     say(f"{said}; the new checkpoint lists the old and the new ones")
-
-
-def _words(
-    run: RunConfig, config: PolicyConfig, split: EpisodeSplit, history: History | None
-) -> dict[str, Any]:
-    return {
-        "format": FORMAT,
-        "action_axes": list(run.action_axes),
-        "frame_period": run.frame_period,
-        "action_period": run.action_period,
-        "training_files": {episode.path.name: episode.sha256 for episode in split.train},
-        "validation_files": {episode.path.name: episode.sha256 for episode in split.validation},
-        "episodes": episodes_entry(split.train, split.validation, history),
-        "image_mean": tuple(config.image_mean),
-        "image_std": tuple(config.image_std),
-    }
-
-
-def _cache_key(model: PolicyModel, config: PolicyConfig) -> str:
-    """Names everything beside picture and prompt that decides a feature."""
-    import hashlib
-
-    weights = {
-        name: value
-        for name, value in model.state_dict().items()
-        if not name.startswith("act_head.")
-    }
-    said = f"{weights_digest(weights)} {config.image_size} {config.image_mean} {config.image_std}"
-    return hashlib.sha256(f"{said} {Transform()}".encode()).hexdigest()
-
-
-def _loaders(
-    run: RunConfig, prepared: Prepared, sampler: EpochSampler
-) -> tuple[DataLoader, DataLoader | None]:
-    # More workers than cores only take turns; which worker reads a window changes nothing.
-    workers = 0 if prepared.cached else min(run.data.num_workers, _cores())
-    settings: dict[str, Any] = {
-        "num_workers": workers,
-        "persistent_workers": workers > 0,
-        "collate_fn": (lambda batch: batch) if prepared.cached else collate,
-        "worker_init_fn": _leave_signals_to_the_run,
-    }
-    first = DataLoader(
-        prepared.train, batch_sampler=EpochBatches(sampler, run.batch_size), **settings
-    )
-    if prepared.validation is None:
-        return first, None
-    order = EpochSampler(len(prepared.validation), run.seed, shuffle=False)
-    batches = EpochBatches(order, run.batch_size)
-    return first, DataLoader(prepared.validation, batch_sampler=batches, **settings)
-
-
-def _cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-def _leave_signals_to_the_run(_worker: int) -> None:
-    # Ctrl-C reaches every process of the terminal. The run finishes its step and needs its
-    # workers for that; its handler, which they inherit, would also speak once per worker, and
-    # keep them from ending when they are told to.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def _trainer(
@@ -432,11 +299,3 @@ def _lightning(run: RunConfig, accelerator: str | None, **more: Any) -> pl.Train
         )
     except (ValueError, pl.utilities.exceptions.MisconfigurationException) as error:
         raise RunError(f"trainer settings cannot be used: {error}") from error
-
-
-def _tracker(progress: bool) -> Callable[[Sequence[Any], str], Iterable[Any]]:
-    if not progress:
-        return lambda work, _: work
-    from rich.progress import track
-
-    return lambda work, what: track(work, description=what)

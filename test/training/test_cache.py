@@ -13,9 +13,10 @@ import torch
 
 from mobile_vla_ros.training.cache import episode_view, weights_digest, why_no_cache
 from mobile_vla_ros.training.dataset import write_array
+from mobile_vla_ros.training.preparation import prepare
 from mobile_vla_ros.training.run import RunConfig
 from mobile_vla_ros.training.run_schema import RunError
-from mobile_vla_ros.training.train import prepare, train
+from mobile_vla_ros.training.train import train
 
 MakeRun = Callable[..., RunConfig]
 VIEWS = {"colour": 0.2, "crop": 0.05, "mirror": 0.5, "views": 4}

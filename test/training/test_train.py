@@ -17,12 +17,15 @@ import torch
 
 from mobile_vla_ros.episodes import open_episode
 from mobile_vla_ros.policy import load_policy
+from mobile_vla_ros.training import loading
 from mobile_vla_ros.training import module as training_module
 from mobile_vla_ros.training.dataset import load_split
 from mobile_vla_ros.training.module import attach_adapters
+from mobile_vla_ros.training.preparation import prepare
 from mobile_vla_ros.training.run import RunConfig
+from mobile_vla_ros.training.run_schema import RunError
 from mobile_vla_ros.training.start import starting_network
-from mobile_vla_ros.training.train import prepare, train
+from mobile_vla_ros.training.train import train
 
 MODES: dict[str, dict[str, Any]] = {
     "frozen with cache": {},
@@ -148,6 +151,34 @@ def test_a_run_takes_no_more_workers_than_there_are_cores(
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)
         train(run, episodes, tmp_path, callbacks=[Look()])
+
+
+def test_workers_take_no_more_shared_memory_than_there_is(
+    make_run: MakeRun, episodes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = make_run(**MODES["frozen, token trained"], train_dataset={"num_workers": 2})
+    # A container's /dev/shm may hold 64 MiB or less; a batch of 4 windows takes 4.6 MiB.
+    monkeypatch.setattr(loading.shutil, "disk_usage", lambda _: (0, 0, 1 << 20))
+    said: list[str] = []
+
+    class Look(pl.Callback):
+        def on_train_start(self, trainer: pl.Trainer, *_: Any) -> None:
+            assert trainer.train_dataloader is not None
+            assert trainer.train_dataloader.num_workers == 0
+
+    train(run, episodes, tmp_path, callbacks=[Look()], say=said.append)
+    assert any("0 of" in sentence and "/dev/shm" in sentence for sentence in said)
+
+
+def test_a_shared_memory_that_fills_up_meanwhile_is_one_sentence(
+    make_run: MakeRun, episodes: Path, tmp_path: Path
+) -> None:
+    class Fill(pl.Callback):
+        def on_train_batch_start(self, *_: Any) -> None:
+            raise RuntimeError("unable to write to file </torch_1_2_3>: No space left on device")
+
+    with pytest.raises(RunError, match="num_workers to 0"):
+        train(make_run(), episodes, tmp_path, callbacks=[Fill()])
 
 
 def test_a_resume_from_the_end_of_an_epoch_equals_a_run_in_one_go(

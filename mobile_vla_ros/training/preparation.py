@@ -1,0 +1,156 @@
+"""Everything a run needs before its first step: episodes, network, frames and features."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mobile_vla_ros.policy.config import PolicyConfig
+from mobile_vla_ros.policy.model import PolicyModel
+from mobile_vla_ros.training.augmentation import Transform
+from mobile_vla_ros.training.cache import (
+    FeatureCache,
+    FeatureDataset,
+    weights_digest,
+    why_no_cache,
+)
+from mobile_vla_ros.training.dataset import (
+    EpisodeSplit,
+    FrameCache,
+    WindowDataset,
+    load_split,
+    with_readable_frames,
+)
+from mobile_vla_ros.training.feature_sample import FeatureSample
+from mobile_vla_ros.training.history import History, episodes_entry
+from mobile_vla_ros.training.module import PolicyTraining, attach_adapters
+from mobile_vla_ros.training.run import RunConfig
+from mobile_vla_ros.training.run_schema import RunError
+from mobile_vla_ros.training.start import starting_network
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Everything a run needs, before the first step."""
+
+    module: PolicyTraining
+    config: PolicyConfig
+    split: EpisodeSplit
+    train: Any
+    validation: Any
+    cached: bool
+
+
+def prepare(
+    run: RunConfig,
+    data: str | Path | None,
+    cache: Path,
+    *,
+    history: History | None = None,
+    progress: bool = False,
+    say: Callable[[str], None] = lambda sentence: None,
+) -> Prepared:
+    """Reads the episodes, builds the network and the data sets; features are cached here.
+
+    Raises:
+        RunError, CheckpointError, EpisodeError: the input cannot be used.
+    """
+    reason = why_no_cache(run)
+    if run.feature_cache and reason:
+        raise RunError(f"feature_cache cannot be used: {reason}.")
+    use_cache = reason is None if run.feature_cache is None else bool(run.feature_cache)
+    track = _tracker(progress)
+    split = load_split(run, data, lambda paths: iter(track(paths, "reading episodes")), history)
+    model, config, reader = starting_network(run, say)
+    augmentation = run.augmentation
+    if augmentation.mirror and not split.mirror_allowed:
+        say("no mirror: all training episodes pass on one side")
+        augmentation = augmentation.model_copy(update={"mirror": 0.0})
+    if run.setup.lora_enable:
+        names = attach_adapters(model, run)
+        say(f"adapters of rank {run.setup.lora_r} on {len(names)} linear layers")
+    frames = FrameCache(cache / "frames", config.image_size)
+    # Decoded once, here; the workers map the files.
+    split = with_readable_frames(split, frames.frames, lambda work: track(work, "resizing frames"))
+    for sentence in split.left_out:
+        say(f"left out: {sentence}")
+    if history is not None and not split.validation and run.data.train_split < 1:
+        say("no validation: every episode was trained on by an earlier stage")
+    module = PolicyTraining(model, run, reader, _words(run, config, split, history))
+    if reason is not None and run.feature_cache is None and run.mode == "frozen":
+        say(f"no feature cache: {reason}")
+    module.sample = FeatureSample(split.train, frames)
+    if use_cache:
+        features = FeatureCache(
+            cache / "features",
+            _cache_key(model, config),
+            frames,
+            module.encode_frames,
+        )
+        # Neither this run nor the next on the same weights has to look again.
+        file = features.folder / features.key[:24] / module.sample.name()
+        module.sample = FeatureSample(split.train, frames, file)
+        train_set: Any = FeatureDataset(
+            run,
+            split.train,
+            features,
+            augmentation,
+            run.data.start_weight,
+            lambda work: track(work, "caching features (training)"),
+        )
+        validation_set: Any = (
+            FeatureDataset(
+                run,
+                split.validation,
+                features,
+                progress=lambda work: track(work, "caching features (validation)"),
+            )
+            if split.validation
+            else None
+        )
+    else:
+        train_set = WindowDataset(run, split.train, frames, augmentation, run.data.start_weight)
+        validation_set = WindowDataset(run, split.validation, frames)
+    if validation_set is not None and not len(validation_set):
+        validation_set = None
+    return Prepared(module, config, split, train_set, validation_set, use_cache)
+
+
+def _words(
+    run: RunConfig, config: PolicyConfig, split: EpisodeSplit, history: History | None
+) -> dict[str, Any]:
+    return {
+        "format": FORMAT,
+        "action_axes": list(run.action_axes),
+        "frame_period": run.frame_period,
+        "action_period": run.action_period,
+        "training_files": {episode.path.name: episode.sha256 for episode in split.train},
+        "validation_files": {episode.path.name: episode.sha256 for episode in split.validation},
+        "episodes": episodes_entry(split.train, split.validation, history),
+        "image_mean": tuple(config.image_mean),
+        "image_std": tuple(config.image_std),
+    }
+
+
+def _cache_key(model: PolicyModel, config: PolicyConfig) -> str:
+    """Names everything beside picture and prompt that decides a feature."""
+    weights = {
+        name: value
+        for name, value in model.state_dict().items()
+        if not name.startswith("act_head.")
+    }
+    said = f"{weights_digest(weights)} {config.image_size} {config.image_mean} {config.image_std}"
+    return hashlib.sha256(f"{said} {Transform()}".encode()).hexdigest()
+
+
+def _tracker(progress: bool) -> Callable[[Sequence[Any], str], Iterable[Any]]:
+    if not progress:
+        return lambda work, _: work
+    from rich.progress import track
+
+    return lambda work, what: track(work, description=what)
