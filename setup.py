@@ -53,6 +53,7 @@ extras = {
     "sim": ["mujoco>=3.2"],
     "bags": ["rosbags>=0.10", "pyarrow>=15"],
     "lerobot": ["pyarrow>=15", "av>=14"],
+    "hub": ["huggingface_hub>=0.25"],
     "mcap": ["mcap>=1.1", "rosbags>=0.10"],
     "int8": ["torchao>=0.12"],
 }

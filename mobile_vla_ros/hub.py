@@ -30,6 +30,7 @@ _COMMIT = re.compile(r"^[0-9a-f]{40}$")
 _TOKEN = re.compile(rb"hf_[A-Za-z0-9]{20,}|-----BEGIN [A-Z ]*PRIVATE KEY-----")
 _TEXT = {".json", ".jsonl", ".md", ".txt", ".yaml", ".yml", ".toml", ".py", ".csv", ".cfg", ""}
 _LARGEST_TEXT = 20 << 20
+_FETCHED: dict[str, None] = {}
 # What it is called when the hub was not reached, in the HTTP libraries of several versions.
 _NETWORK = {"ConnectError", "ConnectionError", "TimeoutException", "Timeout", "NetworkError"}
 # Never sent: hidden files, keys, and what programs leave behind.
@@ -128,8 +129,28 @@ def fetch(address: Address, say: Callable[[str], None] | None = None) -> Path:
         )
     if commit and before and before != commit and not _COMMIT.match(revision):
         tell(f"{address}: {revision} has moved from {before[:12]} to {commit[:12]}")
-    tell(f"{address} is {origin_of(folder) or folder}")
+    origin = origin_of(folder)
+    tell(f"{address} is {origin or folder}")
+    _FETCHED.update({origin: None} if origin else {})
     return folder
+
+
+def cached(path: str | Path, kind: str = MODEL) -> Path:
+    """Where an address lies in the cache, without asking the hub; a plain path stays as it is.
+
+    The path does not exist where nothing has been fetched.
+    """
+    if not is_uri(path):
+        return Path(path)
+    address = parse(path, kind)
+    revision = address.revision or "main"
+    commit = revision if _COMMIT.match(revision) else _known_commit(address, revision)
+    return _cache_folder(address) / "snapshots" / (commit or "none")
+
+
+def fetched() -> tuple[str, ...]:
+    """What this process has fetched so far, as ``hf://ORG/NAME@COMMIT``, for its results."""
+    return tuple(_FETCHED)
 
 
 def origin_of(path: str | Path) -> str:
@@ -198,14 +219,18 @@ def _newest(hub: Any, address: Address, revision: str, tell: Callable[[str], Non
 
 def _known_commit(address: Address, revision: str) -> str:
     """The commit that the cache holds for a branch or tag, or ''."""
+    try:
+        return (_cache_folder(address) / "refs" / revision).read_text().strip()
+    except OSError:
+        return ""
+
+
+def _cache_folder(address: Address) -> Path:
+    _library()
     from huggingface_hub import constants
 
     kind = "datasets" if address.kind == DATASET else "models"
-    folder = f"{kind}--{address.repository.replace('/', '--')}"
-    try:
-        return (Path(constants.HF_HUB_CACHE) / folder / "refs" / revision).read_text().strip()
-    except OSError:
-        return ""
+    return Path(constants.HF_HUB_CACHE) / f"{kind}--{address.repository.replace('/', '--')}"
 
 
 def _library() -> Any:

@@ -94,6 +94,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.hub.asked.append(f"{self.command} {path}")
         routes = (
             (r"^/api/repos/create$", self._create),
+            (r"^/api/validate-yaml$", self._check_card),
             (rf"^/api/{_REPOSITORY}/preupload/(?P<revision>.+)$", self._preupload),
             (rf"^/api/{_REPOSITORY}/commit/(?P<revision>.+)$", self._commit),
             (rf"^/api/{_REPOSITORY}/tree/(?P<revision>[^/]+)(/.*)?$", self._tree),
@@ -142,6 +143,11 @@ class _Handler(BaseHTTPRequestHandler):
         if not repository.commits:
             repository.commit({".gitattributes": b"*.safetensors filter=lfs\n"})
         self._json({"url": f"{self.hub.url}/{name}", "name": name, "id": name})
+
+    def _check_card(self, names: dict[str, str], body: bytes) -> None:
+        front = json.loads(body)["content"].split("---")
+        wrong = [] if len(front) > 2 else [{"message": "no front matter"}]
+        self._json({"errors": wrong, "warnings": []}, 400 if wrong else 200)
 
     def _info(self, names: dict[str, str], body: bytes) -> None:
         found = self._find(names)

@@ -3,7 +3,9 @@
 huggingface_hub reads its settings when it is imported, so each case is a process of its own.
 """
 
+import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -217,3 +219,73 @@ def test_the_stand_in_says_that_it_is_one(lab: Lab) -> None:
     lab.hub.repository("lab/policy").commit(FILES)
     with urllib.request.urlopen(f"{lab.hub.url}/api/models/lab/policy") as answer:
         assert answer.headers["X-Hub"] == "stand-in"
+
+
+def command(lab: Lab, *arguments: object, **more: str) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, "-m", "mobile_vla_ros.cli.main", *map(str, arguments)],
+        env={**lab.environment, **more},
+        capture_output=True,
+        text=True,
+        timeout=200,
+    )
+
+
+def test_a_policy_goes_to_the_hub_with_its_card_and_is_inspected_from_there(
+    lab: Lab, tmp_path: Path
+) -> None:
+    from mobile_vla_ros.cli.demo import bundled_policy
+
+    policy = tmp_path / "policy"
+    shutil.copytree(bundled_policy(), policy)
+    (policy / "README.md").unlink()
+    result = {"success_rate": 0.9, "wilson": [0.7, 0.97], "successes": 18, "episodes": 20}
+    (tmp_path / "eval.json").write_text(json.dumps(result))
+    sent = command(
+        lab,
+        *("push", policy, "--to", "lab/demo", "--license", "apache-2.0"),
+        *("--results", tmp_path / "eval.json"),
+        HF_TOKEN=TOKEN,
+    )
+    assert sent.returncode == 0, sent.stderr
+    commit = lab.hub.repositories["models/lab/demo"].branches["main"]
+    card = lab.hub.repositories["models/lab/demo"].commits[commit]["README.md"].decode()
+    assert 'license: "apache-2.0"' in card
+    assert "18 of 20 drives reach the goal, 90% (95 % interval 70% to 97%)" in card
+    assert "must not be used" in card
+    seen = command(
+        lab, "inspect", "hf://lab/demo", "--json", tmp_path / "out.json", HF_TOKEN=TOKEN
+    )
+    assert seen.returncode == 0, seen.stderr
+    found = json.loads((tmp_path / "out.json").read_text())
+    assert found["kind"] == "converted"
+    assert found["hub"] == [f"hf://lab/demo@{commit}"]
+
+
+def test_a_folder_of_episodes_goes_to_the_hub_and_is_listed_from_there(
+    lab: Lab, tmp_path: Path
+) -> None:
+    from mobile_vla_ros.episodes import EpisodeWriter
+
+    folder = tmp_path / "lab"
+    folder.mkdir()
+    name = "episode_20250101_120000_1box_left.h5"
+    with EpisodeWriter(folder / name, scenario="1box_left", instruction="go") as writer:
+        for row in range(3):
+            stamps = {f"{what}_stamp": row * 0.1 for what in ("image", "received", "action")}
+            writer.append(image=np.full((8, 8, 3), row, np.uint8), action=[0, 0, 0], **stamps)
+        writer.finish()
+    sent = command(lab, "push", folder, "--to", "lab/drives", "--public", HF_TOKEN=TOKEN)
+    assert sent.returncode == 0, sent.stderr
+    listed = command(lab, "episodes", "list", "hf://lab/drives", "--files")
+    assert listed.returncode == 0, listed.stderr
+    assert "1box_left" in listed.stdout
+    pulled = command(lab, "pull", "lab/drives", "--dataset")
+    assert (Path(pulled.stdout.strip()) / name).exists()
+
+
+def test_what_is_neither_policy_nor_data_is_not_sent(lab: Lab, tmp_path: Path) -> None:
+    done = command(lab, "push", tmp_path, "--to", "lab/x", HF_TOKEN=TOKEN)
+    assert done.returncode == 2
+    assert "is neither a policy" in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from mobile_vla_ros.episodes import find_episodes, open_episode
 from mobile_vla_ros.errors import InputError
+from mobile_vla_ros.hub import DATASET, resolve
 
 # Wraps a loop to show how far it is: (items, what they are) -> the same items.
 Progress = Callable[[Sequence, str], Iterable]
@@ -67,7 +68,7 @@ def find_recordings(data: Iterable[str | Path], limit: int | None = None) -> Rec
         AnalysisError: something named does not exist, or there is no episode.
     """
     found: list[Path] = []
-    named = [Path(item) for item in data]
+    named = [resolve(item, DATASET) for item in data]
     for item in named:
         if item.is_dir():
             found.extend(find_episodes(item))

@@ -134,7 +134,14 @@ def import_lerobot(
 
 
 def _find(source: str) -> Path:
-    return Path(source)
+    """A folder, or a repository of a hub where there is no such folder."""
+    from mobile_vla_ros import hub
+
+    path = Path(source)
+    if path.exists() or source.count("/") != 1 or source.startswith((".", "~")):
+        return path
+    hub.quiet_progress()
+    return hub.fetch(hub.parse(source, hub.DATASET))
 
 
 def _columns(text: str) -> dict[str, str]:

@@ -37,8 +37,15 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "replay_incident",
         "Ask another checkpoint what it would have commanded in an incident.",
     ),
+    "push": ("push", "Send a policy or a data set to a hub, with its card."),
+    "pull": ("pull", "Fetch a policy or a data set from a hub."),
     "demo": ("demo", "Drive, record, check and draw one run in the simulated field."),
 }
+
+# What an hf:// address is where it does not say: options and commands of data sets.
+_DATA_OPTIONS = ("--data", "-d")
+_DATA_COMMANDS = ("episodes", "augment")
+_OF_A_HUB = ("push", "pull")
 
 # Options that name a file to be written; checked before the work, which may take hours.
 _RESULTS = ("--json", "--plot", "--html", "--raw")
@@ -107,6 +114,8 @@ def _run(name: str, arguments: list[str]) -> int:
     # From here on an interruption is this function's to report.
     hand_back()
     try:
+        if name not in _OF_A_HUB:
+            arguments = _fetched(name, arguments)
         for option, target in _targets(arguments):
             check_target(target)
             if option == "--plot" and Path(target).suffix not in _PICTURES:
@@ -136,6 +145,26 @@ def _run(name: str, arguments: list[str]) -> int:
         _complain(f"{error.filename or 'the result'}: {error.strerror}")
         return 2
     return status if isinstance(status, int) else 0
+
+
+def _fetched(name: str, arguments: list[str]) -> list[str]:
+    """The arguments, with every hf:// address replaced by where it lies in the hub's cache."""
+    from mobile_vla_ros import hub
+
+    found = []
+    for index, argument in enumerate(arguments):
+        option, mark, value = argument.partition("=")
+        if not (option.startswith("-") and mark):
+            option, mark, value = "", "", argument
+        if hub.is_uri(value):
+            hub.quiet_progress()
+            before = option or (arguments[index - 1] if index else "")
+            data = before in _DATA_OPTIONS or (
+                name in _DATA_COMMANDS and before not in ("--checkpoint", "-c")
+            )
+            value = str(hub.resolve(value, hub.DATASET if data else hub.MODEL))
+        found.append(f"{option}{mark}{value}")
+    return found
 
 
 def _targets(arguments: list[str]) -> list[tuple[str, str]]:

@@ -8,10 +8,13 @@ from typing import Any
 
 from mobile_vla_ros import files
 from mobile_vla_ros.errors import InputError
+from mobile_vla_ros.hub import fetched
 
 
 def write_json(path: str | Path | None, result: Any) -> None:
     """Writes ``result`` as UTF-8 JSON, as ``files.write_json`` does; None does nothing.
+
+    What the command fetched from a hub stands in it as ``hub``, each with its commit.
 
     Raises:
         InputError: the file cannot be written.
@@ -19,6 +22,8 @@ def write_json(path: str | Path | None, result: Any) -> None:
     if path is None:
         return
     target = Path(path)
+    if fetched() and isinstance(result, dict):
+        result = {**result, "hub": list(fetched())}
     try:
         files.write_json(target, result, indent=2)
     except OSError as error:

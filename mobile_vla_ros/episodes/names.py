@@ -9,6 +9,7 @@ from pathlib import Path
 
 from mobile_vla_ros.episodes.plan import scenario_of
 from mobile_vla_ros.episodes.schema import EpisodeError, part_path
+from mobile_vla_ros.hub import DATASET, resolve
 
 _SCENARIO = re.compile(r"^[A-Za-z0-9]+(_[A-Za-z0-9]+)*$")
 _BOXES = re.compile(r"^(\d+)box$")
@@ -103,7 +104,7 @@ def find_episodes(directory: str | Path, pattern: str = "*.h5") -> list[Path]:
     Raises:
         EpisodeError: the folder does not exist.
     """
-    folder = Path(directory)
+    folder = resolve(directory, DATASET)
     if not folder.is_dir():
         raise EpisodeError(f"{folder} is not a folder")
     return sorted(p for p in folder.glob(pattern) if not p.is_dir() and not p.name.startswith("."))

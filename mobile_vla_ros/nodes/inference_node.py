@@ -47,6 +47,7 @@ from mobile_vla_ros.control.pilot import (
     PilotSettings,
 )
 from mobile_vla_ros.errors import InputError
+from mobile_vla_ros.hub import is_uri
 from mobile_vla_ros.nodes.inference.parameters import LIMITS, PARAMETERS, TIMES, WARNINGS
 from mobile_vla_ros.nodes.inference.worker_client import WORKER_COMMAND, Frame, ModelWorker
 from mobile_vla_ros.nodes.wiring.camera_subscription import CameraSubscription
@@ -236,7 +237,9 @@ class InferenceNode(Life, LifecycleNode):
         if not values["checkpoint"]:
             raise DriveError("no checkpoint is given: set the parameter 'checkpoint' to its path")
         for name in ("checkpoint", "backbone", "config"):
-            if values[name] and not pathlib.Path(values[name]).exists():
+            if not values[name] or is_uri(values[name]):
+                continue  # what is on a hub is fetched by the worker, which says what is wrong
+            if not pathlib.Path(values[name]).exists():
                 raise DriveError(f"{name} '{values[name]}' does not exist")
         self._reset_counts()
         self._loaded.clear()

@@ -10,6 +10,7 @@ from typing import Any
 
 from torch import Tensor
 
+from mobile_vla_ros.hub import resolve
 from mobile_vla_ros.policy import tensors
 from mobile_vla_ros.policy.errors import CheckpointError
 from mobile_vla_ros.policy.familiarity import FeatureStatistics
@@ -72,7 +73,7 @@ def open_checkpoint(path: str | Path) -> Checkpoint:
     Raises:
         CheckpointError: there is nothing, or it is none of these.
     """
-    path = user_path(path)
+    path = user_path(resolve(path))
     try:
         if path.is_dir():
             return _open_directory(path)

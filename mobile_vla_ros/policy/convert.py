@@ -150,6 +150,8 @@ def convert(
             written,
         )
         values["mobile_vla"]["source"]["sha256"] = plan.checkpoint.provenance.sha256
+        if plan.checkpoint.provenance.revision:
+            values["mobile_vla"]["source"]["revision"] = plan.checkpoint.provenance.revision
         graphs = _Graphs(plan, temporary, dtype, calibration) if onnx else None
         if graphs is not None:
             values["mobile_vla"]["onnx"] = graphs.section

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mobile_vla_ros.hub import resolve
 from mobile_vla_ros.policy.errors import PolicyError
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ def load_policy(
     Args:
         checkpoint: a RoboVLMs ``.pt``, a Lightning ``.ckpt`` (frozen, LoRA, merged or full), a
             directory written by ``mobile_vla convert``, or a plain Kosmos-2 directory (no head:
-            image contexts only).
+            image contexts only); or such a directory on a hub, ``hf://ORG/NAME[@revision]``.
         backbone: the Kosmos-2 directory (tokenizer, configuration); by default the run file's
             ``model_path``, else ``pretrained`` beside the checkpoint.
         config: a run JSON (or its contents); by default the one inside the checkpoint, else
@@ -53,6 +54,8 @@ def load_policy(
     """
     if runtime not in RUNTIMES:
         raise PolicyError(f"unknown runtime {runtime!r}; give {', '.join(RUNTIMES)}")
+    checkpoint = resolve(checkpoint)
+    backbone = None if backbone is None else resolve(backbone)
     if runtime == "auto":
         from mobile_vla_ros.runtime.choice import choose_runtime
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from mobile_vla_ros.files import sha256_of
+from mobile_vla_ros.hub import origin_of
 from mobile_vla_ros.policy.familiarity import FeatureStatistics
 
 
@@ -47,6 +48,11 @@ class Provenance:
     def feature_std(self) -> np.ndarray | None:
         """[D] float32, their standard deviations, or None."""
         return None if self.statistics is None else self.statistics.arrays()["std"]
+
+    @property
+    def revision(self) -> str:
+        """``hf://ORG/NAME@COMMIT`` of the checkpoint where it came from a hub, else ''."""
+        return str(self.recorded.get("revision") or origin_of(self.source))
 
     @cached_property
     def sha256(self) -> str:

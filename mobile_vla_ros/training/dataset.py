@@ -17,6 +17,7 @@ from mobile_vla_ros.episodes import EpisodeError, find_episodes, open_episode
 from mobile_vla_ros.episodes.identity import SOURCE, Identity, identify
 from mobile_vla_ros.errors import InputError
 from mobile_vla_ros.files import whole_file
+from mobile_vla_ros.hub import DATASET, resolve
 from mobile_vla_ros.policy.preprocess import as_frames, resize
 from mobile_vla_ros.training.augmentation import (
     IDENTITY,
@@ -96,7 +97,7 @@ def load_split(
     data = data or run.data.data_dir
     if data is None:
         raise RunError("no data: give --data or train_dataset.data_dir in the run file.")
-    folder = Path(data)
+    folder = resolve(data, DATASET)
     if not folder.is_dir():
         raise RunError(
             f"{folder} is no folder of episodes; give --data, or correct train_dataset.data_dir "

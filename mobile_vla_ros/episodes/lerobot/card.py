@@ -145,6 +145,25 @@ def write_card(
     path.write_text("\n\n".join(part for part in parts if part) + "\n", encoding="utf-8")
 
 
+def write_folder_card(folder: Path, licence: str, note: str) -> None:
+    """Writes ``README.md`` for a folder of our own episode files."""
+    files = sorted(folder.glob("*.h5"))
+    recorded = survey(files)
+    parts = [
+        f"---\nlicense: {json.dumps(licence)}\ntask_categories:\n- robotics\n---",
+        _MARK,
+        "# Episodes of a mobile base",
+        f"{len(files)} episodes in HDF5, as mobile_vla_ros records them. Licence: {licence}.",
+        "## How it was recorded",
+        note or _how(recorded),
+        _counts("Cameras", recorded.cameras),
+        _counts("Scenarios", recorded.scenarios),
+        _counts("Outcomes", recorded.outcomes),
+    ]
+    text = "\n\n".join(part for part in parts if part) + "\n"
+    (folder / "README.md").write_text(text, encoding="utf-8")
+
+
 def _how(recorded: Recorded) -> str:
     stored = " and ".join(sorted(recorded.formats))
     return (

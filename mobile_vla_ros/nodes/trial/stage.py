@@ -10,6 +10,7 @@ from lifecycle_msgs.msg import State
 from std_srvs.srv import SetBool
 
 from mobile_vla_ros.files import sha256_of
+from mobile_vla_ros.hub import cached, origin_of
 from mobile_vla_ros.nodes.wiring.remote import Remote, RemoteError
 from mobile_vla_ros.trials.conductor import SAVE_SECONDS
 from mobile_vla_ros.trials.record import TrialError
@@ -76,7 +77,7 @@ class TrialStage:
 
         "" when it is not here: the policy may run on another machine, with files of its own.
         """
-        target = Path(path)
+        target = cached(path)
         if target.is_dir():
             target = target / "model.safetensors"
         if path not in self._hashes:
@@ -84,9 +85,15 @@ class TrialStage:
         return self._hashes[path]
 
     def run_file(self) -> dict[str, str]:
-        """Name and hash of the run file that the policy was given, if any."""
+        """Name and hash of the run file that the policy was given, if any.
+
+        A checkpoint from a hub stands there too, by its repository and commit.
+        """
         path = str(self._policy.parameter("config") or "")
-        return {Path(path).name: self.sha256(path)} if path else {}
+        found = {Path(path).name: self.sha256(path)} if path else {}
+        checkpoint = self.checkpoint()
+        origin = origin_of(cached(checkpoint)) if checkpoint else ""
+        return {**found, origin: self.sha256(checkpoint)} if origin else found
 
     def set_up_field(self, scenario: str, seed: int) -> None:
         """A simulated field as this start wants it, and a picture of it; the robot stands.
