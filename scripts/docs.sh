@@ -7,5 +7,6 @@ if ! "$python" -c 'import sphinx, myst_parser, furo' 2>/dev/null; then
     "$python" -m pip install --quiet --disable-pip-version-check -r requirements-docs.txt
 fi
 [ -f docs/pictures/drive.webp ] || "$python" scripts/draw_drive.py docs/pictures/drive.webp
-"$python" -m sphinx -q -W --keep-going -b html docs build/docs
+# All pages anew each time: Sphinx does not see when the code that a page is made from has changed.
+"$python" -m sphinx -q -E -a -W --keep-going -b html docs build/docs
 echo "build/docs/index.html"
