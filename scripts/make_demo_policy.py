@@ -206,7 +206,7 @@ def _convert(checkpoint: Path, directory: Path) -> None:
 
     part = directory.with_suffix(".part")
     shutil.rmtree(part, ignore_errors=True)
-    convert(checkpoint, part, dtype="float32")
+    convert(checkpoint, part, dtype="float32", onnx=True)
     # The directory stands alone: names of folders on this machine say nothing to its users.
     file = part / "config.json"
     values = json.loads(file.read_text(encoding="utf-8"))

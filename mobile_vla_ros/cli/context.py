@@ -56,7 +56,7 @@ def extract(
     from mobile_vla_ros.cli.progress import bar
     from mobile_vla_ros.policy import load_policy
 
-    policy = load_policy(checkpoint, backbone, config, device, dtype)
+    policy = load_policy(checkpoint, backbone, config, device, dtype, "torch")
     found = run(
         policy,
         data,
@@ -177,7 +177,7 @@ def probe(
     from mobile_vla_ros.cli.progress import bar
     from mobile_vla_ros.policy import load_policy
 
-    policy = load_policy(checkpoint, backbone, config, device, dtype)
+    policy = load_policy(checkpoint, backbone, config, device, dtype, "torch")
     with tempfile.TemporaryDirectory() as scratch:
         found = run(
             policy,
@@ -312,7 +312,7 @@ def _windows(checkpoint, backbone, config, device, dtype, data, windows, limit):
     from mobile_vla_ros.policy import load_policy
 
     recordings = find_recordings(data, limit)
-    policy = load_policy(checkpoint, backbone, config, device, dtype)
+    policy = load_policy(checkpoint, backbone, config, device, dtype, "torch")
     chosen = choose_windows(
         recordings, policy.config.frame_period, policy.config.window_size, windows, bar
     )
@@ -333,7 +333,7 @@ def _both(first, second, data, scratch: Path, *, device, dtype, instruction, win
         return open_extraction(first[0]), open_extraction(second[0])
     if any(made):
         opened = open_extraction((first if made[0] else second)[0])
-        other = load_policy(*(second if made[0] else first), device, dtype)
+        other = load_policy(*(second if made[0] else first), device, dtype, "torch")
         told = opened.summary["prompt"]
         if told.startswith("each episode"):
             told = None
@@ -349,8 +349,8 @@ def _both(first, second, data, scratch: Path, *, device, dtype, instruction, win
     if not data:
         raise AnalysisError("give --data with the episodes that both checkpoints shall see")
     recordings = find_recordings(data, limit)
-    policy = load_policy(*first, device, dtype)
-    other = load_policy(*second, device, dtype)
+    policy = load_policy(*first, device, dtype, "torch")
+    other = load_policy(*second, device, dtype, "torch")
     size = min(policy.config.window_size, other.config.window_size)
     chosen = choose_windows(recordings, policy.config.frame_period, size, windows, bar)
     pair = []

@@ -16,6 +16,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from mobile_vla_ros.cli import options
 from mobile_vla_ros.cli.output import write_json
 from mobile_vla_ros.errors import InputError
 
@@ -31,6 +32,7 @@ def doctor(
     config: str = typer.Option("", help="Its run file, if it needs one."),
     device: str = typer.Option("auto", help="auto, cpu, cuda or cuda:N."),
     dtype: str = typer.Option("auto", help="auto, float32, bfloat16 or int8."),
+    runtime: options.Runtime = "auto",
     image_topic: str = typer.Option("camera/image_raw", help="The camera's topic."),
     image_transport: str = typer.Option("raw", help="raw or compressed."),
     image_reliability: str = typer.Option("auto", help="auto, reliable or best_effort."),
@@ -82,7 +84,7 @@ def doctor(
         tell([_clock()])
         tell([_disk(directory)])
         if checkpoint:
-            tell(_policy(checkpoint, backbone, config, device, dtype, frames_file))
+            tell(_policy(checkpoint, backbone, config, device, dtype, runtime, frames_file))
         else:
             tell([Finding("checkpoint", "warning", "none given", "give --checkpoint")])
     level = worst_level(findings)
@@ -172,7 +174,13 @@ def _disk(directory: Path):
 
 
 def _policy(
-    checkpoint: str, backbone: str, config: str, device: str, dtype: str, frames_file: Path
+    checkpoint: str,
+    backbone: str,
+    config: str,
+    device: str,
+    dtype: str,
+    runtime: str,
+    frames_file: Path,
 ) -> list:
     import numpy as np
     import psutil
@@ -190,6 +198,7 @@ def _policy(
             config=config or None,
             device=device,
             dtype=dtype,
+            runtime=runtime,
         )
         loaded = time.monotonic() - begin
         stream = policy.stream("Navigate around obstacles and reach the front of the bottle")
@@ -204,7 +213,7 @@ def _policy(
             f"{policy.provenance.source}: {policy.provenance.kind}, sha256 "
             f"{policy.provenance.sha256[:16]}, loaded in {loaded:.1f} s",
         ),
-        Finding("device", OK, f"{policy.device}, {policy.dtype}"),
+        Finding("device", OK, f"{policy.device}, {policy.dtype}, runtime {policy.runtime}"),
     ]
     if not policy.config.action_axes_confirmed:
         found.append(
@@ -216,12 +225,11 @@ def _policy(
                 "run mobile_vla verify on recorded episodes, then set action_axes",
             )
         )
-    weights = sum(p.numel() * p.element_size() for p in policy.model.parameters())
-    if policy.device.type == "cuda":
+    if policy.device.type == "cuda" and policy.runtime == "torch":
         import torch
 
         free = torch.cuda.mem_get_info(policy.device)[1]
-    found.append(judge_memory(free, weights))
+    found.append(judge_memory(free, policy.weight_bytes))
     if frames_file.exists():
         with np.load(frames_file) as kept:
             frames = [kept[name] for name in kept.files]

@@ -48,7 +48,7 @@ def measure(
         result |= {key: found[key] for key in keys}
     if not wanted - {"val_loss"}:
         return result
-    policy = load_policy(found["checkpoint"], device=device)
+    policy = load_policy(found["checkpoint"], device=device, runtime="torch")
     if "rmse" in wanted:
         result |= _rmse(policy, Path(data or found["data"]))
     if wanted & {"success_rate", "drive"}:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -36,15 +37,29 @@ def inspect(
     Example: mobile_vla inspect "runs/epoch_epoch=09-val_loss=val_loss=0.013.ckpt"
     """
     from mobile_vla_ros.policy.errors import CheckpointError
-    from mobile_vla_ros.policy.inspection import describe
-    from mobile_vla_ros.policy.plan import plan_loading
+    from mobile_vla_ros.runtime.inspection import describe_manifest, graph_facts, slow_formats
+    from mobile_vla_ros.runtime.manifest import has_graphs, read_manifest
 
-    plan = plan_loading(checkpoint, backbone, config)
-    result = describe(plan)
+    torch = importlib.util.find_spec("torch") is not None
+    plan = manifest = None
+    if torch:
+        from mobile_vla_ros.policy.inspection import describe
+        from mobile_vla_ros.policy.plan import plan_loading
+
+        plan = plan_loading(checkpoint, backbone, config)
+        result = describe(plan)
+    if plan is None or has_graphs(checkpoint):
+        # Without torch the notes beside the graphs are what there is to tell.
+        manifest = read_manifest(checkpoint)
+        if plan is None:
+            result = describe_manifest(manifest)
+    result["onnx"] = None if manifest is None else graph_facts(manifest)
+    result["slow_here"] = slow_formats()
     _show(result)
     write_json(json_file, result)
     try:
-        plan.check()
+        if plan is not None:
+            plan.check()
     except CheckpointError:
         typer.echo("It cannot be loaded as it is.")
         raise
@@ -75,11 +90,27 @@ def _show(result: dict[str, Any]) -> None:
         said = "" if result["action_axes_confirmed"] else " (assumed)"
         lines["outputs"] = f"{', '.join(result['action_axes'])}{said}"
         lines["range"] = f"{result['norm_min']} to {result['norm_max']} m/s, rad/s"
+    if result["onnx"] is not None:
+        lines["onnx"] = _graphs(result["onnx"])
+    if result["slow_here"]:
+        lines["slow here"] = "; ".join(result["slow_here"])
     width = max(map(len, lines))
     for name, text in lines.items():
         typer.echo(f"{name:<{width}}  {text}")
     for note in result["notes"]:
         typer.echo(f"note: {note}")
+
+
+def _graphs(onnx: dict[str, Any]) -> str:
+    text = f"{len(onnx['graphs'])} graphs in {onnx['dtype']}, opset {onnx['opset']}"
+    if onnx["int8"] is not None:
+        errors = onnx["int8"]["velocity_error"].values()
+        worst = max((error["p99"] for error in errors), default=0.0)
+        text += (
+            f", {len(onnx['int8']['kept'])} layers in floating point, velocity error {worst:.2g} "
+            f"(p99, on {onnx['int8']['frames_from']})"
+        )
+    return text
 
 
 def _head(result: dict[str, Any]) -> str:

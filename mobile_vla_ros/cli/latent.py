@@ -57,8 +57,8 @@ def compare(
     from mobile_vla_ros.policy import load_policy
 
     recordings = find_recordings(data, limit)
-    first = load_policy(a, backbone, config, device, dtype)
-    second = load_policy(b, backbone_b or backbone, config_b or config, device, dtype)
+    first = load_policy(a, backbone, config, device, dtype, "torch")
+    second = load_policy(b, backbone_b or backbone, config_b or config, device, dtype, "torch")
     size = min(first.config.window_size, second.config.window_size)
     chosen = choose_windows(recordings, first.config.frame_period, size, windows, bar)
     states = [

@@ -18,8 +18,14 @@ Backbone = Annotated[Path | None, typer.Option(help="The Kosmos-2 directory.")]
 Config = Annotated[Path | None, typer.Option(help="A run JSON.")]
 OtherBackbone = Annotated[Path | None, typer.Option(help="B's Kosmos-2 directory, when another.")]
 OtherConfig = Annotated[Path | None, typer.Option(help="B's run JSON, when another.")]
-Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
+Device = Annotated[
+    str, typer.Option(help="auto, cpu or cuda; with runtime onnx also tensorrt or openvino.")
+]
 Dtype = Annotated[str, typer.Option(help="auto, float32, bfloat16, float16 or int8.")]
+Runtime = Annotated[
+    str,
+    typer.Option(help="auto, torch, or onnx (a directory of `mobile_vla convert --onnx`)."),
+]
 Windows = Annotated[
     int,
     typer.Option(min=0, help="Windows per episode, evenly spaced; 1: the first, 0: all."),

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import typer
 
+from mobile_vla_ros.cli import options
 from mobile_vla_ros.cli.output import check_target
 from mobile_vla_ros.errors import InputError
 
@@ -28,6 +29,7 @@ def serve(
     ),
     device: str = typer.Option("auto", help="auto, cpu, cuda, cuda:1 ..."),
     dtype: str = typer.Option("auto", help="auto, float32, bfloat16, float16 or int8."),
+    runtime: options.Runtime = "auto",
     host: str = typer.Option(
         "127.0.0.1", help="Address to listen on; another than this machine's needs a token."
     ),
@@ -74,6 +76,7 @@ def serve(
         "config": str(config or ""),
         "device": device,
         "dtype": dtype,
+        "runtime": runtime,
     }
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr

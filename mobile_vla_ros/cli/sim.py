@@ -9,6 +9,7 @@ from typing import Any
 
 import typer
 
+from mobile_vla_ros.cli import options
 from mobile_vla_ros.cli.output import write_json
 
 app = typer.Typer(
@@ -114,7 +115,9 @@ def evaluate_command(
     minimum: float = typer.Option(
         0.0, help="Success rate, 0 to 1, below which the command exits with 1."
     ),
-    device: str = typer.Option("auto", help="auto, cpu or cuda."),
+    device: options.Device = "auto",
+    dtype: options.Dtype = "auto",
+    runtime: options.Runtime = "auto",
     json_file: Path | None = typer.Option(None, "--json", help="Machine-readable result."),
     plot: Path | None = typer.Option(None, "--plot", help="Paths from above, e.g. paths.png."),
 ) -> None:
@@ -138,7 +141,7 @@ def evaluate_command(
     plan = evaluation_plan(_scenarios(scenario), episodes, seed)
     camera = CameraSettings(width=width, height=height)
     loop = LoopSettings(camera_period=1 / camera_rate, latency=latency / 1000)
-    policy = load_policy(checkpoint, backbone=backbone, config=config, device=device)
+    policy = load_policy(checkpoint, backbone, config, device, dtype, runtime)
     with _bar("driving", episodes) as advance:
         result = evaluate(
             policy,
@@ -151,6 +154,8 @@ def evaluate_command(
     summary = {
         **result.summary(),
         "checkpoint": str(checkpoint),
+        "runtime": policy.runtime,
+        "dtype": str(policy.dtype).removeprefix("torch."),
         "seed": seed,
         "latency_ms": latency,
         "swap_instruction": swap_instruction,

@@ -21,6 +21,7 @@ def verify(
     config: options.Config = None,
     device: options.Device = "auto",
     dtype: options.Dtype = "auto",
+    runtime: options.Runtime = "auto",
     instruction: Annotated[
         str | None, typer.Option(help="Instruction for every episode instead of its own.")
     ] = None,
@@ -64,7 +65,7 @@ def verify(
     from mobile_vla_ros.cli.progress import bar
     from mobile_vla_ros.policy import load_policy
 
-    policy = load_policy(checkpoint, backbone, config, device, dtype)
+    policy = load_policy(checkpoint, backbone, config, device, dtype, runtime)
     result = measure(
         policy,
         data,

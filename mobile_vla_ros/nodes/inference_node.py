@@ -540,7 +540,8 @@ class InferenceNode(Life, LifecycleNode):
     def _worker_settings(self) -> dict:
         values = self._values
         settings = {
-            name: values[name] for name in ("checkpoint", "backbone", "config", "device", "dtype")
+            name: values[name]
+            for name in ("checkpoint", "backbone", "config", "device", "dtype", "runtime")
         }
         settings.update(
             {name: values[name] for name in ("frame_period", "action_period", "max_gap")}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
@@ -19,7 +20,10 @@ from mobile_vla_ros.policy.model import rebuild_buffers
 from mobile_vla_ros.policy.plan import LoadPlan, plan_loading
 from mobile_vla_ros.policy.policy import Policy
 from mobile_vla_ros.policy.precision import Precision
+from mobile_vla_ros.policy.processor import this_processor
 from mobile_vla_ros.policy.prompt import PromptReader, read_tokenizer
+
+log = logging.getLogger(__name__)
 
 
 def load_torch_policy(
@@ -59,6 +63,7 @@ def load_torch_policy(
     plan = plan_loading(checkpoint, backbone, config)
     plan.check()
     chosen = formats.choose_precision(dtype, place, plan.parameters)
+    _warn_of_slow_formats(chosen, place)
     prompts = prompt_reader(plan) if plan.config.head is not None else None
     formats.check_room(_weight_bytes(plan, chosen), place)
     fill(plan, place, chosen)
@@ -72,6 +77,20 @@ def load_torch_policy(
         device=place,
         precision=chosen,
     )
+
+
+def _warn_of_slow_formats(precision: Precision, device: torch.device) -> None:
+    """Says so when this processor is slow in what was asked for."""
+    if device.type != "cpu":
+        return
+    slow = this_processor().slow(str(precision.compute).removeprefix("torch."))
+    if slow:
+        log.warning("%s", slow)
+    if precision.quantised:
+        log.warning(
+            "dtype int8 in torch saves memory, not time; `mobile_vla convert --onnx --dtype int8` "
+            "makes a directory that is small and fast"
+        )
 
 
 def prompt_reader(plan: LoadPlan) -> PromptReader:

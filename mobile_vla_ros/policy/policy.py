@@ -43,7 +43,10 @@ class Policy:
         coverage: how checkpoint and model matched.
         adapters: the LoRA adapters that were merged, or None.
         model: the network itself, for training and analysis.
+        runtime: ``torch``.
     """
+
+    runtime = "torch"
 
     def __init__(
         self,
@@ -76,6 +79,11 @@ class Policy:
     def dtype(self) -> torch.dtype:
         """What the backbone computes in."""
         return self.precision.compute
+
+    @property
+    def weight_bytes(self) -> int:
+        """Bytes of the weights as they were loaded."""
+        return sum(p.numel() * p.element_size() for p in self.model.parameters())
 
     @property
     def width(self) -> int:

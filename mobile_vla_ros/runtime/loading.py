@@ -10,6 +10,7 @@ from typing import Any
 from mobile_vla_ros.policy.config import PolicyConfig, policy_config
 from mobile_vla_ros.policy.errors import PolicyError
 from mobile_vla_ros.policy.familiarity import FeatureStatistics
+from mobile_vla_ros.policy.processor import this_processor, threads
 from mobile_vla_ros.policy.prompt import PromptReader, read_tokenizer
 from mobile_vla_ros.policy.provenance import Provenance
 from mobile_vla_ros.policy.run_file import read_run_file
@@ -17,7 +18,6 @@ from mobile_vla_ros.policy.safetensors_header import read_header
 from mobile_vla_ros.runtime.int8 import in_seven_bits
 from mobile_vla_ros.runtime.manifest import Manifest, graph_file, read_manifest
 from mobile_vla_ros.runtime.policy import OnnxPolicy, OnnxPrecision, Sessions
-from mobile_vla_ros.runtime.processor import this_processor, threads
 from mobile_vla_ros.runtime.providers import HALF, Device, choose_device
 from mobile_vla_ros.runtime.sessions import GraphSession
 
@@ -56,7 +56,7 @@ def load_onnx_policy(
     slow = this_processor().slow(precision.name) if place.type == "cpu" else None
     if slow:
         log.warning("%s", slow)
-    settings = _config(manifest, config)
+    settings = policy_config_of(manifest, config)
     prompts = None if settings.head is None else _reader(manifest, settings)
     return OnnxPolicy(
         sessions=_sessions(manifest, place, precision, weight_bits or _weight_bits(place)),
@@ -66,7 +66,7 @@ def load_onnx_policy(
         device=place,
         precision=precision,
         width=manifest.backbone["width"],
-        parameters=manifest.parameters,
+        weight_bytes=_weight_bytes(manifest, precision),
     )
 
 
@@ -87,6 +87,13 @@ def _precision(manifest: Manifest, dtype: str, device: Device) -> OnnxPrecision:
     if native and wanted != "float32":
         return OnnxPrecision(found, found)
     return OnnxPrecision("float32", "float32")
+
+
+def _weight_bytes(manifest: Manifest, precision: OnnxPrecision) -> int:
+    size = 2 if precision.compute in ("float16", "bfloat16") else 4
+    quantised = [place for item in manifest.weights for place in item.places.values()]
+    int8 = sum(place.nbytes for place in quantised if place.dtype == "I8")
+    return int8 + (manifest.parameters - int8) * size
 
 
 def _weight_bits(device: Device) -> int:
@@ -119,7 +126,10 @@ def _sessions(
     )
 
 
-def _config(manifest: Manifest, given: str | Path | Mapping[str, Any] | None) -> PolicyConfig:
+def policy_config_of(
+    manifest: Manifest, given: str | Path | Mapping[str, Any] | None = None
+) -> PolicyConfig:
+    """The configuration of a directory's policy, or of the run JSON that is given in its place."""
     run, name = manifest.run, f"the run file inside {manifest.directory}"
     if isinstance(given, Mapping):
         run, name = given, "the run configuration"

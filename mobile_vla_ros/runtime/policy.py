@@ -56,7 +56,7 @@ class OnnxPolicy:
         precision: in which number formats.
         provenance: where it comes from.
         width: D, the width of contexts and features.
-        parameters: number of values in its weights.
+        weight_bytes: of the weights that a frame needs, as they are computed with.
         runtime: ``onnx``.
     """
 
@@ -72,14 +72,14 @@ class OnnxPolicy:
         device: Device,
         precision: OnnxPrecision,
         width: int,
-        parameters: int,
+        weight_bytes: int,
     ) -> None:
         self.config = config
         self.device = device
         self.precision = precision
         self.provenance = provenance
         self.width = width
-        self.parameters = parameters
+        self.weight_bytes = weight_bytes
         self._sessions = sessions
         self._reader = prompts
         self._prompts: OrderedDict[str, np.ndarray] = OrderedDict()

@@ -47,6 +47,7 @@ def load_from_checkpoint(settings: dict[str, Any]) -> Any:
         config=settings["config"] or None,
         device=settings["device"],
         dtype=settings["dtype"],
+        runtime=settings.get("runtime", "auto"),
     )
     policy.require_driving()
     return policy

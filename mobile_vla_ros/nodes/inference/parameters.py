@@ -38,6 +38,9 @@ PARAMETERS = (
     Declared("device", "auto", "auto = a GPU when there is one; or cpu, cuda, cuda:1 ..."),
     Declared("dtype", "auto", "auto, float32, bfloat16, or int8 (small memory)"),
     Declared(
+        "runtime", "auto", "auto, torch, or onnx (a directory of `mobile_vla convert --onnx`)"
+    ),
+    Declared(
         "instruction",
         "",
         "what to do, in words; it does not move without. ~/instruction sets it too",

@@ -52,6 +52,7 @@ def load_from_checkpoint(settings: dict):
         config=settings["config"] or None,
         device=settings["device"],
         dtype=settings["dtype"],
+        runtime=settings.get("runtime", "auto"),
     )
 
 
@@ -124,7 +125,7 @@ class Worker:
                 ),
                 "frame_period": self._overrides.get("frame_period", config.frame_period),
                 "action_period": self._overrides.get("action_period", config.action_period),
-                "device": str(policy.device),
+                "device": str(policy.device) + _ran_by(policy),
                 "dtype": str(policy.dtype).removeprefix("torch."),
             },
             load_seconds=loaded - begin,
@@ -190,6 +191,10 @@ class Worker:
         # When the node has gone, the next recv says so and ends the process.
         with contextlib.suppress(ConnectionError):
             self._channel.send(json.dumps({"type": kind, **fields}).encode())
+
+
+def _ran_by(policy) -> str:
+    return " by onnxruntime" if getattr(policy, "runtime", "torch") == "onnx" else ""
 
 
 def main(
