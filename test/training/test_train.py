@@ -8,6 +8,7 @@ import signal
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import lightning.pytorch as pl
@@ -158,7 +159,7 @@ def test_workers_take_no_more_shared_memory_than_there_is(
 ) -> None:
     run = make_run(**MODES["frozen, token trained"], train_dataset={"num_workers": 2})
     # A container's /dev/shm may hold 64 MiB or less; a batch of 4 windows takes 4.6 MiB.
-    monkeypatch.setattr(loading.shutil, "disk_usage", lambda _: (0, 0, 1 << 20))
+    monkeypatch.setattr(loading.shutil, "disk_usage", lambda _: SimpleNamespace(free=1 << 20))
     said: list[str] = []
 
     class Look(pl.Callback):
