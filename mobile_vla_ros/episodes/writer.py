@@ -225,6 +225,7 @@ class EpisodeWriter:
         frames_received: int | None = None,
         frames_dropped: int = 0,
         frames_lost: int = 0,
+        attributes: Mapping[str, Any] | None = None,
     ) -> Path:
         """Makes the file an episode: exact length, on the disk, counted again, under its name.
 
@@ -235,6 +236,7 @@ class EpisodeWriter:
                 written plus those dropped.
             frames_dropped: received but not written (full queue).
             frames_lost: sent but never delivered.
+            attributes: more to be kept with the episode, known only now.
 
         Returns:
             The finished file's path; with a counter if the name was taken meanwhile, since
@@ -252,7 +254,8 @@ class EpisodeWriter:
             self._sync.check(self._final)
         self._stop_sync()
         received = self._rows + frames_dropped if frames_received is None else frames_received
-        attributes = {
+        closing = {
+            **{name: _plain(value) for name, value in (attributes or {}).items()},
             "outcome": outcome,
             "complete": bool(complete),
             "frames_received": int(received),
@@ -262,7 +265,7 @@ class EpisodeWriter:
         }
         try:
             self._drop_reserve()  # gives its room back for the attributes below
-            final = finish_part(self._descriptor, self._part, self._final, self._rows, attributes)
+            final = finish_part(self._descriptor, self._part, self._final, self._rows, closing)
         except OSError as error:
             raise self._cannot_write(error) from error
         self._final = final

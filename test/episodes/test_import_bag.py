@@ -6,7 +6,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from rosbags.rosbag2 import StoragePlugin, Writer
+from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
 from rosbags.typesys import Stores, get_typestore
 
 from mobile_vla_ros.episodes import EpisodeError, open_episode
@@ -212,6 +212,264 @@ def test_an_encoding_that_is_not_read_is_said_and_leaves_nothing(tmp_path: Path)
     with pytest.raises(EpisodeError, match="bayer_rggb8"):
         bring_in(tmp_path / "bag", tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["bag"]
+
+
+Message = tuple[float, str, str, Any]
+IMAGE, PACKED = "sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage"
+TWIST, STAMPED = "geometry_msgs/msg/Twist", "geometry_msgs/msg/TwistStamped"
+
+
+def frames(
+    offset: float = 0.0, wrong: dict[int, float] | None = None, frame_id: str = "camera"
+) -> list[Message]:
+    """60 frames at 30 per second that arrive 20 ms later; some stamps can be replaced."""
+    found: list[Message] = []
+    for row, pixels in enumerate(IMAGES):
+        time = START + row * PERIOD
+        said = (wrong or {}).get(row, time + offset)
+        message = raw_image(said, pixels, "rgb8")
+        message.header.frame_id = frame_id
+        found.append((time + 0.02, "/camera/image", IMAGE, message))
+    return found
+
+
+def packed(encode: Any, form: str = "jpeg") -> list[Message]:
+    found: list[Message] = []
+    for row, pixels in enumerate(IMAGES):
+        time = START + row * PERIOD
+        data = np.frombuffer(encode(row, pixels), np.uint8)
+        found.append(
+            (time + 0.02, "/camera/image", PACKED, TYPES[PACKED](header(time), form, data))
+        )
+    return found
+
+
+def commands(offset: float | None = None, unset: bool = False) -> list[Message]:
+    """Speeds 0.1, 0.2 ... at 5 per second; Twist, or TwistStamped on a clock ``offset`` ahead."""
+    found: list[Message] = []
+    for number in range(10):
+        time = START + number * 0.2 - 0.11
+        content = twist((number + 1) / 10, 0.0)
+        kind = TWIST
+        if offset is not None or unset:
+            stamped = header(0.0 if unset else time + (offset or 0.0))
+            kind, content = STAMPED, TYPES[STAMPED](stamped, content)
+        found.append((time, "/cmd_vel", kind, content))
+    return found
+
+
+def poses(offset: float = 0.0) -> list[Message]:
+    found: list[Message] = []
+    for number in range(20):
+        time = START + number * 0.1
+        content = odometry(time + offset, number / 10, 0.5)
+        found.append((time, "/odom", "nav_msgs/msg/Odometry", content))
+    return found
+
+
+def bag_of(path: Path, messages: list[Message], **options: Any) -> Path:
+    with Writer(path, version=9, **{"storage_plugin": StoragePlugin.MCAP, **options}) as writer:
+        connections = {
+            key: writer.add_connection(*key, typestore=STORE)
+            for key in sorted({(topic, kind) for _, topic, kind, _ in messages})
+        }
+        for time, topic, kind, content in sorted(messages, key=lambda item: item[0]):
+            data = STORE.serialize_cdr(content, kind)
+            writer.write(connections[topic, kind], round(time * 1e9), data)
+    return path
+
+
+def expected_speeds() -> np.ndarray:
+    stamps = START + np.arange(60) * PERIOD
+    return (np.floor((stamps - START + 0.11) / 0.2) + 1).clip(max=10) / 10
+
+
+@pytest.mark.parametrize("offset", [-8_310_659.0, -30.0, -3.0, 2.0, 30.0, 3600.0, -START + 100])
+@pytest.mark.parametrize("topic", ["camera", "commands", "odometry"])
+def test_each_topic_is_asked_for_its_clock(tmp_path: Path, topic: str, offset: float) -> None:
+    messages = (
+        frames(offset if topic == "camera" else 0.0)
+        + commands(offset if topic == "commands" else 0.0)
+        + poses(offset if topic == "odometry" else 0.0)
+    )
+    result = bring_in(bag_of(tmp_path / "bag", messages), tmp_path, rate=0)
+    name = {"camera": "/camera/image", "commands": "/cmd_vel", "odometry": "/odom"}[topic]
+    assert f"arrival times on {name} in place of its stamps (another clock" in result.note
+    assert "stamps are true" not in result.note
+    with open_episode(result.path) as episode:
+        assert len(episode) == 60
+        assert episode.attributes["import_notes"] == result.note
+        late = 0.02 if topic == "camera" else 0.0
+        assert np.allclose(episode.image_stamps, START + np.arange(60) * PERIOD + late, atol=1e-5)
+        speeds = episode.velocities(["linear.x"])[:, 0]
+        assert np.abs(speeds - expected_speeds()).max() < 0.11
+        assert (np.abs(speeds - expected_speeds()) > 1e-6).sum() <= 10
+        assert episode.odom[-1, 0] == pytest.approx(1.9)
+        age = episode.image_stamps - episode.odom[:, 6]
+        assert age.min() > -1e-6
+        assert age.max() < 0.15
+
+
+def test_stamps_that_were_never_set_give_way_to_the_arrival(tmp_path: Path) -> None:
+    bag = bag_of(tmp_path / "bag", frames() + commands(unset=True))
+    result = bring_in(bag, tmp_path, rate=0)
+    assert "arrival times on /cmd_vel in place of its stamps (none was set)" in result.note
+
+
+@pytest.mark.parametrize(
+    "wrong", [{20: 2_000_000_000.0}, {0: 5.0}, {0: START + 99, 59: START - 9}]
+)
+def test_one_wrong_stamp_is_no_measure_for_the_next(tmp_path: Path, wrong: dict) -> None:
+    bag = bag_of(tmp_path / "bag", frames(wrong=wrong) + commands())
+    result = bring_in(bag, tmp_path, rate=0)
+    assert f"{len(wrong)} stamps on /camera/image were off" in result.note
+    with open_episode(result.path) as episode:
+        assert np.allclose(episode.image_stamps, START + np.arange(60) * PERIOD, atol=1e-5)
+
+
+def test_neither_stamp_nor_arrival_is_refused(tmp_path: Path) -> None:
+    at_once = [(START, *message[1:]) for message in frames(-500.0)]
+    with pytest.raises(EpisodeError, match=r"another clock.*arrived all at once"):
+        bring_in(bag_of(tmp_path / "bag", at_once + commands()), tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["bag"]
+
+
+def test_a_bag_whose_commands_all_come_later_is_refused(tmp_path: Path) -> None:
+    later = [(time + 60, *rest) for time, *rest in commands()]
+    with pytest.raises(EpisodeError, match="no command on /cmd_vel was sent before"):
+        bring_in(bag_of(tmp_path / "bag", frames() + later), tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["bag"]
+
+
+def test_both_types_on_one_topic_are_read(tmp_path: Path) -> None:
+    both = commands()[:5] + commands(0.0)[5:]
+    result = bring_in(bag_of(tmp_path / "bag", frames() + both), tmp_path, rate=0)
+    with open_episode(result.path) as episode:
+        assert np.allclose(episode.velocities(["linear.x"])[:, 0], expected_speeds())
+
+
+def test_the_same_camera_packed_is_no_second_camera(tmp_path: Path) -> None:
+    again = [
+        (time, "/camera/image/compressed", *rest) for time, _, *rest in packed(lambda *_: b"x")
+    ]
+    result = bring_in(bag_of(tmp_path / "bag", frames() + again + commands()), tmp_path)
+    assert result.topics.image == "/camera/image"
+
+
+def test_two_cameras_on_one_topic_are_refused(tmp_path: Path) -> None:
+    mixed = [
+        (front, rear)[row % 2]
+        for row, (front, rear) in enumerate(zip(frames(), frames(frame_id="rear"), strict=True))
+    ]
+    with pytest.raises(EpisodeError, match="two cameras publish on /camera/image"):
+        bring_in(bag_of(tmp_path / "bag", mixed + commands()), tmp_path)
+
+
+def jpeg(_row: int, pixels: np.ndarray) -> bytes:
+    return cv2.imencode(".jpg", pixels)[1].tobytes()
+
+
+def test_pictures_that_cannot_be_decoded_are_counted_and_left_out(tmp_path: Path) -> None:
+    def some(row: int, pixels: np.ndarray) -> bytes:
+        data = jpeg(row, pixels)
+        return {3: b"", 10: data[:60], 11: b"no picture"}.get(row, data)
+
+    result = bring_in(bag_of(tmp_path / "bag", packed(some) + commands()), tmp_path, rate=0)
+    assert (result.frames, result.left_out) == (57, 3)
+    assert "left out" in result.note
+    with open_episode(result.path) as episode:
+        assert episode.images(slice(None)).shape[0] == 57
+
+
+@pytest.mark.parametrize(
+    ("form", "encode"),
+    [
+        ("h264", lambda *_: b"\0\0\0\1\x67" + bytes(300)),
+        ("16UC1; compressedDepth png", jpeg),
+        ("jpeg", lambda *_: b""),
+    ],
+)
+def test_a_topic_without_one_picture_is_refused(tmp_path: Path, form: str, encode: Any) -> None:
+    bag = bag_of(tmp_path / "bag", packed(encode, form) + commands())
+    with pytest.raises(EpisodeError, match=rf"none of the 60 pictures .*\({form}\)"):
+        bring_in(bag, tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["bag"]
+
+
+def test_numbers_that_are_none_are_left_out(tmp_path: Path) -> None:
+    messages = frames() + commands() + poses()
+    for _, _, kind, content in messages:
+        if "Odometry" in kind and content.pose.pose.position.x < 0.5:
+            content.pose.pose.position.x = float("nan")
+    messages[62][3].linear.x = float("inf")
+    result = bring_in(bag_of(tmp_path / "bag", messages), tmp_path, rate=0)
+    assert "1 messages on /cmd_vel are not numbers" in result.note
+    assert "5 messages on /odom are not numbers" in result.note
+    with open_episode(result.path) as episode:
+        assert np.isfinite(episode.actions).all()
+
+
+@pytest.mark.parametrize("plugin", [StoragePlugin.MCAP, StoragePlugin.SQLITE3])
+@pytest.mark.parametrize("metadata", [True, False])
+@pytest.mark.parametrize("share", [0.5, 0.9])
+def test_a_bag_that_is_cut_off_comes_in_up_to_the_cut(
+    tmp_path: Path, plugin: StoragePlugin, metadata: bool, share: float
+) -> None:
+    bag = bag_of(tmp_path / "bag", frames() + commands(), storage_plugin=plugin)
+    if not metadata:
+        (bag / "metadata.yaml").unlink()
+    file = next(path for path in bag.iterdir() if path.suffix in (".mcap", ".db3"))
+    file.write_bytes(file.read_bytes()[: int(file.stat().st_size * share)])
+    result = bring_in(bag, tmp_path, rate=0)
+    assert 0.6 * share * 60 < result.frames <= 60
+    assert f"{file.name} is cut off or damaged; read up to" in result.note
+    with open_episode(result.path) as episode:
+        assert np.array_equal(episode.image(-1), IMAGES[len(episode) - 1])
+        assert not episode.complete
+
+
+@pytest.mark.parametrize("mode", list(CompressionMode)[1:])
+@pytest.mark.parametrize("metadata", [True, False])
+def test_a_packed_bag_comes_in(tmp_path: Path, mode: CompressionMode, metadata: bool) -> None:
+    bag = tmp_path / "bag"
+    writer = Writer(bag, version=9, storage_plugin=StoragePlugin.MCAP)
+    writer.set_compression(mode, CompressionFormat.ZSTD)
+    messages = sorted(frames() + commands(), key=lambda item: item[0])
+    with writer:
+        connections = {
+            key: writer.add_connection(*key, typestore=STORE)
+            for key in sorted({(topic, kind) for _, topic, kind, _ in messages})
+        }
+        for time, topic, kind, content in messages:
+            data = STORE.serialize_cdr(content, kind)
+            writer.write(connections[topic, kind], round(time * 1e9), data)
+    if not metadata:
+        (bag / "metadata.yaml").unlink()
+    result = bring_in(bag, tmp_path, rate=0)
+    assert result.frames == 60
+    assert ("metadata.yaml is missing" in result.note) == (not metadata)
+
+
+def test_a_bag_in_several_files_comes_in(tmp_path: Path) -> None:
+    bag = tmp_path / "bag"
+    bag.mkdir()
+    messages = sorted(frames() + commands(), key=lambda item: item[0])
+    for number in range(12):
+        part = bag_of(tmp_path / f"part_{number}", messages[number * 6 : number * 6 + 6])
+        next(part.glob("*.mcap")).rename(bag / f"bag_{number}.mcap")
+    result = bring_in(bag, tmp_path, rate=0)
+    with open_episode(result.path) as episode:
+        assert np.array_equal(episode.images(slice(None)), IMAGES)
+
+
+def test_a_camera_that_changes_size_is_followed_to_the_change(tmp_path: Path) -> None:
+    messages = frames()
+    for row in range(40, 60):
+        time, topic, kind, _ = messages[row]
+        messages[row] = (time, topic, kind, raw_image(time, IMAGES[row][:12], "rgb8"))
+    result = bring_in(bag_of(tmp_path / "bag", messages + commands()), tmp_path, rate=0)
+    assert (result.frames, result.left_out) == (40, 20)
+    assert "another size" in result.note
 
 
 def test_what_is_no_bag_is_said(tmp_path: Path) -> None:
