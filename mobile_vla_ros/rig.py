@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -120,6 +121,29 @@ def differences(one: Rig, other: Rig) -> list[str]:
     if len(shapes) == 2 and abs(shapes[0] / shapes[1] - 1) > 0.02:
         found.append(f"frames {one.width} x {one.height} against {other.width} x {other.height}")
     return found
+
+
+def mixed(rigs: Mapping[str, Rig]) -> str | None:
+    """One sentence where recordings of several rigs stand together, else None.
+
+    Args:
+        rigs: file name -> its rig.
+    """
+    names = list(rigs)
+    for name in names[1:]:
+        found = differences(rigs[names[0]], rigs[name])
+        if found:
+            return (
+                f"recordings of different rigs stand together: {names[0]} and {name} differ in "
+                f"{'; '.join(found)}"
+            )
+    return None
+
+
+def commonest(rigs: Sequence[Rig]) -> Rig:
+    """The rig that most recordings were made with; an unknown one where there are none."""
+    counted = Counter(dataclasses.replace(rig, camera="") for rig in rigs)
+    return counted.most_common(1)[0][0] if counted else Rig()
 
 
 def standing_differently(recorded: Rig, here: Rig) -> str | None:

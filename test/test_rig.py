@@ -1,10 +1,15 @@
 """The record of a camera's place: kept, read back, compared."""
 
 import math
+from pathlib import Path
 
+import numpy as np
 import pytest
 
-from mobile_vla_ros.rig import Rig, differences, rig_of, standing_differently
+from mobile_vla_ros.episodes import EpisodeError, EpisodeWriter
+from mobile_vla_ros.episodes.editing import gather
+from mobile_vla_ros.rig import Rig, commonest, differences, mixed, rig_of, standing_differently
+from mobile_vla_ros.trials.readiness import judge_rig
 
 LOW = Rig("cam-1", 1280, 720, 0.30, 12.0, 90.0, "locked")
 
@@ -58,3 +63,45 @@ def test_the_focal_length_follows_from_the_view() -> None:
     assert Rig(width=640, field_of_view=60).focal_length == pytest.approx(
         320 / math.tan(math.radians(30))
     )
+
+
+def test_recordings_of_different_rigs_are_named() -> None:
+    high = Rig("cam-1", 1280, 720, 0.45, 12.0, 90.0, "locked")
+    assert mixed({"a.h5": LOW, "b.h5": LOW}) is None
+    assert mixed({}) is None
+    assert mixed({"a.h5": LOW, "b.h5": high}) == (
+        "recordings of different rigs stand together: a.h5 and b.h5 differ in height 0.30 m "
+        "against 0.45 m"
+    )
+    assert commonest([LOW, high, LOW]) == Rig("", 1280, 720, 0.30, 12.0, 90.0, "locked")
+    assert commonest([]) == Rig()
+
+
+def test_merge_refuses_episodes_of_different_rigs(tmp_path: Path) -> None:
+    paths = []
+    for name, rig in (("a", LOW), ("b", Rig("cam-1", 4, 4, 0.45, 12.0))):
+        attributes = {"rig": rig.to_json()}
+        path = tmp_path / f"{name}.h5"
+        with EpisodeWriter(
+            path, scenario="1box_left", instruction="go", attributes=attributes, flush=False
+        ) as writer:
+            writer.append(
+                image=np.zeros((4, 4, 3), np.uint8),
+                action=[0, 0, 0],
+                image_stamp=0.0,
+                received_stamp=0.0,
+                action_stamp=0.0,
+            )
+            paths.append(writer.finish())
+    with pytest.raises(EpisodeError, match=r"a.h5 and b.h5 differ in their rig: height 0.30 m"):
+        gather(paths, tmp_path / "week")
+
+
+def test_the_doctor_says_where_the_camera_stood() -> None:
+    here = Rig(mount_height=0.45, tilt=12.0)
+    assert judge_rig(LOW, here).level == "warning"
+    assert judge_rig(LOW, here).text == (
+        "recorded at 0.30 m and 12 degrees, this camera stands at 0.45 m and 12 degrees"
+    )
+    assert judge_rig(LOW, Rig()).level == judge_rig(Rig(), here).level == "ok"
+    assert "stands alike" in judge_rig(LOW, Rig(mount_height=0.31, tilt=11.0)).text

@@ -19,6 +19,7 @@ from rich.markup import escape
 from mobile_vla_ros.cli import options
 from mobile_vla_ros.cli.output import write_json
 from mobile_vla_ros.errors import InputError
+from mobile_vla_ros.rig import Rig
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
@@ -44,6 +45,9 @@ def doctor(
     seconds: float = typer.Option(3.0, help="How long camera frames are counted.", min=0.5),
     wait: float = typer.Option(5.0, help="How long to wait for camera and base.", min=0.0),
     directory: Path = typer.Option(Path("."), help="Where episodes and logs will go."),
+    camera_height: float = typer.Option(0.0, help="Of this camera's lens, m; 0: not said."),
+    camera_tilt: float = typer.Option(0.0, help="That this camera looks down, degrees."),
+    field_of_view: float = typer.Option(0.0, help="Of this camera, degrees across; 0: not said."),
     json_file: Path | None = typer.Option(None, "--json", help="Machine-readable result."),
 ) -> None:
     """Checks ROS, camera, base, clocks, disk, memory and the checkpoint, and says what to do.
@@ -84,7 +88,12 @@ def doctor(
         tell([_clock()])
         tell([_disk(directory)])
         if checkpoint:
-            tell(_policy(checkpoint, backbone, config, device, dtype, runtime, frames_file))
+            here = Rig(
+                mount_height=camera_height or None,
+                tilt=camera_tilt if camera_height else None,
+                field_of_view=field_of_view or None,
+            )
+            tell(_policy(checkpoint, backbone, config, device, dtype, runtime, frames_file, here))
         else:
             tell([Finding("checkpoint", "warning", "none given", "give --checkpoint")])
     level = worst_level(findings)
@@ -181,11 +190,19 @@ def _policy(
     dtype: str,
     runtime: str,
     frames_file: Path,
+    here: Rig,
 ) -> list:
     import numpy as np
     import psutil
 
-    from mobile_vla_ros.trials.readiness import FAILURE, OK, Finding, judge_dry_run, judge_memory
+    from mobile_vla_ros.trials.readiness import (
+        FAILURE,
+        OK,
+        Finding,
+        judge_dry_run,
+        judge_memory,
+        judge_rig,
+    )
 
     free = psutil.virtual_memory().available
     try:
@@ -214,6 +231,7 @@ def _policy(
             f"{policy.provenance.sha256[:16]}, loaded in {loaded:.1f} s",
         ),
         Finding("device", OK, f"{policy.device}, {policy.dtype}, runtime {policy.runtime}"),
+        judge_rig(policy.provenance.rig, here),
     ]
     if not policy.config.action_axes_confirmed:
         found.append(

@@ -18,6 +18,7 @@ from mobile_vla_ros.episodes.reader import Episode, open_episode
 from mobile_vla_ros.episodes.schema import EpisodeError
 from mobile_vla_ros.episodes.writer import EpisodeWriter
 from mobile_vla_ros.files import sha256_of, sync, whole_file
+from mobile_vla_ros.rig import differences, rig_of
 
 # What the writer sets by itself; the rest of an episode's attributes is carried over.
 _WRITTEN = {
@@ -199,7 +200,7 @@ def check_alike(episodes: Sequence[Episode]) -> None:
     """Demands that episodes may stand in one data set.
 
     Raises:
-        EpisodeError: axes, spacing, frame size or camera differ; says which, in which files.
+        EpisodeError: axes, spacing, frame size, camera or rig differ; says which, in which files.
     """
     for other in episodes[1:]:
         first = episodes[0]
@@ -215,6 +216,13 @@ def check_alike(episodes: Sequence[Episode]) -> None:
                     f"{first.path.name} and {other.path.name} differ in {what}: {_say(one)} and "
                     f"{_say(another)}"
                 )
+        apart = differences(
+            rig_of(first.attributes, first.camera), rig_of(other.attributes, other.camera)
+        )
+        if apart:
+            raise EpisodeError(
+                f"{first.path.name} and {other.path.name} differ in their rig: {'; '.join(apart)}"
+            )
 
 
 def _camera(camera: Mapping[str, Any]) -> dict[str, Any]:

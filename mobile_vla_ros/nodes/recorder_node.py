@@ -43,7 +43,9 @@ from mobile_vla_ros.nodes.recorder.session import EpisodeSession
 from mobile_vla_ros.nodes.wiring.images import ImageFormat
 from mobile_vla_ros.nodes.wiring.parameters import declare, misspelt
 from mobile_vla_ros.nodes.wiring.qos import latched
+from mobile_vla_ros.nodes.wiring.rig import rig_of_settings
 from mobile_vla_ros.nodes.wiring.running import StopSignal, init_without_signals
+from mobile_vla_ros.rig import ATTRIBUTE, Rig
 
 PUMP_PERIOD = 0.05
 STATUS_PERIOD = 0.5
@@ -203,6 +205,7 @@ class RecorderNode(Node):
                 "recording_mode": settings.mode,
                 "recording_rate": float(settings.rate if settings.mode == "rate" else 0.0),
                 "stamp_source": given["stamp_source"],
+                ATTRIBUTE: self._rig(shape).to_json(),
                 **self._robot.odometry_attributes(),
             },
         }
@@ -213,6 +216,13 @@ class RecorderNode(Node):
             label.instruction,
             needed_bytes(settings, sight, jpeg=jpeg, camera_interval=interval),
             arguments,
+        )
+
+    def _rig(self, shape: tuple[int, int] | None) -> Rig:
+        height, width = shape or (None, None)
+        named = self._settings["camera_id"] or self._camera.viewfinder.topic
+        return rig_of_settings(
+            self._settings, named, width, height, self._settings["exposure_mode"]
         )
 
     def _on_parameters(self, changes: list[Parameter]) -> SetParametersResult:

@@ -19,6 +19,7 @@ from mobile_vla_ros.policy.pickles import open_pickle, plain
 from mobile_vla_ros.policy.provenance import Provenance
 from mobile_vla_ros.policy.run_file import read_run_file
 from mobile_vla_ros.policy.tensors import StoredTensor
+from mobile_vla_ros.rig import rig_of
 
 STATISTICS_FILE = "feature_statistics.safetensors"
 WEIGHT_FILES = ("*.ckpt", "*.pt", "*.pth")
@@ -202,6 +203,7 @@ def _checkpoint(
         files = extra.get(key)
         if isinstance(files, Mapping):
             setattr(provenance, key, {str(name): str(digest) for name, digest in files.items()})
+    provenance.rig = rig_of(extra)
     episodes = extra.pop("episodes", None)
     if isinstance(episodes, Mapping):
         provenance.episodes = dict(episodes)

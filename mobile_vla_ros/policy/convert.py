@@ -290,6 +290,7 @@ def _config(plan: LoadPlan, action_axes: Sequence[str] | None, dtype: str) -> di
         "dtype": dtype,
         "source": source,
         "notes": inspection.notes(plan),
+        "rig": json.loads(checkpoint.provenance.rig.to_json()),
         "training_files": dict(checkpoint.provenance.training_files),
         "validation_files": dict(checkpoint.provenance.validation_files),
         "episodes": dict(checkpoint.provenance.episodes),

@@ -13,6 +13,7 @@ import numpy as np
 from mobile_vla_ros.files import sha256_of
 from mobile_vla_ros.hub import origin_of
 from mobile_vla_ros.policy.familiarity import FeatureStatistics
+from mobile_vla_ros.rig import Rig
 
 
 @dataclass
@@ -27,6 +28,7 @@ class Provenance:
         episodes: what every stage of its training has seen, recognisable by content: lists
             ``training`` and ``validation`` of plain values, ``unknown_stages`` of names.
         statistics: what the training frames' features were like, or None.
+        rig: where the camera stood that most training episodes were recorded with.
         recorded: what a converted directory noted about its source.
     """
 
@@ -37,6 +39,7 @@ class Provenance:
     validation_files: Mapping[str, str] = field(default_factory=dict)
     episodes: Mapping[str, Any] = field(default_factory=dict)
     statistics: FeatureStatistics | None = None
+    rig: Rig = field(default_factory=Rig)
     recorded: Mapping[str, Any] = field(default_factory=dict)
 
     @property

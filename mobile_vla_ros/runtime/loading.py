@@ -15,6 +15,7 @@ from mobile_vla_ros.policy.prompt import PromptReader, read_tokenizer
 from mobile_vla_ros.policy.provenance import Provenance
 from mobile_vla_ros.policy.run_file import read_run_file
 from mobile_vla_ros.policy.safetensors_header import read_header
+from mobile_vla_ros.rig import rig_of
 from mobile_vla_ros.runtime.int8 import in_seven_bits
 from mobile_vla_ros.runtime.manifest import Manifest, graph_file, read_manifest
 from mobile_vla_ros.runtime.policy import OnnxPolicy, OnnxPrecision, Sessions
@@ -175,6 +176,7 @@ def _provenance(manifest: Manifest) -> Provenance:
         training_files=dict(extra.get("training_files") or {}),
         validation_files=dict(extra.get("validation_files") or {}),
         episodes=dict(extra.get("episodes") or {}),
+        rig=rig_of(extra),
         statistics=statistics,
         recorded=dict(extra.get("source") or {}),
     )

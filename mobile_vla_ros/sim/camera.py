@@ -16,6 +16,7 @@ if "MUJOCO_GL" not in os.environ and sys.platform == "linux":
 import cv2
 
 from mobile_vla_ros.errors import InputError
+from mobile_vla_ros.rig import Rig
 
 try:
     import mujoco
@@ -55,6 +56,19 @@ class CameraSettings:
     shadows: bool = False
     samples: int = 0
     noise: float = 0.6
+
+    @property
+    def rig(self) -> Rig:
+        """As a recording keeps it."""
+        return Rig(
+            camera="simulated field",
+            width=self.width,
+            height=self.height,
+            mount_height=self.mount_height,
+            tilt=self.tilt,
+            field_of_view=self.field_of_view,
+            exposure="fixed",
+        )
 
     def __post_init__(self) -> None:
         if not (16 <= self.width <= 1920 and 16 <= self.height <= 1080):

@@ -15,6 +15,7 @@ import numpy as np
 from mobile_vla_ros.axes import PLANAR_AXES
 from mobile_vla_ros.episodes import EpisodeWriter, episode_name
 from mobile_vla_ros.errors import InputError
+from mobile_vla_ros.rig import ATTRIBUTE
 from mobile_vla_ros.sim.camera import CameraSettings
 from mobile_vla_ros.sim.driver import DriverSettings, ScriptedDriver
 from mobile_vla_ros.sim.expert import FieldState
@@ -171,6 +172,7 @@ def collect_episode(
             "driver": settings.driver.style,
             "driver_noise": settings.driver.noise,
             "clearance": drive.clearance,
+            ATTRIBUTE: settings.camera.rig.to_json(),
             **truth_attributes(drive.states, settings.camera, settings.frame_period),
         },
         flush=False,

@@ -16,6 +16,7 @@ import numpy as np
 from mobile_vla_ros.axes import PLANAR_AXES
 from mobile_vla_ros.episodes import EpisodeWriter
 from mobile_vla_ros.errors import InputError
+from mobile_vla_ros.rig import ATTRIBUTE
 from mobile_vla_ros.sim.camera import CameraSettings
 from mobile_vla_ros.sim.closed_loop import LoopSettings, StreamingPolicy, drive
 from mobile_vla_ros.sim.collect import Collected, Drive, episode_path, start_time
@@ -79,6 +80,7 @@ def collect_driven(
             attributes={
                 "driver": "policy",
                 "clearance": run.outcome.clearance,
+                ATTRIBUTE: camera.rig.to_json(),
                 **truth_attributes(taken.states, camera, frame_period),
             },
             flush=False,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import fnmatch
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from mobile_vla_ros.errors import InputError
 from mobile_vla_ros.files import whole_file
 from mobile_vla_ros.hub import DATASET, resolve
 from mobile_vla_ros.policy.preprocess import as_frames, resize
+from mobile_vla_ros.rig import Rig, rig_of
 from mobile_vla_ros.training.augmentation import (
     IDENTITY,
     Transform,
@@ -55,6 +56,7 @@ class TrainingEpisode:
     labels: EpisodeLabels | None = None
     copy: bool = False
     identity: Identity | None = None
+    rig: Rig = field(default_factory=Rig)
 
 
 @dataclass(frozen=True)
@@ -258,6 +260,7 @@ def load_episode(run: RunConfig, path: Path) -> TrainingEpisode:
         source = str(episode.attributes[SOURCE]) if copy else path.stem
         sha256 = episode.sha256()
         identity = identify(episode, sha256)
+        rig = rig_of(episode.attributes, episode.camera)
         labels = None
         if run.data.labels == "expert" or run.auxiliary.on:
             labels = read_labels(path, episode.attributes, len(stamps))
@@ -289,6 +292,7 @@ def load_episode(run: RunConfig, path: Path) -> TrainingEpisode:
         labels=labels,
         copy=copy,
         identity=identity,
+        rig=rig,
     )
 
 

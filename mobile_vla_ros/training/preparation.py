@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 from mobile_vla_ros.policy.config import PolicyConfig
 from mobile_vla_ros.policy.model import PolicyModel
+from mobile_vla_ros.rig import commonest, mixed
 from mobile_vla_ros.training.augmentation import Transform
 from mobile_vla_ros.training.cache import (
     FeatureCache,
@@ -77,6 +79,9 @@ def prepare(
     frames = FrameCache(cache / "frames", config.image_size)
     # Decoded once, here; the workers map the files.
     split = with_readable_frames(split, frames.frames, lambda work: track(work, "resizing frames"))
+    apart = mixed({episode.path.name: episode.rig for episode in split.train})
+    if apart:
+        say(apart)
     for sentence in split.left_out:
         say(f"left out: {sentence}")
     if history is not None and not split.validation and run.data.train_split < 1:
@@ -129,6 +134,7 @@ def _words(
         "action_axes": list(run.action_axes),
         "frame_period": run.frame_period,
         "action_period": run.action_period,
+        "rig": json.loads(commonest([episode.rig for episode in split.train]).to_json()),
         "training_files": {episode.path.name: episode.sha256 for episode in split.train},
         "validation_files": {episode.path.name: episode.sha256 for episode in split.validation},
         "episodes": episodes_entry(split.train, split.validation, history),

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from mobile_vla_ros.rig import Rig, standing_differently
+
 OK, WARNING, FAILURE = "ok", "warning", "failure"
 GIB = 2**30
 
@@ -198,6 +200,19 @@ def judge_commands(seen: Mapping[str, Any], *, stamped: bool) -> list[Finding]:
             )
         )
     return findings
+
+
+def judge_rig(recorded: Rig, here: Rig) -> Finding:
+    """Where the camera stands, against where it stood when the policy's data was recorded."""
+    apart = standing_differently(recorded, here)
+    if apart:
+        return Finding("rig", WARNING, apart, "mount it alike, or record and train with it")
+    if recorded == Rig():
+        return Finding("rig", OK, "the checkpoint does not say how its camera stood")
+    if here == Rig():
+        advice = "give --camera-height, --camera-tilt, --field-of-view to compare"
+        return Finding("rig", OK, f"recorded at {recorded}", advice)
+    return Finding("rig", OK, f"recorded at {recorded}, and this camera stands alike")
 
 
 def judge_disk(folder: str, free: int, needed: int = 5 * GIB) -> Finding:

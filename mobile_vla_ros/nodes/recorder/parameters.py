@@ -11,6 +11,7 @@ from mobile_vla_ros.episodes.names import check_scenario
 from mobile_vla_ros.episodes.recording import IDLE, MODES, Recording
 from mobile_vla_ros.errors import InputError
 from mobile_vla_ros.nodes.wiring.parameters import Declared
+from mobile_vla_ros.nodes.wiring.rig import EXPOSURE_MODE, RIG_PARAMETERS
 
 PARAMETERS = (
     Declared("directory", "~/episodes", "folder that episodes are written to; made when missing"),
@@ -96,6 +97,8 @@ PARAMETERS = (
     ),
     Declared("clock_offset", 0.0, "added to the camera's stamps, s", -1e9, 1e9),
     Declared("camera_id", "", "names the camera or its calibration in the file"),
+    *RIG_PARAMETERS,
+    EXPOSURE_MODE,
     Declared(
         "queue_frames",
         60,
