@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import copy
 import math
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -23,11 +24,13 @@ class Adapters:
         ranks: module name (``text_model.model.layers.0.self_attn.k_proj``) -> rank.
         alpha: the scale is ``alpha / rank``.
         rank_stabilised: the scale is ``alpha / sqrt(rank)`` instead.
+        patterns: regular expression of module names -> their own alpha, as peft matches them.
     """
 
     ranks: Mapping[str, int]
     alpha: float
     rank_stabilised: bool = False
+    patterns: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def rank(self) -> int:
@@ -37,7 +40,14 @@ class Adapters:
     def scale(self, module: str) -> float:
         """What the product of a module's two matrices is multiplied by."""
         rank = self.ranks[module]
-        return self.alpha / (math.sqrt(rank) if self.rank_stabilised else rank)
+        return self.alpha_of(module) / (math.sqrt(rank) if self.rank_stabilised else rank)
+
+    def alpha_of(self, module: str) -> float:
+        """The alpha of a module: of the first pattern that fits its name, else the common one."""
+        for pattern, alpha in self.patterns.items():
+            if re.match(rf"(.*\.)?({pattern})$", module):
+                return alpha
+        return self.alpha
 
     def merge_bias(self, module: str, base: Tensor, adapter: Tensor) -> Tensor:
         """The bias with that of ``lora_B`` (peft's ``lora_bias=True``) merged in, float32."""
@@ -67,8 +77,36 @@ def read_adapters(
             f"{name} disagrees with the weights: it says train_setup.lora_r {rank}, the adapters "
             f"have rank {max(ranks.values())}"
         )
-    stabilised = bool(setup.get("use_rslora", False)) if isinstance(setup, Mapping) else False
-    return Adapters(dict(ranks), float(said), stabilised)
+    setup = setup if isinstance(setup, Mapping) else {}
+    stabilised = bool(setup.get("use_rslora", False))
+    if setup.get("use_dora"):
+        raise CheckpointError(
+            f"{name} says train_setup.use_dora, but the checkpoint holds plain LoRA adapters "
+            "without DoRA's magnitudes; correct the run file, or save it merged by peft"
+        )
+    return Adapters(dict(ranks), float(said), stabilised, _patterns(setup, name))
+
+
+def _patterns(setup: Mapping[str, Any], name: str) -> dict[str, float]:
+    """peft's ``alpha_pattern``; its ``rank_pattern`` is read off the weights."""
+    found: dict[str, float] = {}
+    for key in ("alpha_pattern", "lora_alpha_pattern"):
+        patterns = setup.get(key) or {}
+        if not isinstance(patterns, Mapping):
+            raise CheckpointError(f"{name}: train_setup.{key} must map module names to alphas")
+        for pattern, alpha in patterns.items():
+            try:
+                re.compile(str(pattern))
+                known = not isinstance(alpha, bool) and float(alpha) > 0
+            except (re.error, TypeError, ValueError):
+                known = False
+            if not known:
+                raise CheckpointError(
+                    f"{name}: train_setup.{key} holds {pattern!r}: {alpha!r}; it must map a "
+                    "regular expression of module names to a positive alpha"
+                )
+            found[str(pattern)] = float(alpha)
+    return found
 
 
 def fits(layer: nn.Module, down: tuple[int, ...], up: tuple[int, ...]) -> bool:
@@ -81,7 +119,14 @@ def fits(layer: nn.Module, down: tuple[int, ...], up: tuple[int, ...]) -> bool:
     return up[0] == shape[0] and down[1:] == shape[1:] and all(side == 1 for side in up[2:])
 
 
-def merge(layer: nn.Module, base: Tensor, down: Tensor, up: Tensor, adapters: Adapters) -> Tensor:
+def merge(
+    layer: nn.Module,
+    base: Tensor,
+    down: Tensor,
+    up: Tensor,
+    adapters: Adapters,
+    module: str = "",
+) -> Tensor:
     """The weight with its adapter merged in: base + scale * up @ down, in float32, by peft.
 
     Args:
@@ -90,6 +135,7 @@ def merge(layer: nn.Module, base: Tensor, down: Tensor, up: Tensor, adapters: Ad
         down: ``lora_A``, [rank, in].
         up: ``lora_B``, [out, rank].
         adapters: scale and kind.
+        module: the layer's name, which may have an alpha of its own.
 
     Returns:
         float32, shaped like ``base``.
@@ -105,7 +151,7 @@ def merge(layer: nn.Module, base: Tensor, down: Tensor, up: Tensor, adapters: Ad
     rank = down.shape[0]
     config = LoraConfig(
         r=rank,
-        lora_alpha=adapters.alpha,  # type: ignore[arg-type]
+        lora_alpha=adapters.alpha_of(module),  # type: ignore[arg-type]
         use_rslora=adapters.rank_stabilised,
         target_modules=["layer"],
         lora_dropout=0.0,

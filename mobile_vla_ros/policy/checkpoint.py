@@ -22,6 +22,15 @@ from mobile_vla_ros.policy.tensors import StoredTensor
 from mobile_vla_ros.rig import rig_of
 
 STATISTICS_FILE = "feature_statistics.safetensors"
+# Second sets of weights that trainers keep beside the trained ones.
+AVERAGES = (
+    "ema_state_dict",
+    "ema",
+    "model_ema",
+    "state_dict_ema",
+    "current_model_state",
+    "averaging_state",
+)
 WEIGHT_FILES = ("*.ckpt", "*.pt", "*.pth")
 
 
@@ -102,8 +111,8 @@ def user_path(path: str | Path) -> Path:
 
 def _open_file(path: Path) -> Checkpoint:
     content = open_pickle(path)
-    state = content.get("state_dict", content.get("model_state_dict"))
-    if not isinstance(state, Mapping) or not state:
+    state = _state(path, content)
+    if state is None:
         found = ", ".join(str(key) for key in list(content)[:4]) or "nothing"
         raise CheckpointError(
             f"{path} is not a policy checkpoint: it has neither state_dict nor model_state_dict, "
@@ -126,16 +135,47 @@ def _open_file(path: Path) -> Checkpoint:
         extra=plain(extra),
         provenance=provenance,
         details={
-            key: content[key]
-            for key in ("epoch", "global_step")
-            if isinstance(content.get(key), int)
+            **{
+                key: content[key]
+                for key in ("epoch", "global_step")
+                if isinstance(content.get(key), int)
+            },
+            "averages": [key for key in AVERAGES if isinstance(content.get(key), Mapping)],
         },
     )
+
+
+def _state(path: Path, content: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """The weights by name, wherever the trainer put them; None when there are none.
+
+    Raises:
+        CheckpointError: DeepSpeed left only its placeholders in this file.
+    """
+    for key in ("state_dict", "model_state_dict"):
+        if key in content:
+            found = content[key]
+            return found if isinstance(found, Mapping) and found else None
+    module = content.get("module")
+    if isinstance(module, Mapping) and module:
+        tensors_in = [value for value in module.values() if isinstance(value, Tensor)]
+        if any(not value.numel() for value in tensors_in):
+            raise CheckpointError(
+                f"{path} holds DeepSpeed's placeholders, the weights lie in the optimiser's "
+                "shards beside it; run zero_to_fp32.py of that directory and give what it writes"
+            )
+        return module
+    named = {str(key): value for key, value in content.items()}
+    # Weights alone, as torch.save(model.state_dict()) leaves them.
+    tensors_only = all(isinstance(value, Tensor) for value in named.values())
+    if tensors_only and any("backbone." in name for name in named):
+        return named
+    return None
 
 
 def _open_directory(path: Path) -> Checkpoint:
     file = path / "config.json"
     if not file.is_file():
+        _refuse_sharded(path)
         candidates = sorted(item for pattern in WEIGHT_FILES for item in path.glob(pattern))
         if candidates:
             raise CheckpointError(f"{path} is a directory; give the checkpoint {candidates[0]}")
@@ -181,6 +221,36 @@ def _open_directory(path: Path) -> Checkpoint:
     )
 
 
+def _refuse_sharded(path: Path) -> None:
+    """Names the directories that trainers over several GPUs leave, and what makes one file."""
+    if (path / "zero_to_fp32.py").is_file() or (path / "latest").is_file():
+        raise CheckpointError(
+            f"{path} is a DeepSpeed directory; run `python zero_to_fp32.py . weights.pt` in it "
+            "and give that file, with the run file as config.json beside it"
+        )
+    if (path / ".metadata").is_file() or any(path.glob("*.distcp")):
+        raise CheckpointError(
+            f"{path} is a sharded directory of torch.distributed (FSDP); `python -m "
+            f"torch.distributed.checkpoint.format_utils dcp_to_torch {path} weights.pt` makes one "
+            "file of it"
+        )
+
+
+def _refuse_whole_numbers(
+    path: Path, keys: SortedKeys, stored: Mapping[str, StoredTensor]
+) -> None:
+    """Integers and truth values are no weights unless a scale goes with them."""
+    owns = [*keys.weights.values(), *(own for p in keys.adapters.values() for own in p.values())]
+    for own in owns:
+        dtype = stored[own].dtype
+        if not dtype.is_floating_point:
+            raise CheckpointError(
+                f"{path}: the weight {own} holds {str(dtype).removeprefix('torch.')} values "
+                "without a scale, as a quantised checkpoint of another program does; save it in "
+                "bfloat16 or float32"
+            )
+
+
 def _checkpoint(
     path: Path,
     kind: str,
@@ -199,6 +269,7 @@ def _checkpoint(
             f"{path} is not a policy checkpoint: no weight of a Kosmos-2 backbone is in it (it "
             f"has {first})"
         )
+    _refuse_whole_numbers(path, keys, stored)
     for key in ("training_files", "validation_files"):
         files = extra.get(key)
         if isinstance(files, Mapping):

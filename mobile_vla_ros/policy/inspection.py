@@ -80,6 +80,14 @@ def notes(plan: LoadPlan) -> list[str]:
     found = []
     if config.use_hand_rgb:
         found.append(HAND_CAMERA)
+    checkpoint = plan.checkpoint
+    averages = list(checkpoint.details.get("averages") or ())
+    if averages or checkpoint.keys.averages:
+        first = averages or checkpoint.keys.averages
+        found.append(
+            f"beside its weights it holds others ({', '.join(first[:3])}), such as a moving "
+            "average; they are not used, state_dict is"
+        )
     if config.head is None:
         found.append("it has no action head: it gives image contexts and cannot drive")
     elif not config.drives:

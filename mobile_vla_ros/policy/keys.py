@@ -3,7 +3,8 @@
 It is ``backbone.<name>``, ``act_head.<name>`` and ``action_token``.
 
 Checkpoints differ in what stands before a name (``module.`` from data-parallel training,
-``model.`` from Lightning, both, or nothing) and in what adapters put into it.
+``model.`` from Lightning, both, or nothing), in what compiling, sharding and recomputing put into
+it wherever they wrapped a module, and in what adapters put into it.
 """
 
 from __future__ import annotations
@@ -14,7 +15,17 @@ from dataclasses import dataclass, field
 
 from mobile_vla_ros.policy.errors import CheckpointError
 
-WRAPPERS = ("module.", "_forward_module.", "_orig_mod.")
+# Parts of a name that say how a module was run, not which one it is.
+WRAPPERS = {
+    "module",
+    "_forward_module",
+    "_orig_mod",
+    "_fsdp_wrapped_module",
+    "_checkpoint_wrapped_module",
+}
+# A second set of weights beside the trained ones, and the count of an averaged model.
+AVERAGES = re.compile(r"(ema_model|model_ema|ema|averaged_model)\..+$")
+COUNTERS = ("n_averaged",)
 ROOTS = ("backbone.", "act_head.", "action_token")
 ADAPTED = "backbone.base_model.model."
 
@@ -41,12 +52,14 @@ class SortedKeys:
         adapters: canonical module name -> {"A": own name, "B": own name}, and "bias" where
             ``lora_B`` has one.
         unused: own names of weights that belong to the model and are not needed.
+        averages: own names of a second, averaged set of weights; not used.
         foreign: own names that belong to nothing known.
     """
 
     weights: dict[str, str] = field(default_factory=dict)
     adapters: dict[str, dict[str, str]] = field(default_factory=dict)
     unused: list[str] = field(default_factory=list)
+    averages: list[str] = field(default_factory=list)
     foreign: list[str] = field(default_factory=list)
 
 
@@ -64,7 +77,10 @@ def sort_keys(names: Iterable[str], source: str, *, root: str = "") -> SortedKey
     found = SortedKeys()
     adapters: set[str] = set()
     for own in names:
-        name = root + own if root else _unwrapped(own)
+        if AVERAGES.match(own) or own.rpartition(".")[2] in COUNTERS:
+            found.averages.append(own)
+            continue
+        name = root + _plain(own) if root else _unwrapped(_plain(own))
         if not name.startswith(ROOTS):
             found.foreign.append(own)
             continue
@@ -98,6 +114,19 @@ def sort_keys(names: Iterable[str], source: str, *, root: str = "") -> SortedKey
             f"{source} holds {len(adapters)} adapters ({', '.join(sorted(adapters))}); only one "
             "can be merged"
         )
+    doras = [own for own in found.foreign if ".lora_magnitude_vector" in own]
+    doras += [own for own in found.weights.values() if ".lora_magnitude_vector" in own]
+    if doras:
+        raise CheckpointError(
+            f"{source} carries DoRA adapters ({doras[0]}), which are not merged here; merge them "
+            "with peft (merge_and_unload) and save the checkpoint again"
+        )
+    flat = [own for own in found.foreign if "_flat_param" in own]
+    if flat:
+        raise CheckpointError(
+            f"{source} holds FSDP's flattened weights ({flat[0]}), of which no module can be "
+            "read; save it again with StateDictType.FULL_STATE_DICT"
+        )
     for module, parts in found.adapters.items():
         for missing in {"A", "B"} - set(parts):
             raise CheckpointError(f"{source} has an adapter without lora_{missing} at {module}")
@@ -105,12 +134,12 @@ def sort_keys(names: Iterable[str], source: str, *, root: str = "") -> SortedKey
 
 
 def _unwrapped(name: str) -> str:
-    """Takes ``module.``, ``_orig_mod.`` and ``model.`` off the front, however they are nested."""
-    while not name.startswith(ROOTS):
-        for wrapper in (*WRAPPERS, "model."):
-            if name.startswith(wrapper):
-                name = name[len(wrapper) :]
-                break
-        else:
-            return name
+    """Takes ``model.`` off the front, however often it stands there."""
+    while not name.startswith(ROOTS) and name.startswith("model."):
+        name = name.removeprefix("model.")
     return name
+
+
+def _plain(name: str) -> str:
+    """Without the parts that wrappers put in, wherever they stand."""
+    return ".".join(part for part in name.split(".") if part not in WRAPPERS)

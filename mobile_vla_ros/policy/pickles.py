@@ -24,6 +24,7 @@ import torch
 from mobile_vla_ros.policy.errors import CheckpointError
 
 SAFE_TORCH = (2, 10)
+_READ_PROTOCOL = 2  # torch's own, and all that its careful unpickler knows
 
 # What torch and zipfile raise on a file whose bytes were changed.
 DAMAGE = (
@@ -173,12 +174,23 @@ def _check_container(path: Path) -> None:
             raise CheckpointError(f"{path} is cut off; copy or download it again")
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
+            pickled = next((name for name in names if name.endswith("/data.pkl")), None)
+            start = b""
+            if pickled is not None:
+                with archive.open(pickled) as file:
+                    start = file.read(2)
     except CheckpointError:
         raise
     except (*DAMAGE, OSError) as error:
         raise CheckpointError(f"{path} is damaged: {_first_line(error)}") from error
     if not any(name.endswith("/data.pkl") for name in names):
         raise CheckpointError(f"{path} is a zip archive, but not a torch checkpoint")
+    if start[:1] == b"\x80" and start[1] > _READ_PROTOCOL:
+        raise CheckpointError(
+            f"{path} was saved with pickle protocol {start[1]}, which torch cannot read safely; "
+            f"load it where it was made and save it again with torch.save(..., "
+            f"pickle_protocol={_READ_PROTOCOL})"
+        )
     if any(name.endswith("/constants.pkl") for name in names):
         raise CheckpointError(f"{path} is a TorchScript program, not a checkpoint")
 

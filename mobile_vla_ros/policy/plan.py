@@ -100,7 +100,7 @@ class LoadPlan:
             return self.adapters.merge_bias(owner, value, checkpoint.stored[parts["bias"]].read())
         down = checkpoint.stored[parts["A"]].read()
         up = checkpoint.stored[parts["B"]].read()
-        return lora.merge(module, value, down, up, self.adapters)
+        return lora.merge(module, value, down, up, self.adapters, owner)
 
     @property
     def parameters(self) -> int:

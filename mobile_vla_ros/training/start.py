@@ -154,7 +154,7 @@ def _fill(
             parts = source.keys.adapters.get(path.removesuffix(".weight"))
             if parts is not None and adapters is not None and path.endswith(".weight"):
                 down, up = (source.stored[parts[part]].read() for part in "AB")
-                value = lora.merge(owner, value, down, up, adapters)
+                value = lora.merge(owner, value, down, up, adapters, path.removesuffix(".weight"))
             parts = source.keys.adapters.get(path.removesuffix(".bias"), {})
             if "bias" in parts and adapters is not None:
                 added = source.stored[parts["bias"]].read()
