@@ -67,7 +67,8 @@ ARGUMENTS = (
 # Launch arguments that decide which section of params_file is read.
 CHECKED = ("params_file", "guard", "namespace")
 # Exit statuses after which starting again would change nothing.
-DELIBERATE = (0, 2)
+UNUSABLE = 2
+DELIBERATE = (0, UNUSABLE)
 RESPAWN_DELAY = 1.0
 
 
@@ -157,20 +158,24 @@ def guard(context: LaunchContext) -> list:
     if not speaks_to(path, "cmd_vel_guard", namespace):
         files = []
         said = [LogInfo(msg=f"{path} has no section for cmd_vel_guard: it has its defaults")]
-    return [
-        *said,
-        Node(
-            package="mobile_vla_ros",
-            executable="cmd_vel_guard",
-            name="cmd_vel_guard",
-            namespace=LaunchConfiguration("namespace"),
-            parameters=[*files, parameters],
-            remappings=[("cmd_vel", LaunchConfiguration("cmd_vel_topic"))],
-            output="screen",
-            respawn=True,
-            respawn_delay=RESPAWN_DELAY,
-        ),
-    ]
+    node = Node(
+        package="mobile_vla_ros",
+        executable="cmd_vel_guard",
+        name="cmd_vel_guard",
+        namespace=LaunchConfiguration("namespace"),
+        parameters=[*files, parameters],
+        remappings=[("cmd_vel", LaunchConfiguration("cmd_vel_topic"))],
+        output="screen",
+        respawn=True,
+        respawn_delay=RESPAWN_DELAY,
+    )
+
+    def ended(event, context: LaunchContext) -> list:
+        if context.is_shutdown or event.returncode != UNUSABLE:
+            return []
+        return [Shutdown(reason="the guard cannot work with what it was given")]
+
+    return [*said, node, RegisterEventHandler(OnProcessExit(target_action=node, on_exit=ended))]
 
 
 def room_for_images() -> list:

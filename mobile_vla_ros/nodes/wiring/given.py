@@ -14,6 +14,8 @@ from mobile_vla_ros.parameter_files import matches, sections
 
 _FILE = "--params-file"
 _RULE = ("-p", "--param")
+# Likeness of a misspelt name: a file for several nodes has names that are merely similar.
+_NEAR = 0.85
 _HELP = ("-h", "--help")
 
 
@@ -116,6 +118,6 @@ class Given:
 def _misspelt(node: Node, known: Sequence[str]) -> Iterator[Stray]:
     for name in sorted(node._parameter_overrides):  # no public way to see them
         if not node.has_parameter(name):
-            near = difflib.get_close_matches(name, known, 1)
+            near = difflib.get_close_matches(name, known, 1, _NEAR)
             hint = f"did you mean '{near[0]}'?" if near else "--help lists those there are"
             yield Stray(f"there is no parameter '{name}': {hint}", meant=bool(near))
