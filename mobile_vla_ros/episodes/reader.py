@@ -14,6 +14,7 @@ import numpy as np
 from mobile_vla_ros.episodes import schema
 from mobile_vla_ros.episodes.attributes import READ_ERRORS, Facts, decode
 from mobile_vla_ros.episodes.names import parse_scenario, scenario_of
+from mobile_vla_ros.episodes.row import decode_jpeg
 from mobile_vla_ros.episodes.schema import EpisodeError
 from mobile_vla_ros.episodes.stored import (
     LARGEST_FRAME,
@@ -22,7 +23,6 @@ from mobile_vla_ros.episodes.stored import (
     open_file,
     read_rows,
 )
-from mobile_vla_ros.episodes.writer import decode_jpeg
 from mobile_vla_ros.files import sha256_of
 
 _LONGEST_PERIOD = 3600.0  # s between two frames of a policy; beyond it the file is wrong

@@ -13,9 +13,10 @@ import h5py
 import numpy as np
 
 from mobile_vla_ros.episodes import schema
+from mobile_vla_ros.episodes.finishing import finish_part
 from mobile_vla_ros.episodes.schema import PART_SUFFIX, EpisodeError
 from mobile_vla_ros.episodes.structure import write_at
-from mobile_vla_ros.episodes.writer import TEMPORARY_PREFIX, finish_part
+from mobile_vla_ros.episodes.writer import TEMPORARY_PREFIX
 from mobile_vla_ros.files import sync
 
 _LOOK = 64  # bytes: a compressed frame does not begin with so many zeros, a hole in a file does
