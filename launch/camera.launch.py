@@ -13,6 +13,7 @@ from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 
+from mobile_vla_ros.fastdds import image_room
 from mobile_vla_ros.launching import check_sections, check_typed
 
 SHARE = Path(__file__).resolve().parents[1]
@@ -35,11 +36,8 @@ def camera(context) -> list:
     source = LaunchConfiguration("source").perform(context)
     if source != NOT_GIVEN:
         parameters.append({"source": ParameterValue(source, value_type=str)})
-    actions = []
-    names = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")
-    if not any(os.environ.get(name) for name in names):
-        profiles = str(SHARE / "config" / "fastdds.xml")
-        actions += [SetEnvironmentVariable(name, profiles) for name in names]
+    room = image_room(SHARE, os.environ)
+    actions = [SetEnvironmentVariable(name, value) for name, value in room.items()]
     actions.append(
         Node(
             package="mobile_vla_ros",

@@ -23,6 +23,7 @@ from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 
+from mobile_vla_ros.fastdds import image_room
 from mobile_vla_ros.launching import check_sections, check_typed, is_typed, speaks_to
 
 SHARE = Path(__file__).resolve().parents[1]
@@ -180,11 +181,8 @@ def guard(context: LaunchContext) -> list:
 
 def room_for_images() -> list:
     """Fast DDS profiles with a segment that holds camera images, unless the user has their own."""
-    names = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")
-    if any(os.environ.get(name) for name in names):
-        return []
-    profiles = str(SHARE / "config" / "fastdds.xml")
-    return [SetEnvironmentVariable(name, profiles) for name in names]
+    room = image_room(SHARE, os.environ)
+    return [SetEnvironmentVariable(name, value) for name, value in room.items()]
 
 
 def is_true(name: str, value: str) -> bool:

@@ -15,6 +15,7 @@ from mobile_vla_ros.benchmark.machine import describe_machine
 from mobile_vla_ros.benchmark.plain import Plain, PlainPasses
 from mobile_vla_ros.benchmark.samples import Samples
 from mobile_vla_ros.pictures import decode_compressed
+from mobile_vla_ros.stats.percentiles import percentiles
 
 if TYPE_CHECKING:
     from mobile_vla_ros.policy import Policy
@@ -56,11 +57,8 @@ class LatencyResult:
 def summary(seconds: Sequence[float]) -> dict[str, float]:
     """p50, p90, p99, max, mean, jitter (standard deviation) and count of durations."""
     values = np.asarray(seconds, np.float64)
-    p50, p90, p99 = np.percentile(values, [50, 90, 99])
     return {
-        "p50": float(p50),
-        "p90": float(p90),
-        "p99": float(p99),
+        **percentiles(values),
         "max": float(values.max()),
         "mean": float(values.mean()),
         "jitter": float(values.std()),

@@ -17,6 +17,7 @@ import numpy as np
 from mobile_vla_ros.benchmark.frames import BenchmarkError
 from mobile_vla_ros.benchmark.machine import describe_machine
 from mobile_vla_ros.benchmark.processes import NodeProcesses
+from mobile_vla_ros.stats.percentiles import percentiles
 
 CALLBACK_LIMIT = 1e-3
 INTERVAL_LIMIT = 5e-3
@@ -182,7 +183,7 @@ def _result(load: NodeLoad, heard: dict[str, Any]) -> NodeResult:
         interval={
             **_summary(intervals),
             "period": period,
-            "off_period_p99": float(np.percentile(np.abs(intervals - period), 99)),
+            "off_period_p99": percentiles(np.abs(intervals - period))["p99"],
         },
         chunk_delay=_summary(chunks[:, 1] - chunks[:, 0]),
         command_delay=_summary(command_delay),
@@ -213,8 +214,7 @@ def _problems(result: NodeResult) -> list[str]:
 
 
 def _summary(seconds: np.ndarray) -> dict[str, float]:
-    p50, p90, p99 = np.percentile(seconds, [50, 90, 99])
-    return {"p50": float(p50), "p90": float(p90), "p99": float(p99), "max": float(seconds.max())}
+    return {**percentiles(seconds), "max": float(seconds.max())}
 
 
 def _number(text: str | None) -> bool:

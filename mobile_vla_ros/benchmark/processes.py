@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from mobile_vla_ros.benchmark.frames import BenchmarkError
+from mobile_vla_ros.fastdds import image_room
 
 END_SECONDS = 20.0
-_PROFILES = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")
 
 
 class NodeProcesses:
@@ -107,8 +107,6 @@ class NodeProcesses:
 def environment_with_image_room() -> dict[str, str]:
     """The caller's environment, with room for images in Fast DDS unless there are profiles."""
     environment = dict(os.environ)
-    if any(environment.get(name) for name in _PROFILES):
-        return environment
     share = Path("share", "mobile_vla_ros")
     places = [
         Path(__file__).resolve().parents[2],
@@ -116,9 +114,8 @@ def environment_with_image_room() -> dict[str, str]:
         Path(sys.prefix) / share,
     ]
     for place in places:
-        profiles = place / "config" / "fastdds.xml"
-        if profiles.is_file():
-            return environment | dict.fromkeys(_PROFILES, str(profiles))
+        if room := image_room(place, environment):
+            return environment | room
     return environment
 
 

@@ -130,15 +130,16 @@ def _saved(message: str) -> Path:
 def _measure(trace: dict[str, Any]) -> dict[str, Any]:
     import numpy as np
 
+    from mobile_vla_ros.stats.percentiles import percentiles
+
     commands = np.array(trace["commands"]).reshape(-1, 4)
     chunks = np.array(trace["chunks"]).reshape(-1, 2)
     if len(commands) < 2 or len(chunks) < 2:
         raise InputError("the policy sent no velocities; see the states above")
-    p50, p99 = np.percentile(chunks[:, 1], [50, 99])
     return {
         "command_rate": float((len(commands) - 1) / (commands[-1, 0] - commands[0, 0])),
         "chunk_rate": float((len(chunks) - 1) / (chunks[-1, 0] - chunks[0, 0])),
-        "latency": {"p50": float(p50), "p99": float(p99)},
+        "latency": percentiles(chunks[:, 1], (50, 99)),
         "seconds": trace["seconds"],
     }
 

@@ -7,6 +7,7 @@ from collections import deque
 from itertools import pairwise
 
 from mobile_vla_ros.cadence import CameraClock
+from mobile_vla_ros.stats.percentiles import percentiles
 
 
 class Gauge:
@@ -142,10 +143,8 @@ class DriveDiagnostics:
 
     def encoder_percentiles(self) -> tuple[float, float]:
         """(p50, p99) of the model's time per frame, seconds; NaN before the first."""
-        times = sorted(self._encoder_times)
-        if not times:
-            return math.nan, math.nan
-        return times[len(times) // 2], times[math.ceil(len(times) * 0.99) - 1]
+        found = percentiles(self._encoder_times, (50, 99), occurred=True)
+        return found["p50"], found["p99"]
 
     def read(self) -> dict[str, tuple[float, float]]:
         """Name -> (now, worst since the last read); for counts (in all, since the last read)."""

@@ -6,7 +6,7 @@ import time
 from collections import deque
 from typing import Any
 
-import numpy as np
+from mobile_vla_ros.stats.percentiles import percentiles
 
 # Enough for the tail of ten seconds at 50 frames/s.
 SAMPLES = 500
@@ -56,8 +56,5 @@ class Figures:
 
 
 def _tail(name: str, samples: deque[float]) -> dict[str, float | None]:
-    values = np.percentile(samples, (50, 99)) if samples else (None, None)
-    return {
-        f"{name}_{label}": None if value is None else float(value)
-        for label, value in zip(("p50", "p99"), values, strict=True)
-    }
+    found = percentiles(samples, (50, 99))
+    return {f"{name}_{label}": value if samples else None for label, value in found.items()}

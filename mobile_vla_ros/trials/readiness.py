@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from mobile_vla_ros.fastdds import PROFILE_VARIABLES
 from mobile_vla_ros.rig import Rig, standing_differently
 
 OK, WARNING, FAILURE = "ok", "warning", "failure"
@@ -48,7 +49,7 @@ def judge_ros(seen: Mapping[str, Any]) -> list[Finding]:
                 "Fast DDS profile",
                 WARNING,
                 "the default shared memory is too small for best-effort 720p images",
-                "export FASTRTPS_DEFAULT_PROFILES_FILE=<share>/config/fastdds.xml for the camera "
+                f"export {PROFILE_VARIABLES[0]}=<share>/config/fastdds.xml for the camera "
                 "too, as the launch files do",
             )
         )

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from mobile_vla_ros import states
 from mobile_vla_ros.planar import moved
+from mobile_vla_ros.stats.percentiles import percentiles
 from mobile_vla_ros.trials.record import LOST_TIME, TrialError, TrialRecord, thin_path
 
 # Below this a robot stands (m/s and rad/s alike).
@@ -283,7 +284,7 @@ class TrialSession:
                 "path_source": source,
                 "stops": tuple(self._stops),
                 "interventions": self.interventions,
-                "latency": percentiles(self._latencies),
+                "latency": _durations(self._latencies),
                 "speed_clamps": self.clamps,
                 "lost_time": {kind: round(value, 3) for kind, value in self._lost.items()},
                 **more,
@@ -349,13 +350,9 @@ def _thin(points: list[tuple[float, float, float, float]]) -> None:
         del points[1:-1:2]
 
 
-def percentiles(seconds: Iterable[float]) -> dict[str, float]:
+def _durations(seconds: Collection[float]) -> dict[str, float]:
     """p50, p90, p99 and max of durations in seconds; empty without any."""
-    ordered = sorted(seconds)
-    if not ordered:
+    if not seconds:
         return {}
-
-    def at(share: float) -> float:
-        return round(ordered[min(len(ordered) - 1, math.ceil(share * len(ordered)) - 1)], 4)
-
-    return {"p50": at(0.5), "p90": at(0.9), "p99": at(0.99), "max": round(ordered[-1], 4)}
+    found = {**percentiles(seconds, occurred=True), "max": max(seconds)}
+    return {name: round(value, 4) for name, value in found.items()}

@@ -9,7 +9,6 @@ from mobile_vla_ros.trials.session import (
     MOST_STOPS,
     TrialRules,
     TrialSession,
-    percentiles,
 )
 
 WHO = {"trial": "t1", "scenario": "1box_left", "instruction": "go", "checkpoint": "a"}
@@ -187,13 +186,19 @@ def test_a_command_that_is_not_a_number_counts_as_standing() -> None:
 
 
 def test_percentiles_are_values_that_occurred() -> None:
-    assert percentiles([]) == {}
-    assert percentiles([i / 100 for i in range(1, 101)]) == {
+    trial = session()
+    for number in range(1, 101):
+        trial.hear_chunk(0.1, number / 100)
+    trial.decide("success", "", 101.0)
+    assert trial.record(101.0, 0.0).latency == {
         "p50": 0.5,
         "p90": 0.9,
         "p99": 0.99,
         "max": 1.0,
     }
+    silent = session()
+    silent.decide("success", "", 101.0)
+    assert silent.record(101.0, 0.0).latency == {}
 
 
 def test_topics_that_flood_a_trial_are_thinned_and_the_path_stays_as_long_as_it_was() -> None:

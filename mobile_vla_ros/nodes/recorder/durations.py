@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from mobile_vla_ros.stats.percentiles import percentiles
+
 
 class Durations:
     """The last 32,768 durations (18 minutes at 30 frames/s) in constant memory."""
@@ -22,9 +24,6 @@ class Durations:
         """p50, p99 of the last ones and the longest of all, in ms."""
         if not self._count:
             return {"p50": 0.0, "p99": 0.0, "max": 0.0}
-        p50, p99 = np.percentile(self._values[: self._count], [50, 99]) * 1e3
-        return {
-            "p50": round(float(p50), 3),
-            "p99": round(float(p99), 3),
-            "max": round(self._longest * 1e3, 3),
-        }
+        found = percentiles(self._values[: self._count], (50, 99))
+        found["max"] = self._longest
+        return {name: round(seconds * 1e3, 3) for name, seconds in found.items()}

@@ -15,6 +15,7 @@ import numpy as np
 from rclpy.node import Node
 from rclpy.utilities import get_rmw_implementation_identifier
 
+from mobile_vla_ros.fastdds import own_profiles
 from mobile_vla_ros.nodes.wiring.camera_subscription import CameraSubscription
 from mobile_vla_ros.nodes.wiring.images import (
     ImageError,
@@ -125,9 +126,7 @@ class DoctorNode(Life, Node):
         self._kept.append(np.array(pixels))
 
     def _ros(self) -> dict[str, object]:
-        profile = os.environ.get("FASTRTPS_DEFAULT_PROFILES_FILE") or os.environ.get(
-            "FASTDDS_DEFAULT_PROFILES_FILE"
-        )
+        profile = own_profiles(os.environ)
         local = os.environ.get("ROS_LOCALHOST_ONLY") == "1"
         local = local or os.environ.get("ROS_AUTOMATIC_DISCOVERY_RANGE") in ("LOCALHOST", "OFF")
         return {

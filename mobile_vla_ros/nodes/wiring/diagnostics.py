@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from collections import deque
 
-import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+
+from mobile_vla_ros.stats.percentiles import percentiles
 
 # Enough for the percentiles of a minute at 10 frames/s.
 SAMPLES = 600
@@ -21,10 +22,9 @@ class Percentiles:
     def see(self, seconds: float) -> None:
         self._samples.append(seconds)
 
-    def at(self, *percents: float) -> list[float]:
+    def at(self, *percents: int) -> list[float]:
         """Percentiles in seconds; NaN when nothing was seen."""
-        samples = list(self._samples)
-        return list(np.percentile(samples, percents)) if samples else [math.nan] * len(percents)
+        return list(percentiles(list(self._samples), percents).values())
 
 
 def status_message(

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from mobile_vla_ros.policy.config import PolicyConfig
+from mobile_vla_ros.stats.percentiles import percentiles
 
 INSTRUCTION = "Navigate around obstacles and reach the front of the beverage bottle on the left"
 DRAWN_FRAMES = 16
@@ -65,8 +66,7 @@ def velocity_errors(
             found.append(np.abs(pair[0] - pair[1]))
     errors = np.stack(found)
     return {
-        "p50": float(np.percentile(errors, 50)),
-        "p99": float(np.percentile(errors, 99)),
+        **percentiles(errors.ravel(), (50, 99)),
         "max": float(errors.max()),
         "frames": len(errors),
     }
