@@ -116,7 +116,7 @@ def measure_node(
             )
             if load.busy:
                 nodes.run("load", "-c", _LOAD)
-            probe = nodes.start("probe_node", listen=True, seconds=load.seconds)
+            probe = nodes.start("tools.probe_node", listen=True, seconds=load.seconds)
             heard = _wait(nodes, probe, tick)
     return _result(load, heard)
 

@@ -55,7 +55,7 @@ class NodeProcesses:
         """Starts ``mobile_vla_ros.nodes.<node>``.
 
         Args:
-            node: file name of the node, without ``.py``.
+            node: module of the node below ``nodes``, such as ``tools.probe_node``.
             ros_arguments: further ``--ros-args``, such as remappings.
             listen: open its standard output (and errors) as pipes, for a caller that reads them.
             parameters: of the node.

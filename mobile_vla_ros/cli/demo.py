@@ -102,7 +102,7 @@ def _run(scenario: str, seed: int, instruction: str, checkpoint: str, out: Path)
             "recorder_node", directory=str((out / "episodes").absolute()), image_format="jpeg"
         )
         director = nodes.start(
-            "director_node", listen=True, scenario=scenario, instruction=instruction
+            "tools.director_node", listen=True, scenario=scenario, instruction=instruction
         )
         telling = threading.Thread(target=_pass_on, args=(director.stderr,), daemon=True)
         telling.start()
