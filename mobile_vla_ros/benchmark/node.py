@@ -122,7 +122,7 @@ def measure_node(
 
 
 def _random_checkpoint(folder: Path, size: str) -> str:
-    from mobile_vla_ros.policy.sizes import write_random_checkpoint
+    from mobile_vla_ros.policy.random_policies import write_random_checkpoint
 
     return str(write_random_checkpoint(folder, size))
 

@@ -184,7 +184,7 @@ def _policy(
             device=device,
             dtype=dtype,
         )
-    from mobile_vla_ros.policy.sizes import SIZES, random_policy
+    from mobile_vla_ros.policy.random_policies import SIZES, random_policy
 
     if random not in SIZES:
         raise InputError(f"--random is {random!r}: use {', '.join(reversed(SIZES))}")

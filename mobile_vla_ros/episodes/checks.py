@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,14 +56,6 @@ class EpisodeReport:
     complete: bool
     frames: int
     problems: tuple[str, ...]
-
-
-def check_folder(
-    files: Iterable[str | Path], limits: CheckLimits | None = None
-) -> Iterator[EpisodeReport]:
-    """Checks file after file; none that is unreadable keeps the others from being checked."""
-    for path in files:
-        yield check_episode(path, limits)
 
 
 def check_episode(path: str | Path, limits: CheckLimits | None = None) -> EpisodeReport:

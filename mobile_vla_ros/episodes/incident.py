@@ -163,11 +163,6 @@ class IncidentRing:
         self._trigger = (now, reason)
         return True
 
-    @property
-    def capturing(self) -> bool:
-        """Whether a capsule is being collected."""
-        return self._trigger is not None
-
     def poll(self, now: float, *, finish: bool = False) -> Incident | None:
         """The capsule, once ``after`` seconds have passed since its trigger (or ``finish``)."""
         self._notice_step(now)

@@ -59,16 +59,6 @@ def picture(width: int, height: int, number: int, noise: int = 24) -> np.ndarray
     return ((smooth * (255 - noise)) // 255 + spread).astype(np.uint8)
 
 
-def stamp_number(image: np.ndarray, number: int) -> None:
-    """Writes `number` into the first eight bytes of an image, in place."""
-    image.reshape(-1)[:8] = np.frombuffer(np.int64(number).tobytes(), np.uint8)
-
-
-def number_of(image: np.ndarray) -> int:
-    """The number that `stamp_number` wrote."""
-    return int(np.frombuffer(np.ascontiguousarray(image).reshape(-1)[:8].tobytes(), np.int64)[0])
-
-
 class PatternNode(Life, Node):
     """A camera and a driver in one: numbered frames on `image`, a weaving drive on `cmd_vel`."""
 

@@ -11,9 +11,9 @@ _PLACES = {
     "PolicyStream": "stream",
     "PolicyConfig": "config",
     "read_run_file": "run_file",
-    "random_policy": "sizes",
-    "random_kosmos2": "sizes",
-    "write_random_checkpoint": "sizes",
+    "random_policy": "random_policies",
+    "random_kosmos2": "random_policies",
+    "write_random_checkpoint": "random_policies",
     "CheckpointError": "errors",
     "PolicyError": "errors",
 }

@@ -16,7 +16,6 @@ from mobile_vla_ros.sim.scenario import SIDES
 
 CHUNK_STEPS = 10
 STATE_COLUMNS = ("x", "y", "yaw", "vx", "wz")
-PLACE_COLUMNS = ("u", "v", "bearing", "distance")
 
 
 def truth_attributes(
@@ -29,8 +28,8 @@ def truth_attributes(
         rad, m/s, rad/s); ``expert_chunks`` float32 [T, 10, 2] (vx, wz: the driver's next
         commands from each row's state, for the side asked); ``expert_chunks_other`` the same for
         the other side; ``bottle_places`` float32 [T, 4] and ``box_places`` float32 [T, boxes, 4]
-        (``PLACE_COLUMNS``: image place as fractions of width and height, NaN behind the camera;
-        bearing in rad, positive to the left; distance in m).
+        (u, v, bearing, distance: image place as fractions of width and height, NaN behind the
+        camera; bearing in rad, positive to the left; distance in m).
     """
     layout = states[0].layout
     side = layout.scenario.side
@@ -72,7 +71,7 @@ def recorded_states(scenario: str, attributes: Mapping[str, Any]) -> list[FieldS
 
 
 def _places(state: FieldState, camera: CameraSettings, points: np.ndarray) -> np.ndarray:
-    """float32 [N, 4], see ``PLACE_COLUMNS``."""
+    """float32 [N, 4]: u, v, bearing, distance; see ``truth_attributes``."""
     x, y, yaw = state.pose
     dx, dy = points[:, 0] - x, points[:, 1] - y
     bearing = np.arctan2(dy, dx) - yaw

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-# The last axis of a sums array: number of values, squared error, absolute error, truth, truth^2.
-SUMS = 5
-
 
 def regression_sums(
     predicted: np.ndarray, truth: np.ndarray, valid: np.ndarray | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import lightning.pytorch as pl
@@ -50,7 +50,7 @@ class PolicyTraining(pl.LightningModule):
         model: the network, weights loaded, adapters attached.
         run: the run.
         reader: turns instructions into token ids.
-        words: what goes into the checkpoint beside the weights, under `mobile_vla`.
+        metadata: what goes into the checkpoint beside the weights, under `mobile_vla`.
     """
 
     def __init__(
@@ -58,13 +58,13 @@ class PolicyTraining(pl.LightningModule):
         model: PolicyModel,
         run: RunConfig,
         reader: PromptReader,
-        words: Mapping[str, Any],
+        metadata: Mapping[str, Any],
     ) -> None:
         super().__init__()
         self.model = model
         self.run = run
         self.reader = reader
-        self.words = dict(words)
+        self.metadata = dict(metadata)
         self.save_hyperparameters({"configs": dict(run.raw)})
         self.encoder_calls = 0
         self.sample: FeatureSample | None = None
@@ -94,7 +94,7 @@ class PolicyTraining(pl.LightningModule):
         """
         self.encoder_calls += 1
         batch, length = images.shape[:2]
-        mean, std = self.words["image_mean"], self.words["image_std"]
+        mean, std = self.metadata["image_mean"], self.metadata["image_std"]
         pixels = normalise(images.flatten(0, 1).permute(0, 3, 1, 2), mean, std)
         # The lean pass has no dropout and no checkpointing: those live in transformers' forward.
         plain = self.training and self._plain
@@ -139,7 +139,7 @@ class PolicyTraining(pl.LightningModule):
         mode = self.training
         self.eval()
         try:
-            mean, std = self.words["image_mean"], self.words["image_std"]
+            mean, std = self.metadata["image_mean"], self.metadata["image_std"]
             frames = torch.from_numpy(np.array(images)).to(self._device_now())
             context = self.model.context(normalise(frames.permute(0, 3, 1, 2), mean, std))
             prompt = self.model.prompt(instruction, self.reader.ids(instruction))
@@ -253,27 +253,29 @@ class PolicyTraining(pl.LightningModule):
         for head, table in TIED:
             if f"model.backbone.{table}" in state:
                 state[f"model.backbone.{head}"] = state[f"model.backbone.{table}"]
-        words = {key: value for key, value in self.words.items() if not key.startswith("image_")}
+        metadata = {
+            key: value for key, value in self.metadata.items() if not key.startswith("image_")
+        }
         statistics = self._feature_statistics()
         if statistics is not None:
-            words["feature_statistics"] = {
+            metadata["feature_statistics"] = {
                 name: torch.tensor(value) for name, value in statistics.arrays().items()
             }
-        words["auxiliary"] = {
+        metadata["auxiliary"] = {
             name: state.pop(name) for name in list(state) if name.startswith("auxiliary.")
         }
-        words["random_state"] = torch.get_rng_state()
-        if not words["auxiliary"]:
-            del words["auxiliary"]
-        checkpoint["mobile_vla"] = words
+        metadata["random_state"] = torch.get_rng_state()
+        if not metadata["auxiliary"]:
+            del metadata["auxiliary"]
+        checkpoint["mobile_vla"] = metadata
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         state = checkpoint["state_dict"]
         for head, _ in TIED:
             state.pop(f"model.backbone.{head}", None)
-        words = checkpoint.get("mobile_vla") or {}
-        state.update(words.get("auxiliary") or {})
-        self._random_state = words.get("random_state")
+        metadata = checkpoint.get("mobile_vla") or {}
+        state.update(metadata.get("auxiliary") or {})
+        self._random_state = metadata.get("random_state")
 
     def on_train_start(self) -> None:
         # Dropout goes on with the random numbers it would have drawn without the interruption.
@@ -422,8 +424,3 @@ def _nothing() -> Any:
     import contextlib
 
     return contextlib.nullcontext()
-
-
-def count_parameters(parameters: Iterable[nn.Parameter]) -> int:
-    """Number of values in some parameters."""
-    return sum(parameter.numel() for parameter in parameters)

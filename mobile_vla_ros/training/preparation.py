@@ -86,7 +86,7 @@ def prepare(
         say(f"left out: {sentence}")
     if history is not None and not split.validation and run.data.train_split < 1:
         say("no validation: every episode was trained on by an earlier stage")
-    module = PolicyTraining(model, run, reader, _words(run, config, split, history))
+    module = PolicyTraining(model, run, reader, _metadata(run, config, split, history))
     if reason is not None and run.feature_cache is None and run.mode == "frozen":
         say(f"no feature cache: {reason}")
     module.sample = FeatureSample(split.train, frames)
@@ -126,9 +126,10 @@ def prepare(
     return Prepared(module, config, split, train_set, validation_set, use_cache)
 
 
-def _words(
+def _metadata(
     run: RunConfig, config: PolicyConfig, split: EpisodeSplit, history: History | None
 ) -> dict[str, Any]:
+    """What a checkpoint says of itself, and the module needs to know, beside the weights."""
     return {
         "format": FORMAT,
         "action_axes": list(run.action_axes),

@@ -15,7 +15,7 @@ from mobile_vla_ros.benchmark.samples import Samples
 from mobile_vla_ros.cli.main import main
 from mobile_vla_ros.pictures import decode_compressed
 from mobile_vla_ros.policy.errors import PolicyError
-from mobile_vla_ros.policy.sizes import random_policy
+from mobile_vla_ros.policy.random_policies import random_policy
 
 
 def run(*arguments) -> int:

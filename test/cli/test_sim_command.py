@@ -41,7 +41,7 @@ def test_collect_writes_episodes_a_result_and_a_picture(tmp_path: Path, capsys) 
 
 @pytest.mark.egl
 def test_evaluate_drives_a_checkpoint_and_falls_short_of_a_minimum(tmp_path: Path) -> None:
-    from mobile_vla_ros.policy.sizes import write_random_checkpoint
+    from mobile_vla_ros.policy.random_policies import write_random_checkpoint
 
     checkpoint = write_random_checkpoint(tmp_path / "policy")
     result, picture = tmp_path / "result.json", tmp_path / "paths.png"

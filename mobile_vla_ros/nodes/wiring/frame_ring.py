@@ -57,10 +57,6 @@ class FrameRing:
         # The one used last is taken first: its pages are the likeliest to be in a cache.
         self._free.appendleft(slot)
 
-    def release_all(self) -> None:
-        """The reader has ended: whatever it held is free."""
-        self._free = deque(range(self.slots))
-
     def close(self) -> None:
         self._memory = None
         os.close(self.file)
