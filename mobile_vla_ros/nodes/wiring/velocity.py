@@ -9,12 +9,13 @@ from rclpy.callback_groups import CallbackGroup
 from rclpy.clock import Clock, ClockType
 from rclpy.duration import Duration
 from rclpy.node import Node
-from rclpy.qos import QoSProfile
+from rclpy.qos import QoSProfile, ReliabilityPolicy
 
-from mobile_vla_ros.nodes.wiring.qos import newest_only, queued
+from mobile_vla_ros.nodes.wiring.qos import adapted_reliability, newest_only
 
 TWIST = "geometry_msgs/msg/Twist"
 TWIST_STAMPED = "geometry_msgs/msg/TwistStamped"
+QUEUE = 10
 
 
 def twist_of(axes: Sequence[str], velocities: Sequence[float]) -> Twist:
@@ -93,15 +94,16 @@ class VelocitySubscription:
 
     One process cannot subscribe to a topic with two types, so the type is read from the graph:
     every `poll_period` seconds of the steady clock until a publisher is there, and again when the
-    type changes.
+    type changes. So is the reliability, unless `qos` says otherwise.
 
     Args:
         node: the node that owns the subscription.
         topic: relative topic name.
-        callback: called with the Twist (the stamp of a TwistStamped is left out: a velocity
-            counts from when it is heard, since clocks differ between machines).
-        with_info: the callback gets (Twist, info), info as rclpy gives it (`received_timestamp`).
-        qos: default reliable, depth 10.
+        callback: called with the Twist; with what `with_stamp` and `with_info` add behind it.
+        with_stamp: adds the stamp of a TwistStamped in seconds, None for a Twist. Without it a
+            velocity counts from when it is heard, since clocks differ between machines.
+        with_info: adds what rclpy knows of the message (`received_timestamp`).
+        qos: default as reliable as every publisher offers, depth 10.
     """
 
     def __init__(
@@ -110,6 +112,7 @@ class VelocitySubscription:
         topic: str,
         callback: Callable[..., None],
         *,
+        with_stamp: bool = False,
         with_info: bool = False,
         qos: QoSProfile | None = None,
         callback_group: CallbackGroup | None = None,
@@ -118,11 +121,11 @@ class VelocitySubscription:
         self._node = node
         self._topic = topic
         self._callback = callback
-        self._with_info = with_info
-        self._qos = qos or queued()
+        self._adds = (with_stamp, with_info)
+        self._qos = qos
         self._group = callback_group
         self._subscription = None
-        self._type: str | None = None
+        self._heard_as: tuple[str, ReliabilityPolicy] | None = None
         self._resolved = node.resolve_topic_name(topic)
         self._timer = node.create_timer(
             poll_period,
@@ -145,26 +148,46 @@ class VelocitySubscription:
 
     def _look(self) -> None:
         publishers = self._node.get_publishers_info_by_topic(self._resolved)
-        types = {info.topic_type for info in publishers} & {TWIST, TWIST_STAMPED}
-        if not types or self._type in types:
+        publishers = [info for info in publishers if info.topic_type in (TWIST, TWIST_STAMPED)]
+        if not publishers:
+            return
+        types = {info.topic_type for info in publishers}
+        known = self._heard_as
+        kind = known[0] if known is not None and known[0] in types else min(types)
+        if self._qos is not None:
+            qos = self._qos
+        else:
+            offers = [info.qos_profile.reliability for info in publishers]
+            qos = QoSProfile(depth=QUEUE, reliability=adapted_reliability(offers))
+        if known == (kind, qos.reliability):
             return
         if self._subscription is not None:
             self._node.destroy_subscription(self._subscription)
-        self._type = min(types)
-        stamped = self._type == TWIST_STAMPED
-        callback = self._callback
-        if stamped:
-            callback = self._heard_stamped_with_info if self._with_info else self._heard_stamped
+        self._heard_as = (kind, qos.reliability)
+        stamped = kind == TWIST_STAMPED
         self._subscription = self._node.create_subscription(
             TwistStamped if stamped else Twist,
             self._topic,
-            callback,
-            self._qos,
+            # rclpy hands over the information to callbacks that take two arguments.
+            self._on_message_with_info if self._adds[1] else self._on_message,
+            qos,
             callback_group=self._group,
         )
 
-    def _heard_stamped(self, message: TwistStamped) -> None:
-        self._callback(message.twist)
+    def _on_message(self, message: Twist | TwistStamped) -> None:
+        self._hand_over(message)
 
-    def _heard_stamped_with_info(self, message: TwistStamped, info) -> None:
-        self._callback(message.twist, info)
+    def _on_message_with_info(self, message: Twist | TwistStamped, info) -> None:
+        self._hand_over(message, info)
+
+    def _hand_over(self, message: Twist | TwistStamped, *info) -> None:
+        stamped = isinstance(message, TwistStamped)
+        twist = message.twist if stamped else message
+        if self._adds[0]:
+            self._callback(twist, _seconds(message.header.stamp) if stamped else None, *info)
+        else:
+            self._callback(twist, *info)
+
+
+def _seconds(stamp) -> float:
+    return stamp.sec + stamp.nanosec * 1e-9
