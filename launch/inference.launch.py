@@ -109,6 +109,9 @@ def inference(context: LaunchContext, **changed) -> list:
         )
     parameters.update(changed)
     guarded = is_true("guard", LaunchConfiguration("guard").perform(context))
+    if guarded:
+        # The guard tells a command that a link has held up by its stamp.
+        parameters["stamped"] = True
     node = Node(
         package="mobile_vla_ros",
         executable="inference_node",

@@ -11,7 +11,7 @@ API::
     guard.teleop(velocities, now, source="", age=None)  any hashable tells two senders apart
     guard.teleop_publishers(count)             for nodes that cannot tell them apart
     guard.deadman(pressed, now), guard.estop(pressed, now), guard.release(now)
-    guard.deadman_exists(flag)                 somebody publishes one, heard or not
+    guard.deadman_publishers(count)            how many there are, heard or not
     guard.operator_deadman(pressed, now)       of the person whose teleop it lets through
     guard.deaf(reason)                         somebody may be speaking unheard; None: nobody
     guard.tick(now) -> GuardCommand(velocities, state, taken_over)
@@ -28,7 +28,7 @@ Rules, the first that fits (``state`` in brackets):
   takeover: letting the button go does not set the robot in motion.
 - Deadman not held, or its messages have ended (a joystick unplugged while pressed): zero, for
   person and policy alike (``deadman``). It counts once it is required, has been heard of, or
-  somebody publishes it.
+  somebody publishes it. Of several deadmen all have to be held.
 - Two persons at once: zero until one lets go (``two teleop sources``).
 - A person's messages come: they drive, zeros included (``teleop``), and the policy is muted.
   While that person's own deadman has just been let go or has ended, they are worth zero.
@@ -138,7 +138,8 @@ class CommandGuard:
         self._teleop_at = -math.inf
         self._operator: tuple[float, bool] | None = None
         self._deaf: str | None = None
-        self._deadman_exists = False
+        self._deadmen = 0
+        self._let_go_at = -math.inf
         self._publishers = 0
         self._taken_over = False
         self._deadman: tuple[float, bool] | None = None
@@ -175,10 +176,12 @@ class CommandGuard:
     def deadman(self, pressed: bool, now: float) -> None:
         """The deadman button's position; it has to be told again and again while held."""
         self._deadman = (now, bool(pressed))
+        if not pressed:
+            self._let_go_at = now
 
-    def deadman_exists(self, flag: bool) -> None:
-        """Whether anybody publishes a deadman: then it counts, also before its first word."""
-        self._deadman_exists = flag
+    def deadman_publishers(self, count: int) -> None:
+        """How many publish a deadman: it then counts, also before its first word."""
+        self._deadmen = count
 
     def operator_deadman(self, pressed: bool, now: float) -> None:
         """Whether the person behind teleop still holds on; told again and again while held."""
@@ -236,9 +239,13 @@ class CommandGuard:
                 return _STILL, ESTOP
         deadman = self._deadman
         if deadman is None:
-            if self.settings.deadman_required or self._deadman_exists:
+            if self.settings.deadman_required or self._deadmen:
                 return _STILL, DEADMAN
-        elif not deadman[1] or not self._fresh(deadman[0], now):
+        elif (
+            not deadman[1]
+            or not self._fresh(deadman[0], now)
+            or (self._deadmen > 1 and self._fresh(self._let_go_at, now))
+        ):
             return _STILL, DEADMAN
         persons = [one for one in self._teleop.values() if self._fresh(one.heard, now)]
         if len(persons) > 1 or (persons and self._publishers > 1):

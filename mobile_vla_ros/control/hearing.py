@@ -44,12 +44,17 @@ class Hearing:
         topic: its name, for the sentence.
         types: message types that are understood.
         one_type: whether only publishers of one and the same type can be heard at a time.
+        settle: seconds that a publisher must have been there before it may drive anything: who
+            came with it (its e-stop, say) may be seen a little later.
     """
 
-    def __init__(self, topic: str, types: Iterable[str], *, one_type: bool = False) -> None:
+    def __init__(
+        self, topic: str, types: Iterable[str], *, one_type: bool = False, settle: float = 0.0
+    ) -> None:
         self.topic = topic
         self._types = tuple(types)
         self._one_type = one_type
+        self._settle = settle
         self._offers: dict[Hashable, Offer] = {}
         self._since: dict[Hashable, float] = {}
         self._latched_heard = -float("inf")
@@ -83,7 +88,9 @@ class Hearing:
             return f"{self.topic}: publishers of two types speak; let all publish the same one"
         for offer in self._offers.values():
             since = self._since[offer.id]
-            if not offer.latched or self._latched_heard >= since:
+            if now - since < self._settle:
+                return f"{self.topic}: listening who else has come with it"
+            if self._one_type or not offer.latched or self._latched_heard >= since:
                 continue
             if not offer.reliable:
                 return (

@@ -89,6 +89,7 @@ FAREWELL_ZEROS = 3
 ACKNOWLEDGE_SECONDS = 0.5
 GRAPH_PERIOD = 0.1
 DIAGNOSTICS_PERIOD = 1.0
+LISTENING = "listening for e-stop and deadman"
 LATE_ADVICE = (
     "late commands: they are old by their stamps; the link holds them up, or the sender's clock"
     " is behind this one (synchronise them); ~/release learns the clocks anew"
@@ -129,7 +130,8 @@ class GuardNode(Life, Node):
             )
         }
         self._speakers = {
-            name: Hearing(name, (TWIST, TWIST_STAMPED), one_type=True) for name in self._velocities
+            name: Hearing(name, (TWIST, TWIST_STAMPED), one_type=True, settle=settle)
+            for name, settle in (("policy_cmd_vel", SETTLE_SECONDS), ("teleop_cmd_vel", 0.0))
         }
         self._lateness = {name: Lateness() for name in self._velocities}
         self._buttons = {
@@ -141,6 +143,7 @@ class GuardNode(Life, Node):
             )
         }
         self._listening_until = time.monotonic() + SETTLE_SECONDS
+        self._guard.deaf(LISTENING)
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", queued())
         self.create_service(Trigger, "~/release", self._on_release)
         self._ending = threading.Event()
@@ -230,10 +233,10 @@ class GuardNode(Life, Node):
         hearings = [button.hearing for button in self._buttons.values()]
         reasons = [hearing.deaf(now) for hearing in (*hearings, *self._speakers.values())]
         if now < self._listening_until:
-            reasons.append("listening for e-stop and deadman")
+            reasons.append(LISTENING)
         with self._lock:
             self._guard.teleop_publishers(self._speakers["teleop_cmd_vel"].publishers)
-            self._guard.deadman_exists(self._buttons["deadman"].hearing.publishers > 0)
+            self._guard.deadman_publishers(self._buttons["deadman"].hearing.publishers)
             self._guard.deaf(next((reason for reason in reasons if reason), None))
 
     def _publish_diagnostics(self) -> None:

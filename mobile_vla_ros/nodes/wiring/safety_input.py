@@ -18,6 +18,8 @@ except ImportError:  # ROS 2 Humble keeps it elsewhere
 
 BOOL = "std_msgs/msg/Bool"
 QUEUE = 10
+# What rclpy says of a publisher whose node has not been discovered yet.
+UNKNOWN = "_NODE_NAME_UNKNOWN_"
 
 
 def offers_of(node: Node, topic: str) -> list[Offer]:
@@ -28,7 +30,7 @@ def offers_of(node: Node, topic: str) -> list[Offer]:
             type=info.topic_type,
             reliable=info.qos_profile.reliability == ReliabilityPolicy.RELIABLE,
             latched=info.qos_profile.durability == DurabilityPolicy.TRANSIENT_LOCAL,
-            node=info.node_name,
+            node="" if info.node_name == UNKNOWN else info.node_name,
         )
         for info in node.get_publishers_info_by_topic(topic)
     ]
