@@ -7,6 +7,7 @@ the text model has never seen, and would measure surprise instead.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -55,9 +56,7 @@ def ablate(
     labels = episode_labels(windows)
     average = _average_context(policy, windows, progress)
     tokens, length = len(average), len(windows[0].rows)
-    names = [f"token {token}" for token in range(tokens)]
-    rows: list[dict[str, float]] = []
-    signed: list[dict[str, np.ndarray]] = []
+    measured: list[dict[str, np.ndarray]] = []
     looks: np.ndarray | None = None
     for window in progress(windows, "ablating"):
         told = instruction or window.instruction
@@ -66,56 +65,9 @@ def ablate(
         context, where = _context(policy, window, told)
         # Where a query looks moves with the image, so the map belongs to one frame.
         looks = where[-1] if looks is None else looks
-        features = policy.encode_frames(None, told, context=context)
-        base = _act(policy, features)
-        quadrant = _quadrants(where.mean(axis=0))
-        changes: dict[str, np.ndarray] = {}
-        for token in range(tokens):
-            changes[names[token]] = (
-                _act(policy, _masked(policy, told, context, average, [token])) - base
-            )
-        for place, name in enumerate(QUADRANTS):
-            group = np.flatnonzero(quadrant == place)
-            if len(group):
-                masked = _masked(policy, told, context, average, group)
-                changes[f"group {name}"] = _act(policy, masked) - base
-        everything = _masked(policy, told, context, average, np.arange(tokens))
-        changes["group all image tokens"] = _act(policy, everything) - base
-        for frame in range(length):
-            mixed = features.clone()
-            mixed[frame] = everything[frame]
-            changes[f"frame {frame}"] = _act(policy, mixed) - base
-        silent_features = policy.encode_frames(None, "", context=context)
-        changes["instruction"] = _act(policy, silent_features) - base
-        signed.append(changes)
-        rows.append({name: float((change**2).mean()) for name, change in changes.items()})
-
-    def effect(name: str) -> dict[str, Any]:
-        present = [place for place, row in enumerate(rows) if name in row]
-        groups = np.unique(labels[present])
-        sums = np.array(
-            [
-                [
-                    sum(rows[place][name] for place in present if labels[place] == group),
-                    sum(labels[place] == group for place in present),
-                ]
-                for group in groups
-            ],
-            dtype=float,
-        )
-        found = bootstrap_sums(
-            sums,
-            lambda total: np.sqrt(total[..., 0] / total[..., 1]),
-            np.random.default_rng([seed, 41]),
-            resamples=resamples,
-        )
-        mean = np.mean([signed[place][name] for place in present], axis=0)
-        entry = {"name": name, "rms_change": found.value, "low": found.low, "high": found.high}
-        entry["mean_change"] = dict(zip(policy.config.action_axes, mean.tolist(), strict=True))
-        entry["windows"] = len(present)
-        return entry
-
-    single = [effect(name) for name in names]
+        measured.append(_changes(policy, told, context, average, _quadrants(where.mean(axis=0))))
+    effects = _Effects(measured, labels, policy.config.action_axes, seed, resamples)
+    single = [effects.of(f"token {token}") for token in range(tokens)]
     importance = np.array([entry["rms_change"] for entry in single])
     drawn = np.tensordot(importance, looks, axes=1)
     groups = [f"group {name}" for name in (*QUADRANTS, "all image tokens")]
@@ -128,15 +80,76 @@ def ablate(
         "replaced_by": "the average over all frames looked at",
         "unit": "normalised velocity, first chunk step, RMS over axes (range 2)",
         "tokens": single,
-        "groups": [effect(name) for name in groups if any(name in row for row in rows)],
-        "frames": [effect(f"frame {frame}") for frame in range(length)],
-        "instruction": effect("instruction"),
+        "groups": [effects.of(name) for name in groups if effects.has(name)],
+        "frames": [effects.of(f"frame {frame}") for frame in range(length)],
+        "instruction": effects.of("instruction"),
         "map": np.round(drawn, 8).tolist(),
         "example": {"path": windows[0].path, "row": windows[0].rows[-1]},
         "files": {window.episode: window.sha256 for window in windows},
     }
     result["conclusion"] = conclude(result)
     return result
+
+
+def _changes(
+    policy, told: str, context: torch.Tensor, average: torch.Tensor, quadrant: np.ndarray
+) -> dict[str, np.ndarray]:
+    """How one window's velocity changes for each thing taken away, float64 [dof] each."""
+    features = policy.encode_frames(None, told, context=context)
+    base = _act(policy, features)
+    changes: dict[str, np.ndarray] = {}
+    for token in range(len(average)):
+        masked = _masked(policy, told, context, average, [token])
+        changes[f"token {token}"] = _act(policy, masked) - base
+    for place, name in enumerate(QUADRANTS):
+        group = np.flatnonzero(quadrant == place)
+        if len(group):
+            masked = _masked(policy, told, context, average, group)
+            changes[f"group {name}"] = _act(policy, masked) - base
+    everything = _masked(policy, told, context, average, np.arange(len(average)))
+    changes["group all image tokens"] = _act(policy, everything) - base
+    for frame in range(len(features)):
+        mixed = features.clone()
+        mixed[frame] = everything[frame]
+        changes[f"frame {frame}"] = _act(policy, mixed) - base
+    silent_features = policy.encode_frames(None, "", context=context)
+    changes["instruction"] = _act(policy, silent_features) - base
+    return changes
+
+
+@dataclass(frozen=True)
+class _Effects:
+    """Changes of all windows, and their size with an interval over episodes."""
+
+    measured: Sequence[dict[str, np.ndarray]]
+    labels: np.ndarray
+    axes: Sequence[str]
+    seed: int
+    resamples: int
+
+    def has(self, name: str) -> bool:
+        return any(name in changes for changes in self.measured)
+
+    def of(self, name: str) -> dict[str, Any]:
+        present = [place for place, row in enumerate(self.measured) if name in row]
+        signed = [self.measured[place][name] for place in present]
+        squares = [float((change**2).mean()) for change in signed]
+        of_episode = self.labels[present]
+        sums = np.zeros((len(self.labels), 2))
+        for square, episode in zip(squares, of_episode, strict=True):
+            sums[episode] += square, 1
+        sums = sums[np.unique(of_episode)]
+        found = bootstrap_sums(
+            sums,
+            lambda total: np.sqrt(total[..., 0] / total[..., 1]),
+            np.random.default_rng([self.seed, 41]),
+            resamples=self.resamples,
+        )
+        entry = {"name": name, "rms_change": found.value, "low": found.low, "high": found.high}
+        mean = np.mean(signed, axis=0).tolist()
+        entry["mean_change"] = dict(zip(self.axes, mean, strict=True))
+        entry["windows"] = len(present)
+        return entry
 
 
 def conclude(result: dict[str, Any]) -> str:

@@ -110,84 +110,27 @@ def measure_latency(
     if runs < 1:
         raise BenchmarkError(f"--runs is {runs}: at least one is needed")
     policy.require_driving()
-    config = policy.config
     machine = describe_machine()
     if plain is None and needs_plain(mode, lean_pairs):
         if policy.packs:
             raise BenchmarkError("a policy that packs its weights needs others for plain passes")
         plain = PlainPasses(policy, instruction)
-    samples = Samples(policy.device)
-    stream = policy.stream(instruction)
-    source = endless(frames)
     if policy.device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(policy.device)
-
-    first = decode_compressed(next(source))
-    begin = samples.now()
-    stream.step(first, 0.0)
-    first_call = samples.now() - begin
-    # Counted before the weights are packed, which hides them.
-    model, work = describe_model(policy), count_work(policy, instruction)
-    begin = samples.now()
-    policy.warm_up(instruction, first.shape[:2])
-    warming = samples.now() - begin
-    if plain is not None:
-        plain.remember(first)
-    stamp = 0.0
-    # The window is filled before anything counts, so that every run has all its frames.
-    for _ in range(1, config.window_size):
-        stamp += config.frame_period
-        image = decode_compressed(next(source))
-        stream.step(image, stamp)
-        if plain is not None:
-            plain.remember(image)
-
+    drive = _Drive(policy, frames, instruction, plain)
+    first_call, warming, model, work = drive.start()
     differences = []
     for run in range(-warm_up, runs):
-        samples.recording = run >= 0
         tick("warm-up" if run < 0 else "frames", max(run, 0), runs)
-        stamp += config.frame_period
-        jpeg = next(source)
-        actions: dict[str, np.ndarray] = {}
-        # Who goes first changes from run to run.
-        order = ("stream", "window") if run % 2 else ("window", "stream")
-        image = decode_compressed(jpeg)
-        if plain is not None:
-            plain.remember(image)
-        for name in order:
-            if mode not in (name, "both"):
-                continue
-            if name == "window":
-                assert plain is not None
-                actions[name], seconds_of = plain.window()
-                for stage, duration in seconds_of.items():
-                    samples.add(name, stage, duration)
-            else:
-                with samples.stage(name, "decode"):
-                    decode_compressed(jpeg)
-                with samples.stage(name, "total"):
-                    chunk = stream.step(image, stamp)
-                actions[name] = chunk.normalised
-        if mode in ("stream", "both"):
-            _stream_stages(policy, samples, image, instruction)
-        if len(actions) == 2:
-            differences.append(float(np.abs(actions["stream"] - actions["window"]).max()))
-
+        difference = drive.step(run, mode)
+        if difference is not None:
+            differences.append(difference)
     lean = None
     if plain is not None:
-        lean = _lean_pairs(policy, plain, samples, image, instruction, lean_pairs, tick)
-    seconds = samples.seconds
-    modes: dict[str, Any] = {}
-    for name in ("stream", "window"):
-        if name not in seconds:
-            continue
-        totals = np.array(seconds[name]["total"])
-        modes[name] = {
-            "stages": {stage: summary(values) for stage, values in seconds[name].items()},
-            "throughput": float(1 / totals.mean()),
-            "missed_deadlines": int((totals > DEADLINE).sum()),
-            "deadline": DEADLINE,
-        }
+        lean = drive.lean_pairs(plain, lean_pairs, tick)
+
+    seconds = drive.samples.seconds
+    modes = {name: _mode(seconds[name]) for name in ("stream", "window") if name in seconds}
     if "stream" in modes:
         for stage, seconds_once in (("first_call", first_call), ("warm_up", warming)):
             modes["stream"]["stages"][stage] = once(seconds_once)
@@ -212,6 +155,100 @@ def measure_latency(
         memory={"device_peak": device_bytes},
         samples=seconds,
     )
+
+
+class _Drive:
+    """A stream and the plain way through the same frames, timed."""
+
+    def __init__(
+        self, policy: Policy, frames: Sequence[bytes], instruction: str, plain: Plain | None
+    ) -> None:
+        self.samples = Samples(policy.device)
+        self._policy = policy
+        self._instruction = instruction
+        self._plain = plain
+        self._stream = policy.stream(instruction)
+        self._source = endless(frames)
+        self._stamp = 0.0
+        self._image = np.empty(0, np.uint8)
+
+    def start(self) -> tuple[float, float, dict[str, Any], Any]:
+        """First call and warm-up (s), the model, its work per frame; then fills the window."""
+        first = self._look(next(self._source))
+        begin = self.samples.now()
+        self._stream.step(first, 0.0)
+        first_call = self.samples.now() - begin
+        # Counted before the weights are packed, which hides them.
+        model = describe_model(self._policy)
+        work = count_work(self._policy, self._instruction)
+        begin = self.samples.now()
+        self._policy.warm_up(self._instruction, first.shape[:2])
+        warming = self.samples.now() - begin
+        if self._plain is not None:
+            self._plain.remember(first)
+        # The window is filled before anything counts, so that every run has all its frames.
+        for _ in range(1, self._policy.config.window_size):
+            image = self._look(next(self._source))
+            self._stamp += self._policy.config.frame_period
+            self._stream.step(image, self._stamp)
+            if self._plain is not None:
+                self._plain.remember(image)
+        return first_call, warming, model, work
+
+    def step(self, run: int, mode: str) -> float | None:
+        """One new frame both ways, or one; how far their normalised actions are apart."""
+        self.samples.recording = run >= 0
+        self._stamp += self._policy.config.frame_period
+        jpeg = next(self._source)
+        image = self._look(jpeg)
+        if self._plain is not None:
+            self._plain.remember(image)
+        actions: dict[str, np.ndarray] = {}
+        # Who goes first changes from run to run.
+        for name in ("stream", "window") if run % 2 else ("window", "stream"):
+            if mode in (name, "both"):
+                ways = {"stream": lambda: self._streamed(jpeg, image), "window": self._windowed}
+                actions[name] = ways[name]()
+        if mode in ("stream", "both"):
+            _stream_stages(self._policy, self.samples, image, self._instruction)
+        if len(actions) < 2:
+            return None
+        return float(np.abs(actions["stream"] - actions["window"]).max())
+
+    def lean_pairs(
+        self, plain: Plain, pairs: int, tick: Callable[[str, int, int], None]
+    ) -> float | None:
+        """Median of the lean frame's time over the plain one's, of the newest frame."""
+        policy, told = self._policy, self._instruction
+        return _lean_pairs(policy, plain, self.samples, self._image, told, pairs, tick)
+
+    def _look(self, jpeg: bytes) -> np.ndarray:
+        self._image = decode_compressed(jpeg)
+        return self._image
+
+    def _windowed(self) -> np.ndarray:
+        assert self._plain is not None
+        actions, seconds_of = self._plain.window()
+        for stage, duration in seconds_of.items():
+            self.samples.add("window", stage, duration)
+        return actions
+
+    def _streamed(self, jpeg: bytes, image: np.ndarray) -> np.ndarray:
+        with self.samples.stage("stream", "decode"):
+            decode_compressed(jpeg)
+        with self.samples.stage("stream", "total"):
+            chunk = self._stream.step(image, self._stamp)
+        return chunk.normalised
+
+
+def _mode(seconds: dict[str, list[float]]) -> dict[str, Any]:
+    totals = np.array(seconds["total"])
+    return {
+        "stages": {stage: summary(values) for stage, values in seconds.items()},
+        "throughput": float(1 / totals.mean()),
+        "missed_deadlines": int((totals > DEADLINE).sum()),
+        "deadline": DEADLINE,
+    }
 
 
 def needs_plain(mode: str, lean_pairs: int) -> bool:

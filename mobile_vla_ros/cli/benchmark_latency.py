@@ -115,26 +115,34 @@ def latency(
     if raw is None and json_file is not None:
         raw = json_file.with_suffix(".samples.npz")
     if raw is not None:
-        import numpy as np
-
-        flat = {
-            f"{mode_name}_{stage}": np.array(seconds)
-            for mode_name, stages in samples.items()
-            for stage, seconds in stages.items()
-        }
-        try:
-            np.savez(raw, **flat)
-        except OSError as error:
-            raise InputError(f"cannot write {raw}: {error.strerror}") from error
+        _save_samples(raw, samples)
     if plot is not None:
-        from mobile_vla_ros.benchmark.latency import DEADLINE
-        from mobile_vla_ros.plots.latency import draw_latency
-        from mobile_vla_ros.plots.style import save_figure
+        _draw(plot, values, samples)
 
-        model, machine = values["model"], values["machine"]
-        place = machine["gpu"]["name"] if model["device"] != "cpu" else machine["cpu"]
-        title = f"{model['parameters'] / 1e6:.4g} M parameters, {model['dtype']}, {place}"
-        save_figure(draw_latency(samples, title, DEADLINE), plot)
+
+def _save_samples(path: Path, samples: dict[str, dict[str, list[float]]]) -> None:
+    import numpy as np
+
+    flat = {
+        f"{mode_name}_{stage}": np.array(seconds)
+        for mode_name, stages in samples.items()
+        for stage, seconds in stages.items()
+    }
+    try:
+        np.savez(path, **flat)
+    except OSError as error:
+        raise InputError(f"cannot write {path}: {error.strerror}") from error
+
+
+def _draw(path: Path, values: dict[str, Any], samples: dict[str, dict[str, list[float]]]) -> None:
+    from mobile_vla_ros.benchmark.latency import DEADLINE
+    from mobile_vla_ros.plots.latency import draw_latency
+    from mobile_vla_ros.plots.style import save_figure
+
+    model, machine = values["model"], values["machine"]
+    place = machine["gpu"]["name"] if model["device"] != "cpu" else machine["cpu"]
+    title = f"{model['parameters'] / 1e6:.4g} M parameters, {model['dtype']}, {place}"
+    save_figure(draw_latency(samples, title, DEADLINE), path)
 
 
 def compare(

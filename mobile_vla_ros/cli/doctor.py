@@ -11,6 +11,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import typer
 from rich.console import Console
@@ -20,6 +21,11 @@ from mobile_vla_ros.cli import options
 from mobile_vla_ros.cli.output import write_json
 from mobile_vla_ros.errors import InputError
 from mobile_vla_ros.rig import Rig
+
+if TYPE_CHECKING:
+    from mobile_vla_ros.trials.readiness import Finding
+
+INSTRUCTION = "Navigate around obstacles and reach the front of the bottle"
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
@@ -192,17 +198,9 @@ def _policy(
     frames_file: Path,
     here: Rig,
 ) -> list:
-    import numpy as np
     import psutil
 
-    from mobile_vla_ros.trials.readiness import (
-        FAILURE,
-        OK,
-        Finding,
-        judge_dry_run,
-        judge_memory,
-        judge_rig,
-    )
+    from mobile_vla_ros.trials.readiness import FAILURE, OK, Finding, judge_memory, judge_rig
 
     free = psutil.virtual_memory().available
     try:
@@ -218,7 +216,8 @@ def _policy(
             runtime=runtime,
         )
         loaded = time.monotonic() - begin
-        stream = policy.stream("Navigate around obstacles and reach the front of the bottle")
+        # A policy that cannot drive is refused here.
+        policy.stream(INSTRUCTION)
     except InputError as error:
         return [Finding("checkpoint", FAILURE, str(error), "choose a checkpoint that can drive")]
     except ImportError as error:
@@ -248,27 +247,30 @@ def _policy(
 
         free = torch.cuda.mem_get_info(policy.device)[1]
     found.append(judge_memory(free, policy.weight_bytes))
+    return [*found, _dry_run(policy, frames_file)]
+
+
+def _dry_run(policy: Any, frames_file: Path) -> Finding:
+    """Ten frames through the policy, the camera's own where some were kept."""
+    import numpy as np
+
+    from mobile_vla_ros.trials.readiness import FAILURE, Finding, judge_dry_run
+
     if frames_file.exists():
         with np.load(frames_file) as kept:
             frames = [kept[name] for name in kept.files]
     else:
         rng = np.random.default_rng(0)
         frames = [rng.integers(0, 255, (720, 1280, 3), np.uint8) for _ in range(2)]
+    stream = policy.stream(INSTRUCTION)
     times = []
     for index in range(11):
         begin = time.monotonic()
         chunk = stream.step(frames[index % len(frames)], index * policy.config.frame_period)
         times.append(time.monotonic() - begin)
         if not np.isfinite(chunk.velocities).all():
-            return [
-                *found,
-                Finding(
-                    "dry run", FAILURE, "the policy gives NaN", "do not drive this checkpoint"
-                ),
-            ]
+            advice = "do not drive this checkpoint"
+            return Finding("dry run", FAILURE, "the policy gives NaN", advice)
     source = "camera frames" if frames_file.exists() else "synthetic frames (no camera)"
     verdict = judge_dry_run(times[1:])
-    return [
-        *found,
-        Finding(verdict.name, verdict.level, f"{source}, {verdict.text}", verdict.advice),
-    ]
+    return Finding(verdict.name, verdict.level, f"{source}, {verdict.text}", verdict.advice)

@@ -57,34 +57,19 @@ def plan(
     -s 1box_left_close -s 1box_right_close --detect 0.9,0.5
     """
     from mobile_vla_ros.trials.plan import make_plan, plan_to_json
-    from mobile_vla_ros.trials.record import TrialError
 
-    checkpoints = {}
-    for entry in checkpoint:
-        name, mark, path = entry.partition("=")
-        if not mark or not name or not path:
-            raise TrialError(f"--checkpoint wants NAME=PATH, not {entry!r}")
-        if name in checkpoints:
-            raise TrialError(f"two checkpoints are called {name!r}")
-        checkpoints[name] = path
+    checkpoints = _named(checkpoint)
     scenarios = {}
     for entry in scenario:
         name, _, words = entry.partition("=")
         scenarios[name] = words or _instruction(name)
-    difference = None
-    if detect:
-        try:
-            high, low = (float(part) for part in detect.split(","))
-        except ValueError:
-            raise TrialError(f"--detect wants two rates such as 0.9,0.6, not {detect!r}") from None
-        difference = (high, low)
     trials, key = make_plan(
         scenarios,
         checkpoints,
         repeats=repeats or None,
         seed=seed,
         blind=blind,
-        difference=difference,
+        difference=_difference(detect),
         alpha=alpha,
         power=power,
         sequential=sequential,
@@ -102,6 +87,32 @@ def plan(
         if pairs < trials.pairs_needed:
             print("warning: this plan has fewer starts than that")
     write_json(json_file, {"plan": str(out), **plan_to_json(trials)})
+
+
+def _named(entries: list[str]) -> dict[str, str]:
+    from mobile_vla_ros.trials.record import TrialError
+
+    checkpoints: dict[str, str] = {}
+    for entry in entries:
+        name, mark, path = entry.partition("=")
+        if not mark or not name or not path:
+            raise TrialError(f"--checkpoint wants NAME=PATH, not {entry!r}")
+        if name in checkpoints:
+            raise TrialError(f"two checkpoints are called {name!r}")
+        checkpoints[name] = path
+    return checkpoints
+
+
+def _difference(words: str) -> tuple[float, float] | None:
+    from mobile_vla_ros.trials.record import TrialError
+
+    if not words:
+        return None
+    try:
+        high, low = (float(part) for part in words.split(","))
+    except ValueError:
+        raise TrialError(f"--detect wants two rates such as 0.9,0.6, not {words!r}") from None
+    return high, low
 
 
 @app.command()

@@ -119,23 +119,7 @@ def draw_capsule(
         for index, axis in enumerate(axes):
             panel = figure.add_subplot(grid[rows + index, :4], sharex=first)
             first = first or panel
-            steps = np.arange(chunks.shape[1]) * action_period
-            for stamp, chunk in zip(chunk_stamps, chunks, strict=True):
-                panel.plot(
-                    stamp - time + steps,
-                    chunk[:, index],
-                    color=COLOURS["sky"],
-                    linewidth=0.6,
-                    alpha=0.5,
-                )
-            if len(chunks):
-                panel.plot(
-                    chunk_stamps - time,
-                    chunks[:, 0, index],
-                    ".",
-                    color=COLOURS["blue"],
-                    label="first step of each plan (thin: all its steps)",
-                )
+            _draw_plans(panel, chunk_stamps - time, chunks[:, :, index], action_period)
             if axis in columns and len(commands):
                 panel.step(
                     commands[:, 0] - time,
@@ -156,6 +140,21 @@ def draw_capsule(
             _draw_route(figure.add_subplot(grid[rows:, 4:]), odometry, time)
         _list_events(figure, events, time)
     return figure
+
+
+def _draw_plans(panel: plt.Axes, stamps: np.ndarray, plans: np.ndarray, period: float) -> None:
+    """Every plan of one axis, [C, steps], to its last step; its first step as a dot."""
+    steps = np.arange(plans.shape[1]) * period
+    for stamp, plan in zip(stamps, plans, strict=True):
+        panel.plot(stamp + steps, plan, color=COLOURS["sky"], linewidth=0.6, alpha=0.5)
+    if len(plans):
+        panel.plot(
+            stamps,
+            plans[:, 0],
+            ".",
+            color=COLOURS["blue"],
+            label="first step of each plan (thin: all its steps)",
+        )
 
 
 def _mark_events(

@@ -110,20 +110,11 @@ def make_plan(
         raise TrialError("a plan needs at least one scenario and one checkpoint")
     if repeats is not None and repeats < 1:
         raise TrialError(f"repeats must be at least 1, not {repeats}")
-    needed = None
-    if difference is not None:
-        # Here, because whoever only reads plans (a node) need not wait for scipy.
-        from mobile_vla_ros.stats.paired import pairs_needed
-
-        try:
-            needed = pairs_needed(*difference, alpha=alpha, power=power)
-        except ValueError as error:
-            raise TrialError(f"the difference to detect cannot be planned for: {error}") from error
+    needed = None if difference is None else _pairs_needed(difference, alpha, power)
     if repeats is None:
         if needed is None:
             raise TrialError("say how often to repeat (--repeats) or what difference to detect")
         repeats = -(-needed // len(scenarios))
-
     rng = np.random.default_rng(seed)
     names = list(checkpoints)
     key: dict[str, str] = {}
@@ -132,7 +123,34 @@ def make_plan(
         shuffled = [names[index] for index in rng.permutation(len(names))]
         key = dict(zip(codes, shuffled, strict=True))
         names = codes
+    plan = TrialPlan(
+        trials=_in_blocks(scenarios, names, repeats, rng),
+        checkpoints={name: "" if blind else str(checkpoints[name]) for name in names},
+        seed=seed,
+        blind=blind,
+        pairs_needed=needed,
+        difference=difference,
+        alpha=alpha,
+        power=power,
+        sequential=sequential,
+    )
+    return plan, key
 
+
+def _pairs_needed(difference: tuple[float, float], alpha: float, power: float) -> int:
+    # Here, because whoever only reads plans (a node) need not wait for scipy.
+    from mobile_vla_ros.stats.paired import pairs_needed
+
+    try:
+        return pairs_needed(*difference, alpha=alpha, power=power)
+    except ValueError as error:
+        raise TrialError(f"the difference to detect cannot be planned for: {error}") from error
+
+
+def _in_blocks(
+    scenarios: Mapping[str, str], names: list[str], repeats: int, rng: np.random.Generator
+) -> tuple[PlannedTrial, ...]:
+    """The trials in order: from every start each checkpoint once, one after the other."""
     orders = _balanced_orders(names, repeats * len(scenarios), rng)
     trials: list[PlannedTrial] = []
     for start in range(1, repeats + 1):
@@ -149,18 +167,7 @@ def make_plan(
                         checkpoint=name,
                     )
                 )
-    plan = TrialPlan(
-        trials=tuple(trials),
-        checkpoints={name: "" if blind else str(checkpoints[name]) for name in names},
-        seed=seed,
-        blind=blind,
-        pairs_needed=needed,
-        difference=difference,
-        alpha=alpha,
-        power=power,
-        sequential=sequential,
-    )
-    return plan, key
+    return tuple(trials)
 
 
 def plan_to_json(plan: TrialPlan) -> dict[str, Any]:

@@ -77,71 +77,16 @@ def judge_camera(
         image_timeout, max_frame_age, future_tolerance: the inference node's limits, s.
         reliability: the inference node's ``image_reliability``.
     """
-    name = "camera"
-    topic = seen["topic"]
-    if not seen["publishers"]:
-        others = ", ".join(seen.get("similar", [])) or "none"
-        return [
-            Finding(
-                name,
-                FAILURE,
-                f"nobody publishes {topic}",
-                f"start the camera or give --image-topic; image topics that exist: {others}",
-            )
-        ]
-    if len(seen["types"]) != 1 or not seen["types"][0].endswith(("/Image", "/CompressedImage")):
-        return [
-            Finding(
-                name,
-                FAILURE,
-                f"{topic} carries {', '.join(seen['types'])}",
-                "give the topic of a sensor_msgs/Image, or image_transport:=compressed",
-            )
-        ]
-    if reliability == "reliable" and seen.get("offered") == "best_effort":
-        return [
-            Finding(
-                name,
-                FAILURE,
-                f"{topic} is best effort, and image_reliability is reliable: nothing arrives",
-                "set image_reliability to auto",
-            )
-        ]
-    if not seen["frames"]:
-        return [
-            Finding(
-                name,
-                FAILURE,
-                f"{topic} is published but no frame came in {seen['seconds']:.1f} s",
-                "look at the camera's own log, and at the network between the machines",
-            )
-        ]
-    if seen.get("error"):
-        return [Finding(name, FAILURE, str(seen["error"]), "change the camera's encoding or size")]
-    rate = seen["frames"] / seen["seconds"]
-    text = (
-        f"{topic}: {rate:.1f} frames/s, {seen['width']}x{seen['height']} {seen['encoding']}, "
-        f"{seen.get('offered') or 'unknown reliability'}"
-    )
-    findings = []
-    if seen["worst_gap"] > image_timeout:
-        findings.append(
-            Finding(
-                name,
-                FAILURE if rate < 0.8 / frame_period else WARNING,
-                f"{text}; longest gap {seen['worst_gap']:.2f} s",
-                f"the robot stops after {image_timeout:g} s without a frame: make the camera "
-                "faster or raise image_timeout",
-            )
-        )
-    else:
-        findings.append(Finding(name, OK, text))
+    silent = _why_no_frames(seen, reliability)
+    if silent is not None:
+        return [silent]
+    findings = [_judge_rate(seen, frame_period, image_timeout)]
     if seen["publishers"] > 1:
         findings.append(
             Finding(
                 "camera publishers",
                 WARNING,
-                f"{seen['publishers']} nodes publish {topic}",
+                f"{seen['publishers']} nodes publish {seen['topic']}",
                 "stop all but one: mixed frames look like a jumping clock",
             )
         )
@@ -158,6 +103,47 @@ def judge_camera(
             )
         )
     return findings
+
+
+def _why_no_frames(seen: Mapping[str, Any], reliability: str) -> Finding | None:
+    """What keeps frames from arriving or from being read; None when they come."""
+    topic = seen["topic"]
+    types = seen["types"]
+    if not seen["publishers"]:
+        others = ", ".join(seen.get("similar", [])) or "none"
+        text = f"nobody publishes {topic}"
+        mend = f"start the camera or give --image-topic; image topics that exist: {others}"
+    elif len(types) != 1 or not types[0].endswith(("/Image", "/CompressedImage")):
+        text = f"{topic} carries {', '.join(types)}"
+        mend = "give the topic of a sensor_msgs/Image, or image_transport:=compressed"
+    elif reliability == "reliable" and seen.get("offered") == "best_effort":
+        text = f"{topic} is best effort, and image_reliability is reliable: nothing arrives"
+        mend = "set image_reliability to auto"
+    elif not seen["frames"]:
+        text = f"{topic} is published but no frame came in {seen['seconds']:.1f} s"
+        mend = "look at the camera's own log, and at the network between the machines"
+    elif seen.get("error"):
+        text, mend = str(seen["error"]), "change the camera's encoding or size"
+    else:
+        return None
+    return Finding("camera", FAILURE, text, mend)
+
+
+def _judge_rate(seen: Mapping[str, Any], frame_period: float, image_timeout: float) -> Finding:
+    rate = seen["frames"] / seen["seconds"]
+    text = (
+        f"{seen['topic']}: {rate:.1f} frames/s, {seen['width']}x{seen['height']} "
+        f"{seen['encoding']}, {seen.get('offered') or 'unknown reliability'}"
+    )
+    if seen["worst_gap"] <= image_timeout:
+        return Finding("camera", OK, text)
+    return Finding(
+        "camera",
+        FAILURE if rate < 0.8 / frame_period else WARNING,
+        f"{text}; longest gap {seen['worst_gap']:.2f} s",
+        f"the robot stops after {image_timeout:g} s without a frame: make the camera "
+        "faster or raise image_timeout",
+    )
 
 
 def judge_commands(seen: Mapping[str, Any], *, stamped: bool) -> list[Finding]:
