@@ -11,6 +11,7 @@ import hashlib
 import json
 import math
 import os
+import re
 import tempfile
 import time
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ import numpy as np
 
 _BLOCK = 1 << 20
 _MODE = 0o644
+_LONE = re.compile("[\ud800-\udfff]")
 _ABANDONED = 3600.0  # s without a byte written
 _RENAME_NOREPLACE = 1
 _AT_FDCWD = -100
@@ -81,7 +83,9 @@ def write_text(path: str | Path, text: str) -> None:
 
 def write_json(path: str | Path, value: Any, indent: int | None = 1) -> None:
     """Writes UTF-8 JSON, whole or not at all; see ``whole_file`` and ``plain``."""
-    write_text(path, json.dumps(plain(value), indent=indent, ensure_ascii=False) + "\n")
+    text = json.dumps(plain(value), indent=indent, ensure_ascii=False)
+    # A file's name need not be UTF-8; JSON has an escape for what Python makes of such bytes.
+    write_text(path, _LONE.sub(lambda found: f"\\u{ord(found[0]):04x}", text) + "\n")
 
 
 def plain(value: Any) -> Any:

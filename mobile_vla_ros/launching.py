@@ -6,6 +6,7 @@ ROS 2 passes over an argument that no launch file declares, and `dry_runn:=true`
 from __future__ import annotations
 
 import difflib
+import json
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
@@ -22,6 +23,20 @@ _TRUTHS = ("true", "false", "1", "0")
 
 class LaunchArgumentError(InputError):
     """A launch argument that is not declared, or whose value cannot be used."""
+
+
+def parameter_value(text: str) -> str:
+    """Text as the value of ``-p NAME:=VALUE``: quoted, so that YAML takes it for that text.
+
+    Raises:
+        InputError: it is not UTF-8, as a file's name may be; ROS 2 has no way to hand that on.
+    """
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        shown = text.encode("utf-8", errors="backslashreplace").decode("utf-8")
+        raise InputError(f"{shown} is not UTF-8, which ROS 2 needs; rename the file") from None
+    return json.dumps(text, ensure_ascii=False)
 
 
 def check_typed(

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 import pytest
+import yaml
 
+from mobile_vla_ros.errors import InputError
 from mobile_vla_ros.launching import (
     LaunchArgumentError,
     check_sections,
     check_typed,
+    parameter_value,
     speaks_to,
 )
 
@@ -88,3 +91,16 @@ def test_a_parameter_file_for_more_nodes_than_start_passes(tmp_path) -> None:
     assert not speaks_to(str(path), "cmd_vel_guard", "robot1")
     path.write_text("# all of it commented out\n")
     check_sections("params_file", str(path), ("mobile_vla", "cmd_vel_guard"))
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["plain", 'a "quoted" name', r"back\slash", "on", "1", "go: left", "it's", "왼쪽 #1", "~"],
+)
+def test_a_parameter_on_the_command_line_is_that_text(text: str) -> None:
+    assert yaml.safe_load(parameter_value(text)) == text
+
+
+def test_a_name_that_ros_2_cannot_take_is_said() -> None:
+    with pytest.raises(InputError, match=r"episode_\\udcff.h5 is not UTF-8.*rename"):
+        parameter_value("episode_\udcff.h5")

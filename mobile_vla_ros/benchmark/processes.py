@@ -12,6 +12,7 @@ from typing import Any
 
 from mobile_vla_ros.benchmark.frames import BenchmarkError
 from mobile_vla_ros.fastdds import image_room
+from mobile_vla_ros.launching import parameter_value
 
 END_SECONDS = 20.0
 
@@ -122,4 +123,4 @@ def environment_with_image_room() -> dict[str, str]:
 def _yaml(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
-    return f"'{value}'" if isinstance(value, (str, Path)) else str(value)
+    return parameter_value(str(value)) if isinstance(value, (str, Path)) else str(value)

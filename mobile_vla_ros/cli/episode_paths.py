@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import sys
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from mobile_vla_ros.errors import InputError
@@ -35,6 +36,37 @@ def finished(paths: Iterable[Path]) -> list[Path]:
     found, _ = split_finished(files_of(paths))
     if not found:
         raise InputError(f"there is no finished episode in {', '.join(map(str, paths))}")
+    return found
+
+
+def usable(
+    paths: Iterable[Path], progress: Callable[[Sequence[Path], str], Iterable[Path]]
+) -> list[Path]:
+    """The finished episodes that something can be made of; the others are named and left out.
+
+    Incident capsules pass. A single file that cannot be used is an error.
+
+    Raises:
+        InputError: there is none, or a path does not exist.
+    """
+    from mobile_vla_ros.episodes.checks import why_unusable
+    from mobile_vla_ros.episodes.incident import is_incident
+
+    files = finished(paths)
+    found, reasons = [], []
+    for path in progress(files, "looking at the episodes"):
+        reason = None if is_incident(path) else why_unusable(path)
+        if reason is None:
+            found.append(path)
+        else:
+            reasons.append(reason)
+    if not found:
+        more = f" (and {len(reasons) - 1} more like it)" if len(reasons) > 1 else ""
+        raise InputError(f"{reasons[0]}{more}")
+    for reason in reasons:
+        print(f"mobile_vla: left out: {' '.join(reason.split())}", file=sys.stderr)
+    if reasons:
+        print(f"mobile_vla: {len(reasons)} of {len(files)} files left out", file=sys.stderr)
     return found
 
 

@@ -11,11 +11,12 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from mobile_vla_ros.cli.episode_paths import files_of, finished, split_finished
+from mobile_vla_ros.cli.episode_paths import files_of, finished, split_finished, usable
 from mobile_vla_ros.cli.episodes_lerobot import export_lerobot, import_lerobot
 from mobile_vla_ros.cli.episodes_mcap import export_mcap
 from mobile_vla_ros.cli.output import write_json
 from mobile_vla_ros.cli.progress import bar
+from mobile_vla_ros.launching import parameter_value
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -327,7 +328,7 @@ def replay(
     open_episode(path).close()
     given = [
         "-p",
-        f'episode:="{path}"',
+        f"episode:={parameter_value(str(path))}",
         "-p",
         f"rate:={rate}",
         "-p",
@@ -348,20 +349,21 @@ def merge(
 ) -> None:
     """Puts episodes together; refuses different axes, spacing or cameras and says which.
 
-    Into a folder: copies of all episodes, none overwritten, none twice. Into a .h5 file: one
-    episode of the parts of one recording, in the order of their stamps.
+    Into a folder: copies of all episodes, none overwritten, none twice; a file that cannot be used
+    is named and left out. Into a .h5 file: one episode of the parts of one recording, in the order
+    of their stamps.
 
     Example: mobile_vla episodes merge monday/ tuesday/ --out week/
     """
     from mobile_vla_ros.episodes.editing import gather, join
 
-    files = finished(sources)
     if out.suffix == ".h5":
+        files = finished(sources)
         path = join(files, out)
         print(f"{path}: joined from {len(files)} episodes")
         write_json(json_file, {"path": path, "files": files})
         return
-    copies, skipped = gather(files, out)
+    copies, skipped = gather(usable(sources, bar), out)
     there = f", {len(skipped)} were there already" if skipped else ""
     print(f"{len(copies)} episodes copied to {out}{there}")
     write_json(json_file, {"path": out, "files": copies, "skipped": skipped})

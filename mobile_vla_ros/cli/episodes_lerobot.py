@@ -10,7 +10,7 @@ from pathlib import Path
 
 import typer
 
-from mobile_vla_ros.cli.episode_paths import finished
+from mobile_vla_ros.cli.episode_paths import usable
 from mobile_vla_ros.cli.output import write_json
 from mobile_vla_ros.cli.progress import bar
 from mobile_vla_ros.errors import InputError
@@ -50,7 +50,7 @@ def export_lerobot(
     from mobile_vla_ros.episodes.export_lerobot import CardFacts, VideoSettings, export
 
     result = export(
-        finished(sources),
+        usable(sources, bar),
         out,
         fps=fps or None,
         size=(height, width) if height and width else None,

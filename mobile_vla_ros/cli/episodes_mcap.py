@@ -8,7 +8,7 @@ from typing import Any
 
 import typer
 
-from mobile_vla_ros.cli.episode_paths import finished
+from mobile_vla_ros.cli.episode_paths import usable
 from mobile_vla_ros.cli.output import write_json
 from mobile_vla_ros.cli.progress import bar
 from mobile_vla_ros.errors import InputError
@@ -47,16 +47,19 @@ def _sources(files: Iterable[Path], trials: list[str]) -> list[Any]:
     from mobile_vla_ros.trials.record import record_to_json
 
     found: list[Any] = []
+    episodes: list[Path] = []
     known: list[str] = []
     for path in files:
         if path.suffix != ".jsonl":
-            found += finished([path])
+            episodes.append(path)
             continue
         records, _ = read_trials(path)
         known += [record.trial for record in records]
         found += [
             record_to_json(record) for record in records if not trials or record.trial in trials
         ]
+    if episodes:
+        found = [*usable(episodes, bar), *found]
     missing = [name for name in trials if name not in known]
     if missing:
         raise InputError(f"there is no trial {missing[0]!r}; there are {', '.join(known[:10])}")

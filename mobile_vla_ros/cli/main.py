@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import importlib
+import io
 import os
 import sys
 from pathlib import Path
@@ -75,6 +76,10 @@ def help_text() -> str:
 def main(arguments: list[str] | None = None) -> None:
     """Runs the command and exits: 0 done, 1 below a stated threshold, 2 unusable input."""
     arguments = sys.argv[1:] if arguments is None else arguments
+    for stream in (sys.stdout, sys.stderr):
+        # A file name need not be UTF-8, nor a terminal; what cannot be shown is escaped.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     if not arguments or arguments[0] in ("-h", "--help"):
         print(help_text(), end="")
         sys.exit(0 if arguments else 2)

@@ -86,6 +86,34 @@ def check_episode(path: str | Path, limits: CheckLimits | None = None) -> Episod
         return EpisodeReport(file, False, False, 0, (str(error),))
 
 
+def why_unusable(path: str | Path) -> str | None:
+    """Why nothing should be made of the file: a sentence that names it, or None.
+
+    Looser than a check: what a careful person only wants to know of (gaps, lost frames, limits)
+    leaves an episode usable. Every frame is read.
+    """
+    file = Path(path)
+    try:
+        with open_episode(file) as episode:
+            numbers = (episode.actions, episode.image_stamps)
+            if not all(np.isfinite(values).all() for values in numbers):
+                return f"{file}: a command or a stamp is not a number"
+            if (np.diff(episode.image_stamps) <= 0).any():
+                return f"{file}: the image stamps do not rise"
+            sizes = set()
+            for row, look in enumerate(_looks(episode)):
+                if look is None:
+                    return f"{file}: the frame of row {row} cannot be decoded"
+                if look[3]:
+                    return f"{file}: bytes of the frame of row {row} are missing"
+                sizes.add(look[2])
+            if len(sizes) > 1:
+                return f"{file}: the frames change size"
+    except EpisodeError as error:
+        return str(error)
+    return None
+
+
 def _interrupted(file: Path) -> EpisodeReport:
     said = "is being recorded now"
     if not being_recorded(file):

@@ -17,7 +17,7 @@ from mobile_vla_ros.episodes.names import check_scenario, free_path, scenario_of
 from mobile_vla_ros.episodes.reader import Episode, open_episode
 from mobile_vla_ros.episodes.schema import EpisodeError
 from mobile_vla_ros.episodes.writer import EpisodeWriter
-from mobile_vla_ros.files import sha256_of, sync, whole_file
+from mobile_vla_ros.files import rename_new, sha256_of, sync, whole_file
 from mobile_vla_ros.rig import differences, rig_of
 
 # What the writer sets by itself; the rest of an episode's attributes is carried over.
@@ -65,29 +65,63 @@ def relabel(
     if file.name.endswith(schema.PART_SUFFIX):
         raise EpisodeError(f"{file} is not finished; `mobile_vla episodes repair` does that")
     open_episode(file).close()  # says what is wrong with a file that is none
+    if file.is_symlink():
+        return _relabel_link(file, instruction, scenario, outcome)
     target = file
     if scenario is not None and scenario_of(file.name) not in ("", check_scenario(scenario)):
         name = file.name.replace(f"_{scenario_of(file.name)}", f"_{scenario}", 1)
         target = free_path(file.with_name(name))
     try:
         with whole_file(target, replace=target == file, prefix=".relabel_") as temporary:
-            shutil.copyfile(file, temporary)
-            shutil.copymode(file, temporary)
-            with h5py.File(temporary, "r+", libver="earliest") as copy:
-                if instruction is not None:
-                    _set_instruction(copy, instruction)
-                if scenario is not None:
-                    copy.attrs["scenario"] = scenario
-                if outcome is not None:
-                    copy.attrs["outcome"] = outcome
-                if target != file:
-                    copy.attrs["episode_name"] = target.stem
+            named = target.stem if target != file else None
+            _copy_with_words(file, temporary, instruction, scenario, outcome, named)
         if target != file:
             file.unlink()
             sync(file.parent)
     except OSError as error:
         raise EpisodeError(f"cannot relabel {file}: {error.strerror or error}") from error
     return target
+
+
+def _relabel_link(
+    link: Path, instruction: str | None, scenario: str | None, outcome: str | None
+) -> Path:
+    """Changes the file that a link leads to, under its own name, and renames the link only."""
+    target = link
+    old = scenario_of(link.name)
+    if scenario is not None and old not in ("", check_scenario(scenario)):
+        target = free_path(link.with_name(link.name.replace(f"_{old}", f"_{scenario}", 1)))
+    real = link.resolve()
+    try:
+        with whole_file(real, prefix=".relabel_") as temporary:
+            _copy_with_words(real, temporary, instruction, scenario, outcome)
+        if target != link:
+            rename_new(link, target)
+            sync(link.parent)
+    except OSError as error:
+        raise EpisodeError(f"cannot relabel {link}: {error.strerror or error}") from error
+    return target
+
+
+def _copy_with_words(
+    file: Path,
+    copy: Path,
+    instruction: str | None,
+    scenario: str | None,
+    outcome: str | None,
+    name: str | None = None,
+) -> None:
+    shutil.copyfile(file, copy)
+    shutil.copymode(file, copy)
+    with h5py.File(copy, "r+", libver="earliest") as content:
+        if instruction is not None:
+            _set_instruction(content, instruction)
+        if scenario is not None:
+            content.attrs["scenario"] = scenario
+        if outcome is not None:
+            content.attrs["outcome"] = schema.storable(outcome)
+        if name is not None:
+            content.attrs["episode_name"] = schema.storable(name)
 
 
 def trim(path: str | Path, out: str | Path, *, first: int = 0, last: int = 0) -> Path:
@@ -289,4 +323,4 @@ def _set_instruction(file: h5py.File, text: str) -> None:
     if schema.INSTRUCTION in file:
         del file[schema.INSTRUCTION]
     file[schema.INSTRUCTION] = np.array([field], schema.INSTRUCTION_TYPE)
-    file.attrs["instruction"] = text
+    file.attrs["instruction"] = schema.storable(text)

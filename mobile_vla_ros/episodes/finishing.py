@@ -50,7 +50,7 @@ def finish_part(
             if name in file.attrs and not isinstance(value, str):
                 file.attrs.modify(name, value)
             elif file.attrs.get(name) != value:
-                file.attrs[name] = value
+                file.attrs[name] = schema.storable(value)
     os.fsync(descriptor)
     _verify(part, rows, jpeg_bytes)
     while True:

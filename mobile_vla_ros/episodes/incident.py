@@ -14,6 +14,9 @@ from typing import Any
 import h5py
 import numpy as np
 
+from mobile_vla_ros.episodes.attributes import READ_ERRORS, Facts
+from mobile_vla_ros.episodes.schema import EpisodeError
+from mobile_vla_ros.episodes.stored import open_file
 from mobile_vla_ros.errors import InputError
 from mobile_vla_ros.files import whole_file
 from mobile_vla_ros.pictures import ImageError, decode_compressed
@@ -252,7 +255,7 @@ def read_incident(path: str | Path) -> Incident:
         IncidentError: the file is missing, unreadable or not an incident.
     """
     try:
-        with h5py.File(path, "r") as file:
+        with open_file(Path(path)) as file:
             if file.attrs.get("kind") != KIND:
                 raise IncidentError(f"{path} is not an incident file")
             ends = [0, *file["frames/end"][:].tolist()]
@@ -275,20 +278,24 @@ def read_incident(path: str | Path) -> Incident:
                 features=file["features/vector"][:],
                 attributes=json.loads(file.attrs["attributes"]),
             )
-    except FileNotFoundError:
-        raise IncidentError(f"there is no incident file {path}") from None
-    except (OSError, KeyError, ValueError) as error:
-        if isinstance(error, IncidentError):
-            raise
+    except IncidentError:
+        raise
+    except EpisodeError as error:
+        if not Path(path).exists():
+            raise IncidentError(f"there is no incident file {path}") from None
+        raise IncidentError(f"{path} is not a readable incident file: {error}") from None
+    except READ_ERRORS as error:
         raise IncidentError(f"{path} is not a readable incident file: {error}") from error
 
 
 def is_incident(path: str | Path) -> bool:
     """Whether the file is an incident capsule (False for anything unreadable)."""
     try:
-        with h5py.File(path, "r") as file:
-            return file.attrs.get("kind") == KIND
-    except OSError:
+        with open_file(Path(path)) as file:
+            facts = Facts()
+            facts.read(file.attrs)
+            return facts.text("kind") == KIND
+    except (EpisodeError, *READ_ERRORS):
         return False
 
 

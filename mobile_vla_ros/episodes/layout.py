@@ -105,7 +105,7 @@ def lay_out(file: h5py.File, layout: EpisodeLayout, payload_size: int) -> Room:
         if np.asarray(value).nbytes > _LARGEST_ATTRIBUTE and not isinstance(value, str):
             file[f"{schema.MORE}/{name}"] = value
         else:
-            file.attrs[name] = value
+            file.attrs[name] = schema.storable(value)
     text = schema.cut_utf8(str(attributes["instruction"]), schema.INSTRUCTION_BYTES)
     file[schema.INSTRUCTION] = np.array([text], schema.INSTRUCTION_TYPE)
     file.create_group(schema.STAMPS)

@@ -93,6 +93,29 @@ class CollectionPlan:
         return min(open_entries, key=lambda entry: done.get(entry.name, 0) / entry.target)
 
 
+class _PlanLoader(yaml.SafeLoader):
+    """YAML in which a key stands once, and 1:30 is no number (YAML 1.1 makes it 90)."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """As the base class does it, but a key that stands twice is refused."""
+        seen: set[str] = set()
+        for key, _ in node.value:
+            name = str(getattr(key, "value", ""))
+            if isinstance(key, yaml.ScalarNode) and name in seen:
+                raise PlanError(f"{name!r} stands twice, on line {key.start_mark.line + 1} again")
+            seen.add(name)
+        return super().construct_mapping(node, deep)
+
+
+_PlanLoader.yaml_implicit_resolvers = {
+    first: [
+        (tag, re.compile(r"[-+]?(0|[1-9][0-9]*)$") if tag.endswith(":int") else pattern)
+        for tag, pattern in resolvers
+    ]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+
+
 def level_name(base: str, level: str) -> str:
     """Scenario name of a level, which stands before the side: 1box_left -> 1box_close_left."""
     head, _, side = base.rpartition("_")
@@ -126,11 +149,14 @@ def read_plan(path: str | Path) -> CollectionPlan:
     """
     file = Path(path)
     try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+        content = yaml.load(file.read_text(encoding="utf-8"), _PlanLoader)
     except OSError as error:
         raise PlanError(f"cannot read the collection plan {file}: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise PlanError(f"the collection plan {file} is not YAML: {error}") from error
+    except PlanError as error:
+        raise PlanError(f"the collection plan {file}: {error}") from None
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        said = " ".join(str(error).split())
+        raise PlanError(f"the collection plan {file} is not YAML: {said}") from error
     return plan_from(content, str(file))
 
 

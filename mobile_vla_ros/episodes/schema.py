@@ -8,6 +8,7 @@ same and more beside it, so those programs still open them.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -57,9 +58,20 @@ def part_path(path: str | Path) -> Path:
     return final.with_name(final.name + PART_SUFFIX)
 
 
+def storable(value: Any) -> Any:
+    """A value as HDF5 can hold it: text as UTF-8, which a file's name need not be."""
+    if isinstance(value, str):
+        return value.encode("utf-8", errors="replace").decode("utf-8")
+    return value
+
+
 def cut_utf8(text: str, size: int) -> bytes:
     """``text`` as UTF-8 of at most ``size`` bytes, cut between characters, never inside one."""
-    return text.encode("utf-8")[:size].decode("utf-8", errors="ignore").encode("utf-8")
+    return (
+        text.encode("utf-8", errors="replace")[:size]
+        .decode("utf-8", errors="ignore")
+        .encode("utf-8")
+    )
 
 
 def default_axes(columns: int) -> tuple[str, ...]:

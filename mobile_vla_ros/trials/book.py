@@ -147,5 +147,7 @@ def _checkpoint_paths(plan: TrialPlan | None, key: str) -> dict[str, str]:
         return dict(json.loads(text)["paths"])
     except OSError as error:
         raise TrialError(f"cannot read the key {key}: {error.strerror}") from error
+    except RuntimeError as error:  # a ~ without HOME
+        raise TrialError(f"cannot read the key {key}: no home directory is known") from error
     except (ValueError, KeyError, TypeError) as error:
         raise TrialError(f"{key} is not the key of a blind plan") from error

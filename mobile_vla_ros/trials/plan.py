@@ -182,15 +182,63 @@ def read_plan(path: str | Path) -> TrialPlan:
         TrialError: the file is missing, not JSON, or not a plan.
     """
     try:
-        values = json.loads(Path(path).read_text(encoding="utf-8"))
-        trials = tuple(PlannedTrial(**trial) for trial in values.pop("trials"))
+        text = Path(path).read_text(encoding="utf-8")
+        values = json.loads(text, object_pairs_hook=_once)
+        trials = tuple(_planned(trial) for trial in values.pop("trials"))
         if values.get("difference") is not None:
-            values["difference"] = tuple(values["difference"])
-        return TrialPlan(trials=trials, **values)
+            low, high = map(float, values["difference"])
+            values["difference"] = (low, high)
+        plan = TrialPlan(trials=trials, **values)
+        _check(plan)
+        return plan
     except OSError as error:
         raise TrialError(f"cannot read the trial plan {path}: {error.strerror}") from error
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise TrialError(f"{path} is not a trial plan: {error}") from error
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object in which no key stands twice."""
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise TrialError(f"the key {twice!r} stands twice")
+    return values
+
+
+def _planned(values: Any) -> PlannedTrial:
+    trial = PlannedTrial(**values)
+    for name in ("pair", "scenario", "instruction", "checkpoint"):
+        if not isinstance(getattr(trial, name), str):
+            raise TrialError(f"a trial's {name} must be text, not {getattr(trial, name)!r}")
+    for name in ("number", "start"):
+        if type(getattr(trial, name)) is not int:
+            raise TrialError(
+                f"a trial's {name} must be a whole number, not {getattr(trial, name)!r}"
+            )
+    return trial
+
+
+def _check(plan: TrialPlan) -> None:
+    numbers = [trial.number for trial in plan.trials]
+    if numbers != list(range(1, len(numbers) + 1)):
+        raise TrialError("its trials are not numbered 1, 2, 3 ...")
+    named = isinstance(plan.checkpoints, Mapping) and all(
+        isinstance(path, str) for path in plan.checkpoints.values()
+    )
+    if not named:
+        raise TrialError("checkpoints must map names to paths")
+    missing = [t.checkpoint for t in plan.trials if t.checkpoint not in plan.checkpoints]
+    if missing:
+        raise TrialError(f"the checkpoint {missing[0]!r} of a trial is not among its checkpoints")
+    for name in ("blind", "sequential"):
+        if not isinstance(getattr(plan, name), bool):
+            raise TrialError(f"{name} must be true or false, not {getattr(plan, name)!r}")
+    for name in ("alpha", "power"):
+        value = getattr(plan, name)
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < 1:
+            raise TrialError(f"{name} must lie between 0 and 1, not {value!r}")
 
 
 def _balanced_orders(

@@ -150,10 +150,10 @@ def test_merge_gathers_and_joins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         (["relabel", "empty", "--outcome", "x"], "no finished episode in"),
         (["trim", "lab/broken.h5"], "not an HDF5 file"),
         (["show", "lab/none.h5"], "does not exist"),
-        (["merge", "lab", "--out", "week"], "broken.h5 is not an HDF5 file"),
+        (["merge", "lab/broken.h5", "--out", "week"], "broken.h5 is not an HDF5 file"),
         (["replay", "lab/broken.h5"], "not an HDF5 file"),
         (["import-bag", "lab/broken.h5", "lab", "--scenario", "x"], "not a bag"),
-        (["export-lerobot", "lab", "--out", "set"], "broken.h5 is not an HDF5 file"),
+        (["export-lerobot", "lab/broken.h5", "--out", "set"], "broken.h5 is not an HDF5 file"),
     ],
 )
 def test_unusable_input_is_one_line_and_nothing_is_written(

@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 from typing import Any
 
@@ -155,3 +156,31 @@ def test_gathering_copies_each_episode_once_and_overwrites_none(tmp_path: Path) 
     assert [path.name for path in copies] == ["b.h5"]
     assert skipped == paths
     assert sorted(p.name for p in out.iterdir()) == ["a-2.h5", "a.h5", "b.h5"]
+
+
+def test_relabelling_through_a_link_changes_the_file_and_keeps_the_link(tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    real = episode(disk / "episode_20250101_120000_1box_left.h5")
+    link = tmp_path / real.name
+    link.symlink_to(real)
+    assert relabel(link, instruction="go there", outcome="success") == link
+    assert link.is_symlink()
+    with open_episode(real) as changed:
+        assert (changed.instruction, changed.outcome) == ("go there", "success")
+    moved = relabel(link, scenario="1box_right")
+    assert moved.name == "episode_20250101_120000_1box_right.h5"
+    assert moved.is_symlink()
+    assert not link.is_symlink()
+    with open_episode(real) as changed:
+        assert changed.scenario == "1box_right"
+
+
+def test_a_name_that_is_not_utf8_can_be_edited(tmp_path: Path) -> None:
+    odd = tmp_path / os.fsdecode(b"episode_20250101_120000_1box_left\xff.h5")
+    path = episode(tmp_path / "plain.h5").rename(odd)
+    relabel(path, outcome="success")
+    cut = trim(path, tmp_path / os.fsdecode(b"cut_\xfe.h5"), last=1)
+    with open_episode(cut) as changed:
+        assert changed.outcome == "success"
+        changed.attributes["trimmed_from"].encode("utf-8")

@@ -88,3 +88,25 @@ def test_a_korean_instruction_is_kept(tmp_path: Path) -> None:
     file = tmp_path / "plan.yaml"
     file.write_text("scenarios:\n  a: {target: 1, instruction: 컵으로 가세요}\n", encoding="utf-8")
     assert read_plan(file).instruction("a") == "컵으로 가세요"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            "scenarios:\n  1box_left: 3\n  2box_left: 1\n  1box_left: 5\n",
+            "'1box_left' stands twice",
+        ),
+        ("scenarios: {a: 1}\nscenarios: {b: 2}\n", "'scenarios' stands twice"),
+        ("scenarios:\n  1box_left: {target: 3, target: 4}\n", "'target' stands twice"),
+        ("scenarios:\n  1box_left: 1:30\n", "must hold a target"),
+        ("scenarios:\n  1box_left: {target: 1:30}\n", "not '1:30'"),
+        ("scenarios: [\n", "is not YAML"),
+    ],
+)
+def test_what_yaml_would_pass_over_is_said(tmp_path: Path, text: str, said: str) -> None:
+    (tmp_path / "plan.yaml").write_text(text)
+    with pytest.raises(PlanError, match=said) as caught:
+        read_plan(tmp_path / "plan.yaml")
+    assert "plan.yaml" in str(caught.value)
+    assert "\n" not in str(caught.value)

@@ -82,3 +82,26 @@ def test_a_foreign_file_is_not_taken_for_a_plan(tmp_path, text: str) -> None:
         read_plan(path)
     with pytest.raises(TrialError, match="cannot read"):
         read_plan(tmp_path / "missing.json")
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda text: text.replace('"seed"', '"blind": true, "seed"', 1), "'blind' stands twice"),
+        (lambda text: text.replace('"number": 1,', '"number": "1",', 1), "number must be a whole"),
+        (lambda text: text.replace('"number": 2,', '"number": 7,', 1), "not numbered 1, 2, 3"),
+        (lambda text: text.replace('"checkpoint": "a"', '"checkpoint": "z"', 1), "'z' of a trial"),
+        (lambda text: text.replace('"alpha": 0.05', '"alpha": "often"', 1), "alpha must lie"),
+        (lambda text: "[" * 100_000, "is not a trial plan"),
+    ],
+)
+def test_a_plan_with_something_wrong_inside_is_refused(tmp_path, change, said: str) -> None:
+    plan, _ = make_plan({"1box_left": "go"}, {"a": "x.ckpt", "b": "y.ckpt"}, repeats=2, seed=1)
+    text = json.dumps(plan_to_json(plan))
+    path = tmp_path / "plan.json"
+    path.write_text(text)
+    assert read_plan(path).trials == plan.trials
+    path.write_text(change(text))
+    assert path.read_text() != text
+    with pytest.raises(TrialError, match=said):
+        read_plan(path)
