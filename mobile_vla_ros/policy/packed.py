@@ -1,7 +1,8 @@
 """The backbone laid out for one processor's matrix unit, once and not at every call.
 
 For bfloat16 oneDNN brings a weight into a blocked layout at every call, which for a single frame
-takes as long as the multiplication itself. Packing does it once and keeps only the packed form.
+takes as long as the multiplication itself; in float32 a plain product reads a large weight in an
+order that suits no cache. Packing does it once and keeps only the packed form.
 On the way layers that read the same values become one, and what follows a product number by number
 (an activation, the sum with the residual) is done while the product is still in the cache.
 """
@@ -29,8 +30,8 @@ class PackedLinear(nn.Module):
     """Stands in for linear layers in inference; any number of rows may be passed through.
 
     Args:
-        layers: layers that read the same values; their results come side by side. bfloat16, on
-            the CPU.
+        layers: layers that read the same values; their results come side by side. bfloat16 or
+            float32, on the CPU.
         rows: number of rows the layout is best for.
         gelu: put the result through the exact GELU.
         bias: float32 [out_features] in place of the layers' own.
@@ -89,20 +90,30 @@ class PackedQuickGelu(nn.Module):
         return self.fc2(inner).mul_(1 / QUICK)
 
 
-def can_pack(weight: Tensor) -> bool:
-    """Whether a weight is bfloat16 on a CPU that multiplies it in hardware."""
-    return (
-        weight.device.type == "cpu"
-        and weight.dtype == torch.bfloat16
-        and type(weight) in (nn.Parameter, Tensor)
-        and torch.backends.mkldnn.is_available()
-        and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
-        and hasattr(torch.ops.mkldnn, "_linear_pointwise")
-    )
+def can_pack(weight: Tensor, *, float32: bool = False) -> bool:
+    """Whether a weight is bfloat16 on a CPU that multiplies it in hardware.
+
+    Args:
+        weight: of a linear layer.
+        float32: whether float32 counts as well.
+    """
+    if weight.device.type != "cpu" or type(weight) not in (nn.Parameter, Tensor):
+        return False
+    if not torch.backends.mkldnn.is_available() or not hasattr(
+        torch.ops.mkldnn, "_linear_pointwise"
+    ):
+        return False
+    if weight.dtype == torch.float32:
+        return float32
+    return weight.dtype == torch.bfloat16 and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
-def pack(backbone: Any) -> int:
+def pack(backbone: Any, *, float32: bool = False) -> int:
     """Packs every linear layer that can be, a few at a time, in place.
+
+    Args:
+        backbone: the Kosmos-2 model.
+        float32: pack float32 as well, which pays for large layers.
 
     Afterwards the self-attention of a layer has a ``qkv_proj`` in place of ``q_proj``, ``k_proj``
     and ``v_proj``, except where queries and sources differ. Only the lean pass (``frame_pass``)
@@ -113,31 +124,33 @@ def pack(backbone: Any) -> int:
     """
     packed = 0
     for layer in backbone.vision_model.model.encoder.layers:
-        packed += _join_attention(layer.self_attn, VISION_ROWS)
-        if _packable(layer.mlp) and isinstance(layer.mlp.activation_fn, QuickGELUActivation):
+        packed += _join_attention(layer.self_attn, VISION_ROWS, float32)
+        if _packable(layer.mlp, float32) and isinstance(
+            layer.mlp.activation_fn, QuickGELUActivation
+        ):
             layer.mlp = PackedQuickGelu(layer.layer_norm2, layer.mlp)
             layer.layer_norm2 = nn.Identity()
             packed += 2
             return_freed_memory()
     for layer in backbone.text_model.model.layers[:-1]:
-        packed += _join_attention(layer.self_attn, TEXT_ROWS)
+        packed += _join_attention(layer.self_attn, TEXT_ROWS, float32)
     for layer in backbone.text_model.model.layers:
         feed = layer.ffn
-        if _packable(feed) and isinstance(feed.activation_fn, GELUActivation):
+        if _packable(feed, float32) and isinstance(feed.activation_fn, GELUActivation):
             feed.fc1 = PackedLinear(feed.fc1, rows=TEXT_ROWS, gelu=True)
             feed.activation_fn = nn.Identity()
             packed += 1
             return_freed_memory()
-    return packed + _pack_rest(backbone)
+    return packed + _pack_rest(backbone, float32)
 
 
-def _packable(module: nn.Module) -> bool:
+def _packable(module: nn.Module, float32: bool) -> bool:
     weights = [layer.weight for layer in module.modules() if isinstance(layer, nn.Linear)]
-    return bool(weights) and all(can_pack(weight) for weight in weights)
+    return bool(weights) and all(can_pack(weight, float32=float32) for weight in weights)
 
 
-def _join_attention(attention: Any, rows: int) -> int:
-    if not _packable(attention):
+def _join_attention(attention: Any, rows: int, float32: bool) -> int:
+    if not _packable(attention, float32):
         return 0
     attention.qkv_proj = PackedLinear(
         attention.q_proj, attention.k_proj, attention.v_proj, rows=rows
@@ -147,7 +160,7 @@ def _join_attention(attention: Any, rows: int) -> int:
     return 3
 
 
-def _pack_rest(backbone: nn.Module) -> int:
+def _pack_rest(backbone: nn.Module, float32: bool) -> int:
     packed = 0
     # No list of the layers themselves: each must be freed as soon as it is replaced.
     owners = [
@@ -157,7 +170,7 @@ def _pack_rest(backbone: nn.Module) -> int:
     ]
     for name, module in owners:
         for child_name, child in list(module.named_children()):
-            if isinstance(child, nn.Linear) and can_pack(child.weight):
+            if isinstance(child, nn.Linear) and can_pack(child.weight, float32=float32):
                 rows = VISION_ROWS if name.startswith(("vision", "image")) else TEXT_ROWS
                 setattr(module, child_name, PackedLinear(child, rows=rows))
                 packed += 1

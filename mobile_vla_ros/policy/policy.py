@@ -16,7 +16,7 @@ from mobile_vla_ros.policy.frame_pass import AttentionMaps, Prompt
 from mobile_vla_ros.policy.frames import check_features, check_pixels
 from mobile_vla_ros.policy.heads import RecurrentHead
 from mobile_vla_ros.policy.model import PolicyModel
-from mobile_vla_ros.policy.precision import Precision
+from mobile_vla_ros.policy.precision import SMALL, Precision
 from mobile_vla_ros.policy.prompt import PromptReader
 from mobile_vla_ros.policy.provenance import Provenance
 from mobile_vla_ros.policy.requests import check_window, require_driving, without_head
@@ -69,6 +69,7 @@ class Policy:
         self.precision = precision
         self._reader = prompts
         self._prompts: OrderedDict[str, Prompt] = OrderedDict()
+        self._parameters = sum(weight.numel() for weight in model.parameters())
         self._graphs = None
         if device.type == "cuda" and config.head is not None and not precision.quantised:
             from mobile_vla_ros.policy.graphs import FrameGraphs
@@ -382,13 +383,13 @@ class Policy:
         from mobile_vla_ros.policy.packed import can_pack
 
         sample = torch.empty(0, dtype=self.dtype, device=self.device)
-        return not self.precision.quantised and can_pack(sample)
+        return not self.precision.quantised and can_pack(sample, float32=self._is_large)
 
     def pack(self) -> int:
-        """Lays the backbone's weights out for the processor's matrix unit, once and for all.
+        """Lays the backbone's weights out for the processor, once and for all.
 
-        It is for bfloat16 on a CPU with such a unit and about halves the time of a frame;
-        elsewhere it does nothing. Afterwards the backbone can neither be trained nor saved, nor
+        It is for bfloat16 on a CPU that multiplies it in hardware, and for float32 on a CPU when
+        the policy is large; it about halves the time of a frame. Elsewhere it does nothing. Afterwards the backbone can neither be trained nor saved, nor
         run through ``encode_frames_plainly``.
 
         Returns:
@@ -397,7 +398,12 @@ class Policy:
         from mobile_vla_ros.policy.packed import pack
 
         with torch.inference_mode():
-            return pack(self.model.backbone)
+            return pack(self.model.backbone, float32=self._is_large)
+
+    @property
+    def _is_large(self) -> bool:
+        # Counted while loading, as packing hides weights.
+        return self._parameters >= SMALL
 
     def warm_up(self, instruction: str = "go", image_shape: tuple[int, int] = (720, 1280)) -> None:
         """Makes ready to drive: packs weights, captures graphs, runs the whole path once.
