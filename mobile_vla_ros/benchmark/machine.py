@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import importlib
+import importlib.metadata
 import os
 import platform
 import sys
 from pathlib import Path
 from typing import Any
 
+from mobile_vla_ros.policy.processor import threads
+
 
 def describe_machine() -> dict[str, Any]:
     """CPU, cores, memory, GPU and versions, as plain values."""
     import psutil
-    import torch
-    import transformers
 
     gpu = None
-    if torch.cuda.is_available():
+    torch = _installed("torch")
+    if torch is not None and torch.cuda.is_available():
         properties = torch.cuda.get_device_properties(0)
         gpu = {
             "name": properties.name,
@@ -30,11 +33,27 @@ def describe_machine() -> dict[str, Any]:
         "gpu": gpu,
         "system": platform.platform(),
         "python": sys.version.split()[0],
-        "torch": torch.__version__,
-        "transformers": transformers.__version__,
-        "threads": torch.get_num_threads(),
+        "torch": _version("torch"),
+        "transformers": _version("transformers"),
+        "onnxruntime": _version("onnxruntime"),
+        "threads": threads() if torch is None else torch.get_num_threads(),
         "load_average": os.getloadavg()[0],
     }
+
+
+def _installed(name: str) -> Any:
+    try:
+        return importlib.import_module(name)
+    except ImportError:
+        return None
+
+
+def _version(name: str) -> str | None:
+    """An installed package's version, without importing it; None where there is none."""
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None
 
 
 def cpu_name() -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import sys
 import time
 from contextlib import ExitStack
@@ -26,7 +27,12 @@ def latency(
     random: str = typer.Option("", help="In place of a checkpoint: full, medium, small or tiny."),
     mode: str = typer.Option("both", help="stream, window (the plain way) or both."),
     device: str = typer.Option("auto", help="auto, cpu, cuda or cuda:N."),
-    dtype: str = typer.Option("auto", help="auto, float32, bfloat16 or int8."),
+    dtype: str = typer.Option(
+        "auto", help="auto, float32, bfloat16 or int8; with --runtime several, comma between."
+    ),
+    runtime: str = typer.Option(
+        "", help="torch, onnx or torch,onnx: compare whole steps in every --dtype, in turns."
+    ),
     threads: int = typer.Option(0, help="CPU threads of torch; 0 leaves its choice.", min=0),
     runs: int = typer.Option(30, help="Measured runs.", min=1),
     warm_up: int = typer.Option(3, help="Runs before them.", min=0),
@@ -50,11 +56,32 @@ def latency(
     mobile_vla benchmark --checkpoint epoch=09.ckpt --plot latency.png
 
     mobile_vla benchmark --random full --dtype bfloat16 --runs 5 --json full.json
+
+    mobile_vla benchmark -c left_v3 --runtime torch,onnx --dtype float32,int8
     """
     if context.invoked_subcommand is not None:
         return
     if bool(checkpoint) == bool(random):
         raise InputError("give --checkpoint, or --random full|medium|small|tiny")
+    if runtime:
+        from mobile_vla_ros.cli.benchmark_runtimes import runtimes
+
+        runtimes(
+            checkpoint,
+            backbone,
+            config,
+            random,
+            device=device,
+            runtime=runtime,
+            dtype=dtype,
+            threads=threads,
+            runs=runs,
+            json_file=json_file,
+            with_progress=_with_progress,
+        )
+        return
+    if importlib.util.find_spec("torch") is None:
+        raise InputError("stages are timed in torch, which is not installed; give --runtime onnx")
     import torch
 
     from mobile_vla_ros.benchmark.frames import drawn_frames, episode_frames

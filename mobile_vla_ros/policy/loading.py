@@ -59,7 +59,10 @@ def load_policy(
     if runtime == "auto":
         from mobile_vla_ros.runtime.choice import choose_runtime
 
-        runtime = choose_runtime(checkpoint, str(device), str(dtype), config=config)
+        def load(name: str) -> Any:
+            return load_policy(checkpoint, backbone, config, device, dtype, name)
+
+        runtime = choose_runtime(checkpoint, str(device), str(dtype), load, _torch_has_gpu)
     if runtime == "onnx":
         from mobile_vla_ros.runtime.loading import load_onnx_policy
 
@@ -72,3 +75,9 @@ def load_policy(
     from mobile_vla_ros.policy.filling import load_torch_policy
 
     return load_torch_policy(checkpoint, backbone, config, device, dtype)
+
+
+def _torch_has_gpu() -> bool:
+    import torch
+
+    return torch.cuda.is_available()

@@ -15,6 +15,7 @@ from mobile_vla_ros.policy.errors import PolicyError
 from mobile_vla_ros.policy.frame_pass import AttentionMaps, Prompt
 from mobile_vla_ros.policy.frames import check_features, check_pixels
 from mobile_vla_ros.policy.heads import RecurrentHead
+from mobile_vla_ros.policy.kosmos import backbone_sizes
 from mobile_vla_ros.policy.model import PolicyModel
 from mobile_vla_ros.policy.precision import SMALL, Precision
 from mobile_vla_ros.policy.prompt import PromptReader
@@ -85,6 +86,11 @@ class Policy:
     def weight_bytes(self) -> int:
         """Bytes of the weights as they were loaded."""
         return sum(p.numel() * p.element_size() for p in self.model.parameters())
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Sizes of the backbone; see ``kosmos.backbone_sizes``."""
+        return backbone_sizes(self.model.backbone.config)
 
     @property
     def width(self) -> int:
@@ -389,8 +395,9 @@ class Policy:
         """Lays the backbone's weights out for the processor, once and for all.
 
         It is for bfloat16 on a CPU that multiplies it in hardware, and for float32 on a CPU when
-        the policy is large; it about halves the time of a frame. Elsewhere it does nothing. Afterwards the backbone can neither be trained nor saved, nor
-        run through ``encode_frames_plainly``.
+        the policy is large; it about halves the time of a frame. Elsewhere it does nothing.
+        Afterwards the backbone can neither be trained nor saved, nor run through
+        ``encode_frames_plainly``.
 
         Returns:
             How many layers were packed.

@@ -41,8 +41,8 @@ def describe_manifest(manifest: Manifest) -> dict[str, Any]:
         "image_size": config.image_size,
         "context_tokens": sizes["tokens"],
         "context_width": sizes["width"],
-        "text_layers": _layers(manifest, "text_model.model.layers."),
-        "vision_layers": _layers(manifest, "vision_model.model.encoder.layers."),
+        "text_layers": sizes["text_layers"],
+        "vision_layers": sizes["vision_layers"],
         "parameters": manifest.parameters,
         "bytes": sum(place.nbytes for place in places),
         "dtypes": dict(Counter(NAMES[place.dtype] for place in places)),
@@ -81,12 +81,3 @@ def slow_formats() -> list[str]:
     processor = this_processor()
     found = (processor.slow(dtype) for dtype in ("bfloat16", "float16", "int8"))
     return [sentence for sentence in found if sentence]
-
-
-def _layers(manifest: Manifest, start: str) -> int:
-    found = set()
-    for name in manifest.weights[-1].places:
-        _, _, rest = name.partition(start)
-        if rest:
-            found.add(rest.partition(".")[0])
-    return len(found)

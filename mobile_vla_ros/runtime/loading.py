@@ -66,7 +66,7 @@ def load_onnx_policy(
         provenance=_provenance(manifest),
         device=place,
         precision=precision,
-        width=manifest.backbone["width"],
+        sizes=manifest.backbone,
         weight_bytes=_weight_bytes(manifest, precision),
     )
 

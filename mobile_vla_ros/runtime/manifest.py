@@ -36,8 +36,7 @@ class Manifest:
         graphs: file name -> SHA-256.
         weights: the files that the graphs refer to.
         head: what the head's weights say, or None.
-        backbone: ``width``, ``tokens``, ``image_size``, ``begin``, ``end``, ``vocabulary``,
-            ``positions``.
+        backbone: its sizes (see ``policy.kosmos.backbone_sizes``).
         parameters: number of values in the weights.
         quantised: what converting to int8 found (see ``policy.export.int8``); empty otherwise.
     """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,6 +55,7 @@ class OnnxPolicy:
         device: where it runs.
         precision: in which number formats.
         provenance: where it comes from.
+        sizes: of the backbone (see ``policy.kosmos.backbone_sizes``).
         width: D, the width of contexts and features.
         weight_bytes: of the weights that a frame needs, as they are computed with.
         runtime: ``onnx``.
@@ -71,14 +72,15 @@ class OnnxPolicy:
         provenance: Provenance,
         device: Device,
         precision: OnnxPrecision,
-        width: int,
+        sizes: Mapping[str, int],
         weight_bytes: int,
     ) -> None:
         self.config = config
         self.device = device
         self.precision = precision
         self.provenance = provenance
-        self.width = width
+        self.sizes = dict(sizes)
+        self.width = self.sizes["width"]
         self.weight_bytes = weight_bytes
         self._sessions = sessions
         self._reader = prompts

@@ -13,6 +13,7 @@ from mobile_vla_ros.policy.export.head import add_head
 from mobile_vla_ros.policy.export.text import add_prompt, add_text
 from mobile_vla_ros.policy.export.vision import add_vision
 from mobile_vla_ros.policy.heads import head_shape
+from mobile_vla_ros.policy.kosmos import backbone_sizes
 from mobile_vla_ros.policy.plan import LoadPlan
 from mobile_vla_ros.policy.safetensors_header import Header, read_header
 from mobile_vla_ros.runtime.manifest import NATIVE, VERSION, graph_file
@@ -64,7 +65,7 @@ def write_graphs(
         "graphs": written,
         "weights": {header.path.name: header.sha256 for header in weights},
         "head": _head(plan),
-        "backbone": _sizes(plan),
+        "backbone": backbone_sizes(kosmos),
         "parameters": plan.parameters,
     }
 
@@ -95,17 +96,3 @@ def _head(plan: LoadPlan) -> dict[str, Any] | None:
     """What ``policy_config`` wants to know of the head's weights."""
     shape = head_shape(plan.checkpoint.head_shapes(), str(plan.checkpoint.path))
     return None if shape is None else vars(shape)
-
-
-def _sizes(plan: LoadPlan) -> dict[str, int]:
-    """What a runtime without transformers wants to know of the backbone."""
-    text = plan.kosmos.text_config
-    return {
-        "width": text.embed_dim,
-        "tokens": plan.kosmos.latent_query_num,
-        "image_size": plan.kosmos.vision_config.image_size,
-        "begin": text.bos_token_id,
-        "end": text.eos_token_id,
-        "vocabulary": text.vocab_size,
-        "positions": text.max_position_embeddings,
-    }
