@@ -51,7 +51,8 @@ extras = {
     "train": ["lightning>=2.4", "tensorboard>=2.15"],
     "analysis": ["scikit-learn>=1.4"],
     "sim": ["mujoco>=3.2"],
-    "bags": ["rosbags>=0.10", "pyarrow>=15"],
+    "bags": ["rosbags>=0.10", "pyarrow>=15", "lz4>=4"],
+    "filters": ["hdf5plugin>=4"],
     "lerobot": ["pyarrow>=15", "av>=14"],
     "hub": ["huggingface_hub>=0.25"],
     "mcap": ["mcap>=1.1", "rosbags>=0.10"],
@@ -63,7 +64,7 @@ setup(
     name=package_name,
     version="0.1.0",
     packages=find_packages(include=[package_name, f"{package_name}.*"]),
-    package_data={package_name: ["data/**/*"]},
+    package_data={package_name: ["py.typed", "data/**/*"]},
     data_files=[
         ("share/ament_index/resource_index/packages", [f"resource/{package_name}"]),
         (f"share/{package_name}", ["package.xml"]),
@@ -79,6 +80,11 @@ setup(
     author="mobile_vla_ros maintainers",
     maintainer="mobile_vla_ros maintainers",
     maintainer_email="maintainers@mobile-vla-ros.org",
+    url="https://mobile-vla-ros.org",
+    project_urls={
+        "Source": "https://github.com/mobile-vla-ros/mobile_vla_ros",
+        "Issues": "https://github.com/mobile-vla-ros/mobile_vla_ros/issues",
+    },
     description="Drives a mobile robot with a Kosmos-2 + LSTM vision-language-action policy.",
     license="Apache-2.0",
     entry_points={
