@@ -105,3 +105,9 @@ def test_commands_in_running_text_name_a_subcommand_and_options_that_exist() -> 
             known = {name for p in parser.params for name in p.opts} | {"--help"}
             given = {word.partition("=")[0] for word in others if word.startswith("--")}
             assert given <= known, f"{page.name}: mobile_vla {quoted}"
+
+
+def test_every_file_that_the_architecture_names_is_there() -> None:
+    text = (REPOSITORY / "docs" / "architecture.md").read_text()
+    for name in re.findall(r"`([a-z_/]+\.py)`", text):
+        assert (NODES.parent / name).is_file() or (REPOSITORY / name).is_file(), name
