@@ -205,19 +205,24 @@ def decode_compressed(data: Any) -> np.ndarray:
     return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
 
 
-def encode_jpeg(image: np.ndarray, quality: int = 95) -> bytes:
+def encode_jpeg(image: np.ndarray, quality: int = 95, full_colour: bool = False) -> bytes:
     """uint8 [H,W,3] RGB as JPEG bytes.
 
     Args:
         image: the picture.
         quality: 1 to 100.
+        full_colour: keeps the colour of every pixel (4:4:4), as small pictures need; else four
+            pixels share theirs.
 
     Raises:
         ImageError: a picture that JPEG cannot hold, such as one without pixels.
     """
     import cv2
 
-    return _encoded(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    options = [cv2.IMWRITE_JPEG_QUALITY, quality]
+    if full_colour:
+        options += [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
+    return _encoded(".jpg", image, options)
 
 
 def encode_png(image: np.ndarray, compression: int = 1) -> bytes:
@@ -225,7 +230,8 @@ def encode_png(image: np.ndarray, compression: int = 1) -> bytes:
 
     Args:
         image: the picture.
-        compression: 0 (quick) to 9 (small); none loses anything.
+        compression: 0 (quick) to 9 (small); none loses anything. At 1 a frame of 224 x 224 takes
+            a millisecond.
 
     Raises:
         ImageError: a picture without pixels.

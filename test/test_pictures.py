@@ -124,6 +124,11 @@ def test_a_png_comes_back_to_the_bit_and_a_jpeg_nearly() -> None:
     smooth = cv2.resize(RGB, (64, 48))
     assert np.abs(decode_compressed(encode_jpeg(smooth)).astype(int) - smooth).mean() < 3
     assert len(encode_jpeg(smooth, 20)) < len(encode_jpeg(smooth, 95))
+    exact, thrifty = (
+        np.abs(decode_compressed(encode_jpeg(RGB, 95, full_colour=full)).astype(int) - RGB).mean()
+        for full in (True, False)
+    )
+    assert exact < thrifty
 
 
 def test_what_is_no_picture_is_refused_by_its_shape() -> None:
