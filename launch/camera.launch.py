@@ -14,7 +14,7 @@ from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 
 from mobile_vla_ros.fastdds import image_room
-from mobile_vla_ros.launching import check_sections, check_typed
+from mobile_vla_ros.launching import camera_info_topic, check_sections, check_typed
 
 SHARE = Path(__file__).resolve().parents[1]
 NOT_GIVEN = "(as in params_file)"
@@ -45,7 +45,10 @@ def camera(context) -> list:
             name="camera",
             namespace=LaunchConfiguration("namespace"),
             parameters=parameters,
-            remappings=[("image", LaunchConfiguration("image_topic"))],
+            remappings=[
+                ("image", LaunchConfiguration("image_topic")),
+                ("camera_info", camera_info_topic(context.launch_configurations["image_topic"])),
+            ],
             output="screen",
             respawn=True,
             respawn_delay=2.0,

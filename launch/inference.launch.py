@@ -8,6 +8,7 @@ import os
 import sys
 from pathlib import Path
 
+from ament_index_python.packages import PackageNotFoundError, get_package_prefix
 from launch import LaunchContext, LaunchDescription
 from launch.actions import (
     DeclareLaunchArgument,
@@ -64,6 +65,7 @@ ARGUMENTS = (
     ("stamped", NOT_GIVEN, "true: TwistStamped instead of Twist"),
     ("namespace", "", "keeps two robots on one network apart"),
     ("use_sim_time", NOT_GIVEN, "true: /clock is the time of the images"),
+    ("rviz", "false", "true: open RViz on what the robot sees, plans and drives"),
 )
 # Launch arguments that decide which section of params_file is read.
 CHECKED = ("params_file", "guard", "namespace")
@@ -75,7 +77,7 @@ RESPAWN_DELAY = 1.0
 
 def check(context: LaunchContext) -> None:
     names = [name for name, _, _ in ARGUMENTS]
-    kinds = {**PARAMETERS, "guard": bool}
+    kinds = {**PARAMETERS, "guard": bool, "rviz": bool}
     check_typed(__file__, sys.argv, names, kinds, files=("params_file",))
     check_params_file(context, others=not is_typed(__file__, sys.argv))
 
@@ -182,6 +184,26 @@ def guard(context: LaunchContext) -> list:
     return [*said, node, RegisterEventHandler(OnProcessExit(target_action=node, on_exit=ended))]
 
 
+def rviz(context: LaunchContext) -> list:
+    if not is_true("rviz", LaunchConfiguration("rviz").perform(context)):
+        return []
+    try:
+        get_package_prefix("rviz2")
+    except PackageNotFoundError:
+        raise ValueError("rviz:=true needs RViz: sudo apt install ros-$ROS_DISTRO-rviz2") from None
+    return [
+        Node(
+            package="rviz2",
+            executable="rviz2",
+            name="rviz",
+            namespace=LaunchConfiguration("namespace"),
+            arguments=["-d", str(SHARE / "config" / "mobile_vla.rviz")],
+            remappings=[("camera/image_raw", LaunchConfiguration("image_topic"))],
+            output="log",
+        )
+    ]
+
+
 def room_for_images() -> list:
     """Fast DDS profiles with a segment that holds camera images, unless the user has their own."""
     room = image_room(SHARE, os.environ)
@@ -208,6 +230,7 @@ def generate_launch_description() -> LaunchDescription:
                     *room_for_images(),
                     *guard(context),
                     *inference(context),
+                    *rviz(context),
                 ]
             ),
         ]

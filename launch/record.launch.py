@@ -25,7 +25,7 @@ from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 
 from mobile_vla_ros.fastdds import image_room
-from mobile_vla_ros.launching import check_sections, check_typed
+from mobile_vla_ros.launching import camera_info_topic, check_sections, check_typed
 
 SHARE = Path(__file__).resolve().parents[1]
 NOT_GIVEN = "(as in the parameter files)"
@@ -42,6 +42,10 @@ RECORDER = {
     "image_format": str,
     "image_transport": str,
     "stamp_source": str,
+    "camera_height": float,
+    "camera_tilt": float,
+    "field_of_view": float,
+    "exposure_mode": str,
     "use_sim_time": bool,
 }
 TELEOP = {
@@ -52,7 +56,13 @@ TELEOP = {
     "stamped": bool,
     "use_sim_time": bool,
 }
-CAMERA = {"source": str, "use_sim_time": bool}
+CAMERA = {
+    "source": str,
+    "camera_height": float,
+    "camera_tilt": float,
+    "field_of_view": float,
+    "use_sim_time": bool,
+}
 ARGUMENTS = (
     ("directory", NOT_GIVEN, "folder for the episodes"),
     ("plan", NOT_GIVEN, "collection plan (YAML) with targets and instructions"),
@@ -64,6 +74,10 @@ ARGUMENTS = (
     ("image_format", NOT_GIVEN, "raw or jpeg"),
     ("image_transport", NOT_GIVEN, "raw or compressed"),
     ("stamp_source", NOT_GIVEN, "header or receipt"),
+    ("camera_height", NOT_GIVEN, "metres from the floor to the lens, kept in every episode"),
+    ("camera_tilt", NOT_GIVEN, "degrees that the camera looks down, kept in every episode"),
+    ("field_of_view", NOT_GIVEN, "degrees that the camera sees across, kept in every episode"),
+    ("exposure_mode", NOT_GIVEN, "auto, fixed or locked, kept in every episode"),
     ("source", NOT_GIVEN, "what the camera node opens: number, device, file, pipeline"),
     ("linear_speed", NOT_GIVEN, "m/s of the driving keys at first"),
     ("angular_speed", NOT_GIVEN, "rad/s of the turning keys at first"),
@@ -151,7 +165,10 @@ def camera(context: LaunchContext) -> list:
             name="camera",
             namespace=LaunchConfiguration("namespace"),
             parameters=[LaunchConfiguration("recorder_params"), parameters(context, CAMERA)],
-            remappings=[("image", LaunchConfiguration("image_topic"))],
+            remappings=[
+                ("image", LaunchConfiguration("image_topic")),
+                ("camera_info", camera_info_topic(context.launch_configurations["image_topic"])),
+            ],
             output="screen",
         )
     ]

@@ -39,6 +39,12 @@ def parameter_value(text: str) -> str:
     return json.dumps(text, ensure_ascii=False)
 
 
+def camera_info_topic(image_topic: str) -> str:
+    """Where a camera's facts stand, as image_transport expects them: beside its pictures."""
+    place, mark, _ = image_topic.rpartition("/")
+    return f"{place}{mark}camera_info"
+
+
 def check_typed(
     launch_file: str,
     command_line: Sequence[str],

@@ -21,6 +21,26 @@ def quaternion_of(yaw: float) -> tuple[float, float, float, float]:
     return 0.0, 0.0, math.sin(yaw / 2), math.cos(yaw / 2)
 
 
+def optical_turn(tilt: float) -> tuple[float, float, float, float]:
+    """Quaternion (x, y, z, w) from the base to a camera's optical frame (REP-103).
+
+    Args:
+        tilt: radians that the camera looks down; its image's x is the base's right then, its z
+            forward.
+    """
+    half = tilt / 2
+    # The optical frame of a level camera is the base turned by (-0.5, 0.5, -0.5, 0.5); the tilt is
+    # a turn about the base's y before it.
+    ty, tw = math.sin(half), math.cos(half)
+    x, y, z, w = -0.5, 0.5, -0.5, 0.5
+    return (
+        tw * x + ty * z,
+        tw * y + ty * w,
+        tw * z - ty * x,
+        tw * w - ty * y,
+    )
+
+
 def odometry_of(message: Any) -> tuple[float, float, float, float, float, float]:
     """x, y (m), yaw (rad), vx, vy (m/s), wz (rad/s) of a nav_msgs/Odometry."""
     place, turn = message.pose.pose.position, message.pose.pose.orientation

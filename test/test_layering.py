@@ -74,6 +74,7 @@ FLOORS = {
     "programs": {"inference", "recorder", "trial", "wiring"},
     "tools": {"wiring"},
     "inference": {"wiring"},
+    "camera": {"wiring"},
     "recorder": {"wiring"},
     "trial": {"wiring"},
     "wiring": set(),

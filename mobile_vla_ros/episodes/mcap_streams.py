@@ -17,7 +17,7 @@ from mobile_vla_ros.episodes.reader import Episode
 from mobile_vla_ros.episodes.ros_messages import Messages
 from mobile_vla_ros.episodes.schema import ODOM_COLUMNS
 from mobile_vla_ros.pictures import encode_jpeg, encode_png
-from mobile_vla_ros.planar import integrate, quaternion_of
+from mobile_vla_ros.planar import integrate, optical_turn, quaternion_of
 from mobile_vla_ros.rig import Rig, rig_of
 
 IMAGE = "camera/image_raw/compressed"
@@ -157,7 +157,7 @@ def trial_messages(trial: Mapping[str, Any], make: Messages) -> Iterator[Message
 def _beginning(start: float, rig: Rig, instruction: str, make: Messages) -> Iterator[Message]:
     """What stands before everything else: where the camera is, and what the robot was told."""
     if rig.mount_height is not None:
-        turn = ros.camera_turn(math.radians(rig.tilt or 0.0))
+        turn = optical_turn(math.radians(rig.tilt or 0.0))
         place = (0.0, 0.0, rig.mount_height)
         data = make.transform(start, ros.BASE_FRAME, ros.CAMERA_FRAME, place, turn)
         yield Message(start, TF_STATIC, ros.TRANSFORMS, data, start)

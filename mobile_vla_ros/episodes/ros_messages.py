@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
@@ -186,23 +185,3 @@ class Messages:
             self._make("geometry_msgs/msg/Point", x, y, 0.0),
             self._make("geometry_msgs/msg/Quaternion", *map(float, quaternion_of(yaw))),
         )
-
-
-def camera_turn(tilt: float) -> tuple[float, float, float, float]:
-    """Quaternion (x, y, z, w) from the base to a camera's optical frame (REP-103).
-
-    Args:
-        tilt: radians that the camera looks down; its image's x is the base's right then, its z
-            forward.
-    """
-    half = tilt / 2
-    # The optical frame of a level camera is the base turned by (-0.5, 0.5, -0.5, 0.5); the tilt is
-    # a turn about the base's y before it.
-    ty, tw = math.sin(half), math.cos(half)
-    x, y, z, w = -0.5, 0.5, -0.5, 0.5
-    return (
-        tw * x + ty * z,
-        tw * y + ty * w,
-        tw * z - ty * x,
-        tw * w - ty * y,
-    )

@@ -10,13 +10,13 @@ import threading
 import time
 from collections.abc import Callable
 
-import cv2
 import numpy as np
 from rclpy.duration import Duration
 from rclpy.node import Node
 from sensor_msgs.msg import Image
 
-from mobile_vla_ros.errors import InputError
+from mobile_vla_ros.nodes.camera.facts import FACT_PARAMETERS, CameraFacts
+from mobile_vla_ros.nodes.camera.source import CameraError, Source
 from mobile_vla_ros.nodes.wiring.image_message import image_message
 from mobile_vla_ros.nodes.wiring.parameters import Declared, declare
 from mobile_vla_ros.nodes.wiring.program import Program, Topic
@@ -56,6 +56,7 @@ PARAMETERS = (
         0.0,
         60.0,
     ),
+    *FACT_PARAMETERS,
     Declared("reopen_period", 1.0, "seconds between attempts after a camera is lost", 0.1, 60.0),
 )
 PROGRAM = Program(
@@ -63,114 +64,19 @@ PROGRAM = Program(
     module="camera_node",
     about=__doc__ or "",
     parameters=PARAMETERS,
-    tells=(Topic("image", "sensor_msgs/Image", "bgr8, reliable, stamped when it was captured"),),
+    tells=(
+        Topic("image", "sensor_msgs/Image", "bgr8, reliable, stamped when it was captured"),
+        Topic("camera_info", "sensor_msgs/CameraInfo", "with each image, of the same stamp"),
+        Topic("/tf_static", "tf2_msgs/TFMessage", "base_frame -> frame_id, with camera_height"),
+        Topic(
+            "footprint",
+            "geometry_msgs/PolygonStamped",
+            "of the base, m in base_frame; latched, with footprint_length and footprint_width",
+        ),
+    ),
 )
 # The images of a slow reliable subscriber wait here; five of 720p fit in the 32 MB of fastdds.xml.
 QUEUE_DEPTH = 5
-# A driver's timestamp further away from the grab than this is on another clock.
-DRIVER_STAMP_TRUST = 1.0
-V4L2_MANUAL_EXPOSURE = 1.0
-
-
-class CameraError(InputError):
-    """A source that cannot be opened or has gone; the sentence names it."""
-
-
-class Source:
-    """An opened source of frames.
-
-    Args:
-        name: device number, device path, file, image pattern or GStreamer pipeline.
-        width, height, fourcc: asked of a device; zero or '' leaves them alone.
-        exposure: fixed exposure of a device; 0 = automatic.
-
-    Raises:
-        CameraError: OpenCV cannot open it, or it gives no frame.
-    """
-
-    def __init__(
-        self,
-        name: str,
-        width: int = 0,
-        height: int = 0,
-        fourcc: str = "",
-        exposure: float = 0.0,
-    ) -> None:
-        self.name = name
-        self.is_pipeline = "!" in name
-        self.is_device = not self.is_pipeline and (name.isdigit() or name.startswith("/dev/"))
-        self.is_file = not (self.is_pipeline or self.is_device)
-        self._capture = self._open()
-        if self.is_device:
-            self._ask(width, height, fourcc, exposure)
-
-    def _open(self) -> cv2.VideoCapture:
-        if self.is_pipeline:
-            if not cv2.videoio_registry.hasBackend(cv2.CAP_GSTREAMER):
-                raise CameraError(
-                    f"source '{self.name}' is a GStreamer pipeline, which this OpenCV is built"
-                    " without: use apt's python3-opencv"
-                )
-            capture = cv2.VideoCapture(self.name, cv2.CAP_GSTREAMER)
-        elif self.is_device:
-            device = int(self.name) if self.name.isdigit() else self.name
-            capture = cv2.VideoCapture(device, cv2.CAP_V4L2)
-        else:
-            capture = cv2.VideoCapture(self.name)
-        if not capture.isOpened():
-            capture.release()
-            hint = "look at 'ls -l /dev/v4l/by-id' and whether another program holds it"
-            raise CameraError(
-                f"camera source '{self.name}' cannot be opened: "
-                + (hint if self.is_device else "no such file, or no format that OpenCV reads")
-            )
-        return capture
-
-    def _ask(self, width: int, height: int, fourcc: str, exposure: float) -> None:
-        # One buffer: an old frame is of no use to whoever drives.
-        self._capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)
-        if fourcc:
-            self._capture.set(cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*fourcc))
-        if width and height:
-            self._capture.set(cv2.CAP_PROP_FRAME_WIDTH, width)
-            self._capture.set(cv2.CAP_PROP_FRAME_HEIGHT, height)
-        if exposure:
-            self._capture.set(cv2.CAP_PROP_AUTO_EXPOSURE, V4L2_MANUAL_EXPOSURE)
-            self._capture.set(cv2.CAP_PROP_EXPOSURE, exposure)
-
-    @property
-    def rate(self) -> float:
-        """Frames/s as the source says; 0 when it does not."""
-        rate = self._capture.get(cv2.CAP_PROP_FPS)
-        return rate if np.isfinite(rate) and 0 < rate < 1000 else 0.0
-
-    def read(self) -> np.ndarray | None:
-        """The next frame, uint8 [H,W,3] BGR; None at the end or when the device is gone."""
-        good, frame = self._capture.read()
-        return frame if good and frame is not None and frame.size else None
-
-    def age(self) -> float:
-        """Seconds since the driver captured the frame just read; 0 when it does not say.
-
-        V4L2 drivers stamp buffers on the monotonic clock, and OpenCV hands that on as the
-        position in milliseconds. Other sources' positions are not capture times.
-        """
-        if not self.is_device:
-            return 0.0
-        age = time.monotonic() - self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
-        return age if 0.0 <= age < DRIVER_STAMP_TRUST else 0.0
-
-    def hold_exposure(self) -> None:
-        """Keeps the exposure and white balance that the automatics have settled on."""
-        exposure = self._capture.get(cv2.CAP_PROP_EXPOSURE)
-        temperature = self._capture.get(cv2.CAP_PROP_WB_TEMPERATURE)
-        self._capture.set(cv2.CAP_PROP_AUTO_EXPOSURE, V4L2_MANUAL_EXPOSURE)
-        self._capture.set(cv2.CAP_PROP_EXPOSURE, exposure)
-        self._capture.set(cv2.CAP_PROP_AUTO_WB, 0)
-        self._capture.set(cv2.CAP_PROP_WB_TEMPERATURE, temperature)
-
-    def close(self) -> None:
-        self._capture.release()
 
 
 class CameraNode(Life, Node):
@@ -181,6 +87,7 @@ class CameraNode(Life, Node):
         self._settings = declare(self, PARAMETERS)
         if self._settings["fourcc"] and len(self._settings["fourcc"]) != 4:
             raise CameraError(f"fourcc is '{self._settings['fourcc']}': it needs four letters")
+        self._facts = CameraFacts(self, self._settings)
         self._source = self._open()
         self._publisher = self.create_publisher(Image, "image", queued(QUEUE_DEPTH))
         self._stopping = threading.Event()
@@ -261,9 +168,10 @@ class CameraNode(Life, Node):
             return
 
     def _publish(self, frame: np.ndarray, age: float) -> None:
-        stamp = self.get_clock().now() - Duration(seconds=age)
+        stamp = (self.get_clock().now() - Duration(seconds=age)).to_msg()
         frame_id = self._settings["frame_id"]
-        self._publisher.publish(image_message(frame, stamp.to_msg(), frame_id, encoding="bgr8"))
+        self._publisher.publish(image_message(frame, stamp, frame_id, encoding="bgr8"))
+        self._facts.publish(stamp, *frame.shape[:2])
 
 
 def _pace(rate: float) -> Callable[[float], float]:

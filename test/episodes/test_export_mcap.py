@@ -14,8 +14,7 @@ from rosbags.highlevel import AnyReader
 from mobile_vla_ros.episodes import EpisodeError, EpisodeWriter, open_episode
 from mobile_vla_ros.episodes.export_mcap import export_mcap
 from mobile_vla_ros.episodes.incident import Incident, write_incident
-from mobile_vla_ros.episodes.ros_messages import camera_turn
-from mobile_vla_ros.planar import yaw_of
+from mobile_vla_ros.planar import optical_turn, yaw_of
 from mobile_vla_ros.rig import Rig
 from mobile_vla_ros.trials.record import TrialRecord, record_to_json
 
@@ -228,7 +227,7 @@ def test_what_goes_wrong_leaves_no_file(tmp_path: Path) -> None:
 
 
 def test_a_tilted_camera_looks_down_and_its_pictures_right_is_the_robots_right() -> None:
-    x, y, z, w = camera_turn(math.radians(30))
+    x, y, z, w = optical_turn(math.radians(30))
     turn = np.array(
         [
             [1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)],
