@@ -71,7 +71,7 @@ EXCEPTIONS = {
 # Inside nodes/: programs lie on top, below them what belongs to one of them, below that what
 # all of them share.
 FLOORS = {
-    "programs": {"inference", "recorder", "trial", "wiring"},
+    "programs": {"camera", "inference", "recorder", "trial", "wiring"},
     "tools": {"wiring"},
     "inference": {"wiring"},
     "camera": {"wiring"},
