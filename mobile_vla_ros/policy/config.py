@@ -29,6 +29,16 @@ DEFAULT_PERIOD = 0.4
 BACKBONE_WINDOW = 8
 
 
+def normalise(
+    velocities: np.ndarray, norm_min: Sequence[float], norm_max: Sequence[float]
+) -> np.ndarray:
+    """Velocities [..., dof] in m/s and rad/s to float32 [-1, 1], clipped at the range."""
+    low = np.asarray(norm_min, dtype=np.float32)
+    high = np.asarray(norm_max, dtype=np.float32)
+    clipped = np.clip(np.asarray(velocities, np.float32), low, high)
+    return (2 * (clipped - low) / (high - low) - 1).astype(np.float32)
+
+
 @dataclass(frozen=True)
 class PolicyConfig:
     """The facts of a trained policy that its users need.
@@ -83,10 +93,7 @@ class PolicyConfig:
 
     def normalise(self, actions: np.ndarray) -> np.ndarray:
         """Maps actions [..., dof] in m/s and rad/s to float32 [-1, 1], clipping at the range."""
-        low = np.asarray(self.norm_min, np.float32)
-        high = np.asarray(self.norm_max, np.float32)
-        clipped = np.clip(np.asarray(actions, np.float32), low, high)
-        return 2 * (clipped - low) / (high - low) - 1
+        return normalise(actions, self.norm_min, self.norm_max)
 
     def unnormalise(self, normalised: np.ndarray) -> np.ndarray:
         """Maps [..., dof] in [-1, 1] back to float32 m/s and rad/s."""

@@ -18,6 +18,7 @@ from mobile_vla_ros.episodes.identity import SOURCE, Identity, identify
 from mobile_vla_ros.errors import InputError
 from mobile_vla_ros.files import whole_file
 from mobile_vla_ros.hub import DATASET, resolve
+from mobile_vla_ros.policy.config import normalise
 from mobile_vla_ros.policy.preprocess import as_frames, resize
 from mobile_vla_ros.rig import Rig, rig_of
 from mobile_vla_ros.training.augmentation import (
@@ -37,7 +38,6 @@ from mobile_vla_ros.training.run_schema import AugmentationSettings, RunError
 from mobile_vla_ros.training.samples import (
     EpisodeSamples,
     episode_samples,
-    normalise,
     split_episodes,
 )
 

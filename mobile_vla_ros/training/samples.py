@@ -108,16 +108,6 @@ def command_chunks(
     return chunks.astype(np.float32), known
 
 
-def normalise(
-    velocities: np.ndarray, norm_min: tuple[float, ...], norm_max: tuple[float, ...]
-) -> np.ndarray:
-    """Velocities [..., dof] in m/s and rad/s to [-1, 1], clipped."""
-    low = np.asarray(norm_min, dtype=np.float32)
-    high = np.asarray(norm_max, dtype=np.float32)
-    clipped = np.clip(velocities, low, high)
-    return (2 * (clipped - low) / (high - low) - 1).astype(np.float32)
-
-
 def split_episodes(
     sources: list[str], train_split: float, seed: int
 ) -> tuple[list[int], list[int]]:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from mobile_vla_ros.policy.config import normalise
 from mobile_vla_ros.training.samples import (
     command_chunks,
     episode_samples,
-    normalise,
     split_episodes,
 )
 
