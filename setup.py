@@ -56,6 +56,7 @@ extras = {
     "lerobot": ["pyarrow>=15", "av>=14"],
     "hub": ["huggingface_hub>=0.25"],
     "mcap": ["mcap>=1.1", "rosbags>=0.10"],
+    "view": ["rerun-sdk>=0.24"],
     "int8": ["torchao>=0.12"],
 }
 extras["all"] = sorted({need for needs in extras.values() for need in needs})

@@ -14,6 +14,7 @@ from rich.table import Table
 from mobile_vla_ros.cli.episode_paths import files_of, finished, split_finished, usable
 from mobile_vla_ros.cli.episodes_lerobot import export_lerobot, import_lerobot
 from mobile_vla_ros.cli.episodes_mcap import export_mcap
+from mobile_vla_ros.cli.episodes_view import view
 from mobile_vla_ros.cli.output import write_json
 from mobile_vla_ros.cli.progress import bar
 from mobile_vla_ros.launching import parameter_value
@@ -30,6 +31,7 @@ Item = TypeVar("Item")
 app.command("import-lerobot")(import_lerobot)
 app.command("export-lerobot")(export_lerobot)
 app.command("export-mcap")(export_mcap)
+app.command("view")(view)
 
 
 @app.command("list")
