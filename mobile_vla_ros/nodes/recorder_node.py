@@ -11,11 +11,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import rclpy
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.clock import Clock, ClockType
-from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rclpy.task import Future
@@ -37,16 +35,26 @@ from mobile_vla_ros.episodes.viewfinder import Sight
 from mobile_vla_ros.errors import InputError
 from mobile_vla_ros.nodes.recorder.camera import RecordedCamera
 from mobile_vla_ros.nodes.recorder.orders import EpisodeOrder
-from mobile_vla_ros.nodes.recorder.parameters import PARAMETERS, refusal
+from mobile_vla_ros.nodes.recorder.parameters import ANSWERS, HEARS, PARAMETERS, TELLS, refusal
 from mobile_vla_ros.nodes.recorder.robot import RecordedRobot
 from mobile_vla_ros.nodes.recorder.session import EpisodeSession
 from mobile_vla_ros.nodes.wiring.images import ImageFormat
-from mobile_vla_ros.nodes.wiring.parameters import declare, misspelt
+from mobile_vla_ros.nodes.wiring.parameters import declare
+from mobile_vla_ros.nodes.wiring.program import Program
 from mobile_vla_ros.nodes.wiring.qos import latched
 from mobile_vla_ros.nodes.wiring.rig import rig_of_settings
-from mobile_vla_ros.nodes.wiring.running import StopSignal, init_without_signals
+from mobile_vla_ros.nodes.wiring.running import Life, run_node
 from mobile_vla_ros.rig import ATTRIBUTE, Rig
 
+PROGRAM = Program(
+    node="episode_recorder",
+    module="recorder_node",
+    about=__doc__ or "",
+    parameters=PARAMETERS,
+    hears=HEARS,
+    tells=TELLS,
+    answers=ANSWERS,
+)
 PUMP_PERIOD = 0.05
 STATUS_PERIOD = 0.5
 # The slots of compressed pictures: this many times one that was seen, and at least so many bytes.
@@ -54,14 +62,12 @@ COMPRESSED_ROOM = 4
 LEAST_COMPRESSED = 1 << 20
 
 
-class RecorderNode(Node):
+class RecorderNode(Life, Node):
     """Adapter between the robot's topics, an `EpisodeSession`, and whoever asks for episodes."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__("episode_recorder", **options)
         self._settings = declare(self, PARAMETERS)
-        for name in misspelt(self):
-            self.get_logger().warning(f"there is no parameter '{name}'")
         settings = self._settings
         self._message = "ready"
         self._directory = str(Path(settings["directory"]).expanduser())
@@ -283,24 +289,8 @@ def _make_folder(directory: str) -> None:
 
 
 def main(args: list[str] | None = None) -> int:
-    init_without_signals(args)
-    stop = StopSignal()
-    executor = SingleThreadedExecutor()
-    try:
-        node = RecorderNode()
-    except InputError as error:
-        print(f"episode_recorder: {error}", file=sys.stderr)
-        rclpy.try_shutdown()
-        return 2
-    executor.add_node(node)
-    try:
-        while not stop.is_set():
-            executor.spin_once(timeout_sec=0.1)
-        return 0
-    finally:
-        node.close()
-        node.destroy_node()
-        rclpy.try_shutdown()
+    """Runs the node; returns its exit status (2: it cannot work with what it was given)."""
+    return run_node(PROGRAM, lambda _stop: RecorderNode(), args)
 
 
 if __name__ == "__main__":

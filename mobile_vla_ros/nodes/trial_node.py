@@ -16,40 +16,47 @@ import json
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import rclpy
+from rcl_interfaces.msg import SetParametersResult
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup, ReentrantCallbackGroup
 from rclpy.clock import Clock, ClockType
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
+from rclpy.parameter import Parameter
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Bool, String
 
 from mobile_vla_ros.errors import InputError
 from mobile_vla_ros.nodes.trial.keeper import IncidentKeeper
-from mobile_vla_ros.nodes.trial.parameters import PARAMETERS
+from mobile_vla_ros.nodes.trial.parameters import ANSWERS, HEARS, PARAMETERS, TELLS, settings_of
 from mobile_vla_ros.nodes.trial.reports import TrialReports
-from mobile_vla_ros.nodes.trial.stage import TrialStage
+from mobile_vla_ros.nodes.trial.stage import stage_of
 from mobile_vla_ros.nodes.trial.start_view import StartViews
 from mobile_vla_ros.nodes.trial.streams import TrialStreams
-from mobile_vla_ros.nodes.wiring.image_message import compressed_message
-from mobile_vla_ros.nodes.wiring.parameters import declare, misspelt, refusal
+from mobile_vla_ros.nodes.wiring.parameters import declare, refusal
 from mobile_vla_ros.nodes.wiring.patient_service import patient_service
+from mobile_vla_ros.nodes.wiring.program import Program
 from mobile_vla_ros.nodes.wiring.qos import latched, newest_only
-from mobile_vla_ros.nodes.wiring.remote import Remote
-from mobile_vla_ros.nodes.wiring.running import StopSignal, init_without_signals
+from mobile_vla_ros.nodes.wiring.running import FAILED, Life, StopSignal, run_node
 from mobile_vla_ros.nodes.wiring.terminal import Terminal, TerminalError
 from mobile_vla_ros.trials.book import TrialBook
-from mobile_vla_ros.trials.conductor import Clocks, TrialConductor, TrialRequest, TrialSettings
+from mobile_vla_ros.trials.conductor import Clocks, TrialConductor, TrialRequest
 from mobile_vla_ros.trials.course import TrialCourse
 from mobile_vla_ros.trials.heartbeat import Heartbeat
 from mobile_vla_ros.trials.plan import read_plan
 from mobile_vla_ros.trials.record import TrialError
-from mobile_vla_ros.trials.session import TrialRules
 
+PROGRAM = Program(
+    node="trial_manager",
+    module="trial_node",
+    about=__doc__ or "",
+    parameters=PARAMETERS,
+    hears=HEARS,
+    tells=TELLS,
+    answers=ANSWERS,
+)
 # Each tick is a heartbeat too. The guard's timeout is 0.25 s: three of them may be late before it
 # stops the robot.
 TICK_PERIOD = 0.05
@@ -57,25 +64,27 @@ STATUS_PERIOD = 0.5
 HELP = "Enter starts the next trial, y success, n failure, x abort, m marks an incident"
 
 
-class TrialNode(Node):
+class TrialNode(Life, Node):
     """Adapter between the robot's topics and a ``TrialConductor``, its course and its keeper."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__("trial_manager", **options)
         values = declare(self, PARAMETERS)
-        for name in misspelt(self):
-            self.get_logger().warning(f"there is no parameter '{name}'")
         self._values = values
         self._message = "ready"
+        self._orders: list[threading.Thread] = []
+        self._terminal: Terminal | None = None
         self._closing = threading.Event()
-        self._simulated = bool(self.get_parameter("use_sim_time").value)
+        # What trials are timed with: it never jumps (a simulated clock does not either).
+        simulated = self.get_parameter("use_sim_time").value
+        self._steady: Callable[[], float] = self._now if simulated else time.monotonic
         directory = Path(values["directory"]).expanduser()
         plan = read_plan(Path(values["plan"]).expanduser()) if values["plan"] else None
         self._book = TrialBook(directory / "trials.jsonl", plan, values["key"])
         if values["unattended"] and not (values["field"] and plan):
             raise TrialError("unattended needs a field and a plan: nobody else can place a robot")
         self._keeper = self._make_keeper(directory / "incidents")
-        self._starts = StartViews(directory / "starts")
+        self._starts = StartViews(self, directory / "starts")
         judge = values["judge"] or (f"{values['field']}/outcome" if values["field"] else "")
         self._course = TrialCourse(
             recorded=values["record"], shadow=values["shadow"], judged=bool(judge)
@@ -90,7 +99,7 @@ class TrialNode(Node):
             policy=values["policy"],
             image_transport=values["image_transport"],
         )
-        stage = self._make_stage()
+        stage = stage_of(self, values, lambda: self.streams.images)
         self.heartbeat = Heartbeat(
             stage,
             needed=not values["shadow"],
@@ -103,7 +112,7 @@ class TrialNode(Node):
             self._course,
             stage,
             self.heartbeat,
-            self._trial_settings(),
+            settings_of(values),
             closing=self._closing,
             request=self._requested,
             say=self._say,
@@ -123,9 +132,6 @@ class TrialNode(Node):
             group=topics,
         )
         self._status = self.create_publisher(String, "~/status", latched())
-        self._view = self.create_publisher(
-            CompressedImage, "~/start_view/compressed", newest_only()
-        )
         self._deadman = self.create_publisher(Bool, "deadman", newest_only())
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self.create_timer(STATUS_PERIOD, self._publish_status, clock=steady, callback_group=topics)
@@ -150,30 +156,6 @@ class TrialNode(Node):
         before, after = values["incident_before"], values["incident_after"]
         return IncidentKeeper(directory, self._on_incident, before, after)
 
-    def _make_stage(self) -> TrialStage:
-        values, answers = self._values, ReentrantCallbackGroup()
-
-        def remote(name: str) -> Remote:
-            return Remote(self, values[name], answers)
-
-        return TrialStage(
-            remote("policy"),
-            remote("recorder") if values["record"] else None,
-            remote("field") if values["field"] else None,
-            lambda: self.streams.images,
-            self.get_logger().warning,
-        )
-
-    def _trial_settings(self) -> TrialSettings:
-        values = self._values
-        rules = TrialRules(
-            time_limit=values["time_limit"],
-            verdict_timeout=values["verdict_timeout"],
-            arrival=values["arrival"],
-            end_on_takeover=values["end_on_takeover"],
-        )
-        return TrialSettings(rules, values["shadow"], bool(values["field"]), values["field_seed"])
-
     def _serve(self) -> None:
         group = ReentrantCallbackGroup()
         for name, work in (
@@ -185,21 +167,20 @@ class TrialNode(Node):
         ):
             patient_service(self, f"~/{name}", work, refused=self._say, group=group)
         declared = {parameter.name: parameter for parameter in PARAMETERS}
-        self.add_on_set_parameters_callback(
-            lambda changes: _result(refusal(declared, changes, True))
-        )
+
+        def accept(changes: list[Parameter]) -> SetParametersResult:
+            reason = refusal(declared, changes, True) or ""
+            return SetParametersResult(successful=not reason, reason=reason)
+
+        self.add_on_set_parameters_callback(accept)
 
     # what is heard
 
     def _on_picture(self, message: Image | CompressedImage) -> None:
         """Between trials: where the robot is to stand, over what its camera sees."""
-        if self._course.idle and self._view.get_subscription_count():
-            planned = self._book.next()
-            start = planned.pair if planned is not None else self._requested().scenario
-            view = self._starts.compare(start, message)
-            if view is not None:
-                self._view.publish(compressed_message(view))
-        self._starts.newest = message
+        planned = self._book.next()
+        start = planned.pair if planned is not None else self._requested().scenario
+        self._starts.see(message, start if self._course.idle else "")
 
     def _on_begun(self, identity: Mapping[str, Any]) -> None:
         self._starts.keep(identity["pair"] or identity["scenario"])
@@ -251,27 +232,53 @@ class TrialNode(Node):
                 finish = self.conductor.finish
                 threading.Thread(target=finish, args=(due.over,), daemon=True).start()
 
-    @property
-    def alive(self) -> bool:
-        """Whether it still watches and sends its heartbeat."""
-        return self._ticking.is_alive()
+    # its life
 
-    def close(self) -> None:
+    def beside(self) -> tuple[Node, ...]:
+        return (self.streams,)
+
+    def work(self, stop: StopSignal) -> int:
+        """Starts what may wait for other nodes, and watches over the heartbeat."""
+        self._orders = [threading.Thread(target=self.heartbeat.settle, daemon=True)]
+        if self._values["unattended"]:
+            drive = self.conductor.drive_unattended
+            self._orders.append(threading.Thread(target=drive, daemon=True))
+        for thread in self._orders:
+            thread.start()
+        if self._values["keys"]:
+            self._read_keys(stop)
+        while not stop.wait(0.2):
+            # Without one of its threads it keeps no promise: an end is seen, the robot stands.
+            if not self._ticking.is_alive():
+                return FAILED
+        return 0
+
+    def last_words(self) -> None:
         """An orderly end: the robot stands, a running trial is interrupted and written down."""
         self._closing.set()
         self._ticking.join(1.0)
         self.conductor.close()
         if self._keeper is not None:
             self._keeper.close(self._now())
+        if self._terminal is not None:
+            self._terminal.close()
+
+    def close(self) -> None:
+        # One that is still inside rclpy when Python ends takes the process down with an abort.
+        for thread in self._orders:
+            thread.join(1.0)
+
+    def _read_keys(self, stop: StopSignal) -> None:
+        try:
+            self._terminal = Terminal(self.press, stop.set)
+            self._terminal.say(HELP)
+        except TerminalError as error:
+            self.get_logger().error(str(error))
 
     # what is said
 
     def _now(self) -> float:
         return self.get_clock().now().nanoseconds * 1e-9
-
-    def _steady(self) -> float:
-        """What trials are timed with: it never jumps (a simulated clock does not either)."""
-        return self._now() if self._simulated else time.monotonic()
 
     def _say(self, sentence: str) -> None:
         self._message = sentence
@@ -285,65 +292,7 @@ class TrialNode(Node):
 
 def main(args: list[str] | None = None) -> int:
     """Runs the node; returns its exit status (2: it cannot work with what it was given)."""
-    init_without_signals(args)
-    stop = StopSignal()
-    try:
-        node = TrialNode()
-    except InputError as error:
-        print(f"trial_manager: {error}", file=sys.stderr)
-        rclpy.try_shutdown()
-        return 2
-    executors = [SingleThreadedExecutor(), SingleThreadedExecutor()]
-    for executor, one in zip(executors, (node, node.streams), strict=True):
-        executor.add_node(one)
-    spinning = [
-        threading.Thread(target=_spin, args=(executor,), daemon=True) for executor in executors
-    ]
-    for thread in spinning:
-        thread.start()
-    orders = [threading.Thread(target=node.heartbeat.settle, daemon=True)]
-    if node.get_parameter("unattended").value:
-        orders.append(threading.Thread(target=node.conductor.drive_unattended, daemon=True))
-    for thread in orders:
-        thread.start()
-    terminal = None
-    if node.get_parameter("keys").value:
-        try:
-            terminal = Terminal(node.press, stop.set)
-            terminal.say(HELP)
-        except TerminalError as error:
-            node.get_logger().error(str(error))
-    status = 0
-    while not stop.wait(0.2):
-        # Without one of its threads it keeps no promise: an end is seen, and the robot stands.
-        if not (node.alive and all(thread.is_alive() for thread in spinning)):
-            status = 1
-            break
-    node.close()
-    if terminal is not None:
-        terminal.close()
-    for executor in executors:
-        executor.shutdown(timeout_sec=1.0)
-    # One that is still inside rclpy when Python ends takes the process down with an abort.
-    for thread in (*orders, *spinning):
-        thread.join(1.0)
-    node.streams.destroy_node()
-    node.destroy_node()
-    rclpy.try_shutdown()
-    return status
-
-
-def _spin(executor: SingleThreadedExecutor) -> None:
-    try:
-        executor.spin()
-    except ExternalShutdownException:
-        return
-
-
-def _result(sentence: str | None):
-    from rcl_interfaces.msg import SetParametersResult
-
-    return SetParametersResult(successful=sentence is None, reason=sentence or "")
+    return run_node(PROGRAM, lambda _stop: TrialNode(), args)
 
 
 if __name__ == "__main__":

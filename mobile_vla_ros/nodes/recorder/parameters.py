@@ -1,4 +1,4 @@
-"""The parameters of recorder_node, and when they may change."""
+"""What recorder_node says of itself: its parameters, when they may change, its topics."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from mobile_vla_ros.episodes.names import check_scenario
 from mobile_vla_ros.episodes.recording import IDLE, MODES, Recording
 from mobile_vla_ros.errors import InputError
 from mobile_vla_ros.nodes.wiring.parameters import Declared
+from mobile_vla_ros.nodes.wiring.program import VELOCITY, Topic
 from mobile_vla_ros.nodes.wiring.rig import EXPOSURE_MODE, RIG_PARAMETERS
 
 PARAMETERS = (
@@ -106,6 +107,19 @@ PARAMETERS = (
         2,
         10_000,
     ),
+)
+HEARS = (
+    Topic("image", "sensor_msgs/Image", "frames; with image_transport compressed: + /compressed"),
+    Topic("cmd_vel", VELOCITY, "the commands that rows carry, m/s and rad/s"),
+    Topic("odom", "nav_msgs/Odometry", "kept when the topic has some at the start"),
+    Topic("teleop_key", "geometry_msgs/TwistStamped", "presses of driving keys, mode key_press"),
+    Topic("cmd_vel_guard/taken_over", "std_msgs/Bool", "whether a person drives"),
+)
+TELLS = (Topic("~/status", "std_msgs/String", "JSON: state, counts, progress, room"),)
+ANSWERS = (
+    Topic("~/start", "std_srvs/Trigger", "begins an episode"),
+    Topic("~/save", "std_srvs/Trigger", "ends it; answers when it is safe on the disk"),
+    Topic("~/discard", "std_srvs/Trigger", "ends it and removes it"),
 )
 
 

@@ -1,8 +1,14 @@
-"""The parameters of trial_node."""
+"""What trial_node says of itself: its parameters, topics and services."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from mobile_vla_ros.nodes.wiring.parameters import Declared
+from mobile_vla_ros.nodes.wiring.program import VELOCITY, Topic
+from mobile_vla_ros.trials.conductor import TrialSettings
+from mobile_vla_ros.trials.session import TrialRules
 
 PARAMETERS = (
     Declared("directory", "~/trials", "trials.jsonl, incidents/ and starts/ go there"),
@@ -43,3 +49,41 @@ PARAMETERS = (
     Declared("unattended", False, "with a field: drive every trial of the plan by itself"),
     Declared("keys", False, "read verdicts from the terminal: y success, n failure, x abort"),
 )
+HEARS = (
+    Topic("image", "sensor_msgs/Image or CompressedImage", "for incidents and the start view"),
+    Topic("cmd_vel", VELOCITY, "what the base is told, m/s and rad/s"),
+    Topic("odom", "nav_msgs/Odometry", "the path, when there is some"),
+    Topic("mobile_vla/state", "std_msgs/String", "of the policy"),
+    Topic("mobile_vla/event", "std_msgs/String", "of the policy; 'mark' keeps an incident"),
+    Topic("mobile_vla/chunk", "trajectory_msgs/MultiDOFJointTrajectory", "of the policy"),
+    Topic("mobile_vla/features", "sensor_msgs/Image", "the policy's feature of each frame"),
+    Topic("cmd_vel_guard/state", "std_msgs/String", "of the guard"),
+    Topic("cmd_vel_guard/taken_over", "std_msgs/Bool", "whether a person drives"),
+    Topic("episode_recorder/status", "std_msgs/String", "JSON, of the recorder"),
+    Topic("operator_deadman", "std_msgs/Bool", "a person's own switch; once heard, it counts"),
+    Topic("~/reason", "std_msgs/String", "why the next verdict is given"),
+    Topic("/diagnostics", "diagnostic_msgs/DiagnosticArray", "of the policy"),
+)
+TELLS = (
+    Topic("deadman", "std_msgs/Bool", "the heartbeat without which the guard stops"),
+    Topic("~/status", "std_msgs/String", "JSON: the running trial and the plan"),
+    Topic("~/start_view/compressed", "sensor_msgs/CompressedImage", "where the robot is to stand"),
+)
+ANSWERS = (
+    Topic("~/start", "std_srvs/Trigger", "the next trial"),
+    Topic("~/success", "std_srvs/Trigger", "verdict on the running trial, or a broken one"),
+    Topic("~/failure", "std_srvs/Trigger", "likewise"),
+    Topic("~/abort", "std_srvs/Trigger", "likewise; it does not count"),
+    Topic("~/mark", "std_srvs/Trigger", "keeps the last seconds as an incident"),
+)
+
+
+def settings_of(values: Mapping[str, Any]) -> TrialSettings:
+    """How trials are conducted, by the parameters' values."""
+    rules = TrialRules(
+        time_limit=values["time_limit"],
+        verdict_timeout=values["verdict_timeout"],
+        arrival=values["arrival"],
+        end_on_takeover=values["end_on_takeover"],
+    )
+    return TrialSettings(rules, values["shadow"], bool(values["field"]), values["field_seed"])

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from lifecycle_msgs.msg import State
+from rclpy.callback_groups import ReentrantCallbackGroup
+from rclpy.node import Node
 from std_srvs.srv import SetBool
 
 from mobile_vla_ros.files import sha256_of
@@ -207,3 +210,19 @@ def _saved_path(message: str) -> Path | None:
     """The file in the recorder's answer `saved <path>: ...`."""
     _, mark, rest = message.partition("saved ")
     return Path(rest.split(".h5", 1)[0] + ".h5") if mark and ".h5" in rest else None
+
+
+def stage_of(node: Node, values: Mapping[str, Any], images: Callable[[], int]) -> TrialStage:
+    """The stage of a trial manager: the other nodes by the names in its parameters."""
+    answers = ReentrantCallbackGroup()
+
+    def remote(name: str) -> Remote:
+        return Remote(node, values[name], answers)
+
+    return TrialStage(
+        remote("policy"),
+        remote("recorder") if values["record"] else None,
+        remote("field") if values["field"] else None,
+        images,
+        node.get_logger().warning,
+    )

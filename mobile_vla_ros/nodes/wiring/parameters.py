@@ -110,11 +110,6 @@ def declare(node: Node, parameters: Iterable[Declared]) -> dict:
     return values
 
 
-def misspelt(node: Node) -> list[str]:
-    """Names that were given to this node and are no parameters of it: typing errors, mostly."""
-    return sorted(name for name in node._parameter_overrides if not node.has_parameter(name))
-
-
 def refusal(
     declared: dict[str, Declared], changes: Iterable[Parameter], configured: bool
 ) -> str | None:

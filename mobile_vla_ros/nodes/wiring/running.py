@@ -247,8 +247,3 @@ class _Spinning:
             elif count <= 1 < known:
                 self._node.get_logger().info(f"no second node {mine} is left")
             known = count
-
-
-def init_without_signals(args: list[str] | None) -> None:
-    """Starts ROS for a program with a main of its own."""
-    initialise(list(Given.of(sys.argv[1:] if args is None else args).ros))
