@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import deque
 from dataclasses import dataclass
 
 from mobile_vla_ros.episodes.recording import FUTURE_STAMP, STALE_STAMP, RecordingError
@@ -43,7 +44,7 @@ class Viewfinder:
 
     Attributes:
         newest: the last frame that can be recorded.
-        publishers: how many nodes publish the topic now.
+        publishers: how many nodes publish frames on the topic now.
     """
 
     def __init__(self, topic: str) -> None:
@@ -52,8 +53,12 @@ class Viewfinder:
         self.publishers = 1
         self._trouble = ""
         self._refused = 0
+        self._ids: deque[tuple[str, float]] = deque(maxlen=32)
+        # Two frames in a row have borne it: it is a name, and no number of the frame.
+        self._named = False
         self._other: Sight | None = None
         self._filmed: Sight | None = None
+        self._filmed_name: str | None = None
         self._set_back = 0.0
 
     def see(self, sight: Sight) -> None:
@@ -61,9 +66,17 @@ class Viewfinder:
         before, self.newest = self.newest, sight
         self._refused = 0
         if before is None:
+            self._ids.append((sight.frame_id, sight.received))
             return
-        if before.frame_id != sight.frame_id:
+        if before.frame_id == sight.frame_id:
+            self._named = True
+        elif any(
+            sight.frame_id == name and sight.received - when <= TURNS for name, when in self._ids
+        ):
             self._other = before
+        else:
+            self._named = False
+        self._ids.append((sight.frame_id, sight.received))
         self._set_back = max(before.received - sight.received, 0.0)
 
     def refuse(self, sentence: str) -> bool:
@@ -100,6 +113,7 @@ class Viewfinder:
                 " clock_offset or stamp_source:=receipt"
             )
         self._filmed, self._set_back = self.newest, 0.0
+        self._filmed_name = self.newest.frame_id if self._named else None
         return self.newest
 
     def changed(self) -> str:
@@ -109,10 +123,10 @@ class Viewfinder:
             return ""
         if newest.form != begun.form:
             return f"the camera changed from {begun.form} to {newest.form} in mid-episode"
-        if newest.frame_id != begun.frame_id:
+        if self._filmed_name not in (None, newest.frame_id):
             return (
-                f"the camera's frame_id changed from '{begun.frame_id}' to '{newest.frame_id}' in"
-                f" mid-episode: do two cameras publish {self.topic}?"
+                f"the camera's frame_id changed from '{self._filmed_name}' to"
+                f" '{newest.frame_id}' in mid-episode: do two cameras publish {self.topic}?"
             )
         if self.publishers > 1:
             return f"{self._many()} in mid-episode"
@@ -122,10 +136,7 @@ class Viewfinder:
 
     def _two_cameras(self, now: float) -> str:
         if self.publishers > 1:
-            return (
-                f"{self._many()}: record one camera, and give the other a topic of its own (a"
-                " camera that was killed counts for some seconds more)"
-            )
+            return f"{self._many()}: record one camera, and give the other a topic of its own"
         other, newest = self._other, self.newest
         if other is None or newest is None or now - other.received > TURNS:
             return ""

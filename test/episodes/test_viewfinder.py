@@ -73,6 +73,15 @@ def test_frames_of_two_cameras_in_turns_are_told_from_a_camera_that_was_replaced
     assert "frame_id changed from 'rear' to 'front'" in finder.changed()
 
 
+def test_a_camera_that_numbers_its_frames_in_the_frame_id_is_one_camera() -> None:
+    finder = Viewfinder("/image")
+    for k in range(10):
+        finder.see(Sight(100.0 + k / 10, 100.0 + k / 10, 9216, FORM, str(k)))
+    finder.begin(101.0)
+    finder.see(Sight(101.1, 101.1, 9216, FORM, "10"))
+    assert finder.changed() == ""
+
+
 def test_a_clock_that_is_set_back_in_mid_episode_is_a_change_and_an_overtaken_frame_is_none() -> (
     None
 ):

@@ -21,6 +21,7 @@ from mobile_vla_ros.nodes.wiring.images import (
     image_format,
     to_rgb,
 )
+from mobile_vla_ros.nodes.wiring.voices import Voices
 from mobile_vla_ros.pictures import check_compressed
 
 IMAGE_QUEUE = 30
@@ -57,6 +58,8 @@ class RecordedCamera:
         self._now = now
         self._take = take
         self._left_out = left_out
+        self._voices = Voices()
+        self._listed = 1
         self._newest: tuple[ImageFormat | None, Any] = (None, b"")
         self._arrived: deque[tuple[Any, float, tuple[float, float]]] = deque()
         # The first includes what other processes took from this one, the second does not.
@@ -78,8 +81,11 @@ class RecordedCamera:
 
     def look(self) -> None:
         """Asks the graph how many cameras there are."""
-        finder = self.viewfinder
-        finder.publishers = self._node.count_publishers(finder.topic)
+        self._listed = self._node.count_publishers(self.viewfinder.topic)
+        self._count_cameras()
+
+    def _count_cameras(self) -> None:
+        self.viewfinder.publishers = self._voices.count(self._listed, time.monotonic())
 
     def begin(self, now: float) -> Sight:
         """An episode is to begin with what the camera shows; returns the newest frame.
@@ -106,6 +112,8 @@ class RecordedCamera:
     def _on_image(self, message: Image | CompressedImage, info: Any) -> None:
         begin, busy = time.perf_counter(), time.thread_time()
         received = arrival(info, self._now())
+        self._voices.hear(info.get("publication_sequence_number"), time.monotonic())
+        self._count_cameras()
         self._pairing.trigger()
         spent = (time.perf_counter() - begin, time.thread_time() - busy)
         self._arrived.append((message, received, spent))
