@@ -50,9 +50,11 @@ def demo(
         if importlib.util.find_spec(module) is None:
             raise InputError(f"{module} cannot be imported: {advice}")
     from mobile_vla_ros.episodes.checks import check_episode
+    from mobile_vla_ros.sim.engine import require_mujoco
     from mobile_vla_ros.sim.scenario import parse_scenario
 
     parse_scenario(scenario)
+    require_mujoco()
     try:
         (out / "episodes").mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -41,6 +41,7 @@ from mobile_vla_ros.nodes.wiring.velocity import VelocitySubscription, velocitie
 from mobile_vla_ros.planar import quaternion_of
 from mobile_vla_ros.sim.camera import CameraSettings
 from mobile_vla_ros.sim.course import Course
+from mobile_vla_ros.sim.engine import require_mujoco
 from mobile_vla_ros.sim.evaluate import Evaluation, evaluation_plan
 from mobile_vla_ros.sim.field import Field
 from mobile_vla_ros.sim.outcome import REACHED, TIMED_OUT
@@ -126,6 +127,7 @@ class SimNode(Life, Node):
 
     def __init__(self, **options) -> None:
         super().__init__("sim", **options)
+        require_mujoco()
         self._settings = declare(self, PARAMETERS)
         settings = self._settings
         if settings["real_time_factor"] != 1.0 and not settings["publish_clock"]:

@@ -3,30 +3,14 @@
 from __future__ import annotations
 
 import math
-import os
-import sys
 from dataclasses import dataclass
 
-import numpy as np
-
-if "MUJOCO_GL" not in os.environ and sys.platform == "linux":
-    # MuJoCo reads this once, at import. EGL renders with and without a display, and in any thread.
-    os.environ["MUJOCO_GL"] = "egl"
-
 import cv2
+import numpy as np
 
 from mobile_vla_ros.errors import InputError
 from mobile_vla_ros.rig import Rig
-
-try:
-    import mujoco
-except (ImportError, AttributeError, OSError) as error:
-    # With MUJOCO_GL set, the graphics library is loaded here, and PyOpenGL's complaint when there
-    # is none is an AttributeError.
-    raise InputError(
-        "MuJoCo cannot start: install it (pip install mujoco) with an EGL or OSMesa library "
-        f"(libegl1, libosmesa6), or set MUJOCO_GL to the one there is ({error})"
-    ) from error
+from mobile_vla_ros.sim.engine import mujoco
 
 _GRAIN_ROOM = 64  # pixels by which the noise picture is larger than a frame
 

@@ -18,6 +18,7 @@ from mobile_vla_ros.errors import InputError
 from mobile_vla_ros.rig import ATTRIBUTE
 from mobile_vla_ros.sim.camera import CameraSettings
 from mobile_vla_ros.sim.driver import DriverSettings, ScriptedDriver
+from mobile_vla_ros.sim.engine import require_mujoco
 from mobile_vla_ros.sim.expert import FieldState
 from mobile_vla_ros.sim.field import Field
 from mobile_vla_ros.sim.scenario import SCENARIOS, parse_scenario
@@ -130,6 +131,7 @@ def collect(
     """
     if workers < 1:
         raise InputError(f"{workers} workers: give 1 or more")
+    require_mujoco()
     folder = Path(directory)
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import mujoco
 import numpy as np
 
 from mobile_vla_ros.sim.camera import Camera, CameraSettings
+from mobile_vla_ros.sim.engine import mujoco
 from mobile_vla_ros.sim.expert import FieldState
 from mobile_vla_ros.sim.layout import Layout, sample_layout
 from mobile_vla_ros.sim.outcome import (

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import mujoco
 import numpy as np
 
 from mobile_vla_ros.planar import moved, yaw_of
+from mobile_vla_ros.sim.engine import mujoco
 from mobile_vla_ros.sim.layout import ROBOT_RADIUS
 
 WHEEL_RADIUS = 0.06  # m

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 
-import mujoco
 import numpy as np
 
 from mobile_vla_ros.pictures import encode_png
 from mobile_vla_ros.sim import textures
 from mobile_vla_ros.sim.camera import CameraSettings, camera_mjcf
+from mobile_vla_ros.sim.engine import mujoco
 from mobile_vla_ros.sim.layout import BOTTLE_HEIGHT, BOTTLE_RADIUS, Layout
 from mobile_vla_ros.sim.robot import ACTUATORS, robot_mjcf
 

@@ -127,3 +127,18 @@ def test_a_machine_without_the_graphics_library_is_told_which_to_install(tmp_pat
     assert "install" in done.stderr
     assert "libegl1" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("command", [["sim", "collect"], ["demo"]])
+def test_a_graphics_library_that_nobody_knows_is_one_sentence(tmp_path, command) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "mobile_vla_ros.cli.main", *command, "--out", tmp_path / "data"],
+        env={**os.environ, "MUJOCO_GL": "nonsense", "PYTHONPATH": REPOSITORY},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert "set MUJOCO_GL to egl, osmesa or glfw" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert not (tmp_path / "data").exists()
