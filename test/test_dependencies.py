@@ -12,6 +12,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 ROS = {
+    "ament_index_python",
     "builtin_interfaces",
     "cv_bridge",
     "diagnostic_msgs",
@@ -26,6 +27,7 @@ ROS = {
     "sensor_msgs",
     "std_msgs",
     "std_srvs",
+    "tf2_msgs",
     "trajectory_msgs",
 }
 # What is imported by another name than it is installed by: from pip, and by rosdep.
@@ -34,6 +36,7 @@ DISTRIBUTIONS = {
     "cv2": "opencv-python-headless",
     "jinja2": "jinja2",
     "pydantic_core": "pydantic",
+    "rerun": "rerun-sdk",
     "sklearn": "scikit-learn",
     "yaml": "pyyaml",
 }
