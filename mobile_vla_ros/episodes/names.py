@@ -102,12 +102,19 @@ def find_episodes(directory: str | Path, pattern: str = "*.h5") -> list[Path]:
     A link whose file is gone is among them, so that whoever opens it can say so.
 
     Raises:
-        EpisodeError: the folder does not exist.
+        EpisodeError: the folder does not exist, or is a data set of LeRobot's.
     """
     folder = resolve(directory, DATASET)
     if not folder.is_dir():
         raise EpisodeError(f"{folder} is not a folder")
-    return sorted(p for p in folder.glob(pattern) if not p.is_dir() and not p.name.startswith("."))
+    found = (p for p in folder.glob(pattern) if not p.is_dir() and not p.name.startswith("."))
+    episodes = sorted(found)
+    if not episodes and (folder / "meta" / "info.json").is_file():
+        raise EpisodeError(
+            f"{folder} is a LeRobotDataset; make episodes of it with `mobile_vla episodes "
+            "import-lerobot`"
+        )
+    return episodes
 
 
 __all__ = [

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from mobile_vla_ros.episodes import EpisodeError, open_episode
+from mobile_vla_ros.episodes import EpisodeError, find_episodes, open_episode
 from mobile_vla_ros.episodes.import_lerobot import LerobotOptions, import_lerobot
 from mobile_vla_ros.episodes.lerobot.velocities import find_velocities
 
@@ -233,3 +233,9 @@ def test_a_video_shorter_than_its_table_is_said(tmp_path: Path) -> None:
     result = import_lerobot(data.root, tmp_path / "out")
     assert len(result.files) == 1
     assert "shorter than its table: it ends after 7 of 12 rows" in dict(result.refused)[1]
+
+
+def test_a_data_set_given_in_place_of_episodes_says_what_to_do(tmp_path: Path) -> None:
+    Foreign(tmp_path / "set", 1)
+    with pytest.raises(EpisodeError, match="is a LeRobotDataset; make episodes of it"):
+        find_episodes(tmp_path / "set")
