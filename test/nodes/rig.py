@@ -69,8 +69,9 @@ class Rig:
 
     def __exit__(self, *_) -> None:
         for process in self.processes:
+            # What a launch file has started must not outlive it on this domain.
             with contextlib.suppress(ProcessLookupError):
-                os.kill(process.pid, signal.SIGKILL)
+                os.killpg(process.pid, signal.SIGKILL)
             process.wait()
         self.executor.shutdown(timeout_sec=2.0)
         self.thread.join(5.0)
@@ -91,6 +92,7 @@ class Rig:
             stderr=subprocess.STDOUT,
             env=environment,
             cwd=self.tmp_path,
+            start_new_session=True,
         )
         self.processes.append(process)
         return process

@@ -227,3 +227,20 @@ def test_compressed_images_drive_and_broken_ones_do_not(rig) -> None:
     assert "model hung" not in rig.log()
     first = [chunk.points[0].velocities[0].linear.x for chunk in rig.chunks]
     assert all(0.09 <= velocity <= 0.16 for velocity in first)
+
+
+def test_a_new_control_rate_counts_from_the_next_configuring_on(rig) -> None:
+    drive(rig, enabled=False, autostart=False)
+    rig.wait_for_state("unconfigured")
+    assert rig.transition("configure")
+    assert "read when the node is configured" in rig.set_parameter("control_rate", 100.0)
+    assert rig.transition("cleanup")
+    assert rig.set_parameter("control_rate", 100.0) == ""
+    assert rig.transition("configure")
+    assert rig.transition("activate")
+    rig.start_camera()
+    assert rig.enable(True).success
+    rig.wait_until_moving()
+    heard, begin = len(rig.commands), time.monotonic()
+    rig.wait(lambda: len(rig.commands) > heard + 160, "160 commands")
+    assert time.monotonic() - begin < 6.0  # eight at the rate of before

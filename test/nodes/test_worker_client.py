@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mobile_vla_ros.nodes.inference.worker_client import Frame, ModelWorker
+from mobile_vla_ros.nodes.inference.model import Frame
+from mobile_vla_ros.nodes.inference.worker_client import ModelWorker
 from mobile_vla_ros.nodes.wiring.images import ImageFormat
 
 DOUBLE = Path(__file__).with_name("worker_double.py")

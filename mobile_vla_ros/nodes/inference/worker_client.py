@@ -13,72 +13,21 @@ import socket
 import subprocess
 import sys
 import threading
-from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 
 from mobile_vla_ros.control import ActionChunk
+from mobile_vla_ros.nodes.inference.model import Frame, ModelEvents
 from mobile_vla_ros.nodes.inference.worker import MESSAGE_BYTES
 from mobile_vla_ros.nodes.wiring.frame_slots import SLOT_BYTES, SLOTS, FrameSlots
-from mobile_vla_ros.nodes.wiring.images import ImageFormat
 
 WORKER_COMMAND = (sys.executable, "-m", "mobile_vla_ros.nodes.inference.worker")
 # A killed process is gone in milliseconds unless the kernel holds it; nobody waits longer.
 REAP_SECONDS = 0.5
 
 
-@dataclass(frozen=True)
-class Frame:
-    """What is known of a frame beside its pixels.
-
-    Attributes:
-        stamp: capture time, seconds.
-        stamp_nanoseconds: the same, exact.
-        generation: order (instruction, stop, reset) that it was taken under.
-        instruction: what the policy is told.
-        form: how to read the bytes; None for a compressed image.
-        received: steady clock, seconds.
-    """
-
-    stamp: float
-    stamp_nanoseconds: int
-    generation: int
-    instruction: str
-    form: ImageFormat | None
-    received: float
-
-
-class WorkerEvents(Protocol):
-    """What a `ModelWorker` tells its owner; called from the worker's own thread."""
-
-    def worker_ready(self, report: dict) -> None:
-        """The policy is loaded and warm; `report` is the worker's `ready` message."""
-
-    def worker_refused(self, sentence: str) -> None:
-        """The checkpoint cannot be used, for the reason in `sentence`; the process has ended."""
-
-    def worker_failed(self, sentence: str) -> None:
-        """The process has ended although nobody ended it."""
-
-    def frame_sent(self, frame: Frame) -> None:
-        """The worker has `frame` now; also called from the thread that offered it."""
-
-    def frame_refused(self, frame: Frame, sentence: str) -> None:
-        """The bytes of `frame` are no image, or its instruction is none."""
-
-    def chunk_came(
-        self, frame: Frame, chunk: ActionChunk, seconds: dict[str, float], more: dict
-    ) -> None:
-        """The chunk of `frame`, and the seconds spent on it by stage.
-
-        `more` has `feature_distance` (from training, NaN when unknown) and `feature`
-        (see `features.pack_feature`), None unless `features_wanted`.
-        """
-
-
 class ModelWorker:
-    """Keeps one worker process and the newest frame for it.
+    """A `Model` on this machine: one worker process, and the newest frame for it.
 
     The worker gets a frame when it asks for work, that is when it has answered the one before; a
     frame that comes earlier waits in the second slot, where the next one replaces it. Nothing
@@ -89,7 +38,7 @@ class ModelWorker:
         command: program and arguments of the worker process.
     """
 
-    def __init__(self, events: WorkerEvents, command: tuple[str, ...] = WORKER_COMMAND) -> None:
+    def __init__(self, events: ModelEvents, command: tuple[str, ...] = WORKER_COMMAND) -> None:
         self._events = events
         self._command = command
         self._slots = FrameSlots()

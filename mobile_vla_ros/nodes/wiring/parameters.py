@@ -110,6 +110,15 @@ def declare(node: Node, parameters: Iterable[Declared]) -> dict:
     return values
 
 
+def present_values(node: Node, parameters: Iterable[Declared]) -> dict:
+    """The values of declared parameters by name, as they are now."""
+    values = {}
+    for parameter in parameters:
+        value = node.get_parameter(parameter.name).value
+        values[parameter.name] = list(value) if isinstance(parameter.default, list) else value
+    return values
+
+
 def refusal(
     declared: dict[str, Declared], changes: Iterable[Parameter], configured: bool
 ) -> str | None:

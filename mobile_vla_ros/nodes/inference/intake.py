@@ -1,0 +1,111 @@
+"""Camera images on their way to the model: checked, stamped, copied once, the newest only.
+
+Runs in the executor's thread and does nothing slow there; takes no lock of its own (its numbers
+are read from another thread one by one).
+"""
+
+from __future__ import annotations
+
+import time
+
+from rclpy.node import Node
+from sensor_msgs.msg import CompressedImage, Image
+
+from mobile_vla_ros.nodes.inference.driver import Driver
+from mobile_vla_ros.nodes.inference.model import Frame, Model
+from mobile_vla_ros.nodes.inference.overlay_publisher import OverlayPublisher
+from mobile_vla_ros.nodes.wiring.diagnostics import Percentiles
+from mobile_vla_ros.nodes.wiring.images import ImageError, ImageFormat, fingerprint, image_format
+from mobile_vla_ros.nodes.wiring.trajectory import NANOSECONDS, nanoseconds_of
+
+COMPLAINT_PERIOD = 5.0
+
+
+class FrameIntake:
+    """What is done with each message of the camera.
+
+    Args:
+        node: whose clock and log are used.
+        driver: is told of every frame, and says which the model is to have.
+        model: gets them.
+        overlays: gets them too, while somebody looks.
+    """
+
+    def __init__(
+        self, node: Node, driver: Driver, model: Model, overlays: OverlayPublisher
+    ) -> None:
+        self._node = node
+        self._driver = driver
+        self._model = model
+        self._overlays = overlays
+        self._by_header = True
+        self._offset = 0  # added to header stamps, ns
+        self._form: ImageFormat | None = None
+        self._frames = self._lost = self._bad = 0
+        self._seconds = Percentiles()
+
+    def begin(self, stamp_source: str, clock_offset: float) -> None:
+        """Counts anew; `clock_offset` (s) is added to header stamps."""
+        self._by_header = stamp_source == "header"
+        self._offset = round(clock_offset * NANOSECONDS)
+        self._form = None
+        self._frames = self._lost = self._bad = 0
+        self._seconds = Percentiles()
+
+    def take(self, message: Image | CompressedImage) -> None:
+        """One message has come."""
+        now = time.monotonic()
+        self._frames += 1
+        try:
+            form = None if isinstance(message, CompressedImage) else image_format(message)
+        except ImageError as error:
+            self.refuse(str(error))
+            self._driver.unreadable()
+            return
+        if form != self._form:
+            self._note_form(form)
+        stamp = self._stamp_of(message)
+        order = self._driver.frame(stamp / NANOSECONDS, fingerprint(message.data), now)
+        if order is not None:
+            frame = Frame(stamp / NANOSECONDS, stamp, *order, form, now)
+            self._model.offer(frame, message.data)
+        self._overlays.show(form, message.data)
+        self._seconds.see(time.monotonic() - now)
+
+    def refuse(self, sentence: str) -> None:
+        """A frame is no picture, for the reason in `sentence`."""
+        self._bad += 1
+        self._node.get_logger().error(sentence, throttle_duration_sec=COMPLAINT_PERIOD)
+
+    def lost(self, count: int) -> None:
+        """DDS has lost so many messages more."""
+        self._lost += count
+
+    def readings(self) -> dict[str, object]:
+        """For diagnostics."""
+        p50, p99 = self._seconds.at(50, 99)
+        return {
+            "image_callback_p50": p50,
+            "image_callback_p99": p99,
+            "frames_received": self._frames,
+            "frames_lost_by_dds": self._lost,
+            "frames_skipped": self._model.replaced,
+            "bad_images": self._bad,
+        }
+
+    def _stamp_of(self, message: Image | CompressedImage) -> int:
+        if self._by_header:
+            return nanoseconds_of(message.header.stamp) + self._offset
+        return self._node.get_clock().now().nanoseconds
+
+    def _note_form(self, form: ImageFormat | None) -> None:
+        if form is not None and self._form is not None and _words(form) != _words(self._form):
+            self._node.get_logger().warning(
+                f"the camera changed from {_words(self._form)} to {_words(form)}: the policy"
+                " may see another picture than it was trained with"
+            )
+        self._form = form
+
+
+def _words(form: ImageFormat) -> str:
+    return f"{form.width}x{form.height} {form.encoding}"

@@ -1,0 +1,96 @@
+"""What the parameters of inference_node mean to the model and to the pilot, and to a person."""
+
+from __future__ import annotations
+
+import pathlib
+
+from mobile_vla_ros.control.limiter import Limits
+from mobile_vla_ros.control.pilot import PilotSettings
+from mobile_vla_ros.errors import InputError
+from mobile_vla_ros.hub import is_uri
+from mobile_vla_ros.nodes.inference.parameters import LIMITS, TIMES
+from mobile_vla_ros.states import MODEL_TOO_SLOW, STOPPED
+
+# A first answer may include work that is done once per instruction.
+FIRST_RESULT_FACTOR = 10.0
+# A slow model is told from a hung one by this many times its usual step.
+SLOW_MODEL_FACTOR = 3.0
+_PATHS = ("checkpoint", "backbone", "config")
+_OF_THE_MODEL = (*_PATHS, "device", "dtype", "runtime", "frame_period", "action_period", "max_gap")
+
+
+class DriveError(InputError):
+    """The node cannot be configured as asked."""
+
+
+def model_settings(values: dict) -> dict:
+    """What the model's process is to load.
+
+    Raises:
+        DriveError: there is no checkpoint, or a file that does not exist.
+    """
+    if not values["checkpoint"]:
+        raise DriveError("no checkpoint is given: set the parameter 'checkpoint' to its path")
+    for name in _PATHS:
+        if not values[name] or is_uri(values[name]):
+            continue  # the model's process fetches what is on a hub, and says what is wrong
+        if not pathlib.Path(values[name]).exists():
+            raise DriveError(f"{name} '{values[name]}' does not exist")
+    axes = [axis for axis in values["action_axes"] if axis]
+    return {**{name: values[name] for name in _OF_THE_MODEL}, "action_axes": axes}
+
+
+def limits_of(values: dict) -> Limits:
+    """Speeds and accelerations.
+
+    Raises:
+        InputError: limits that contradict each other.
+    """
+    return Limits(**{name: values[name] for name in LIMITS})
+
+
+def pilot_settings(values: dict, step_seconds: float) -> PilotSettings:
+    """The pilot's settings, for a model that takes `step_seconds` per frame."""
+    times = {name: values[name] for name in TIMES}
+    times["worker_timeout"] = max(times["worker_timeout"], SLOW_MODEL_FACTOR * step_seconds)
+    return PilotSettings(
+        **times, first_result_timeout=FIRST_RESULT_FACTOR * times["worker_timeout"]
+    )
+
+
+def briefing(log, report: dict, values: dict, instruction: str, topic: str) -> None:
+    """Logs what a person should know before the robot moves.
+
+    Args:
+        log: the node's logger.
+        report: the model's `ready` message.
+        values: the node's parameters.
+        instruction: the present one.
+        topic: full name of the topic of instructions.
+    """
+    policy, step = report["policy"], report["step_seconds"]
+    log.info(
+        f"ready in {report['load_seconds']:.1f} s on {policy['device']}"
+        f" ({policy['dtype']}): {step * 1000:.0f} ms per frame, window"
+        f" {policy['window_size']} x {policy['frame_period']:g} s, chunk"
+        f" {policy['chunk_size']} x {policy['action_period']:g} s of"
+        f" {', '.join(policy['action_axes'])}"
+    )
+    limit = min(policy["chunk_size"] * policy["action_period"], values["chunk_timeout"])
+    if step >= limit:
+        log.error(
+            f"the model takes {step:.2f} s per frame, but a command is valid for {limit:g} s:"
+            f" it will be '{STOPPED}{MODEL_TOO_SLOW}' on this machine"
+        )
+    if not policy["action_axes_confirmed"]:
+        log.warning(
+            "the checkpoint does not say what its outputs are: taken as"
+            f" {', '.join(policy['action_axes'])}; 'mobile_vla verify' tells which fit"
+        )
+    if values["dry_run"]:
+        log.warning("dry_run: predictions only, no velocities are published")
+    if not instruction:
+        log.info(
+            "it stands until it has an instruction: ros2 topic pub --once"
+            f" {topic} std_msgs/msg/String '{{data: go to the gray basket}}'"
+        )
