@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from mobile_vla_ros.errors import InputError
+from mobile_vla_ros.files import write_json
 from mobile_vla_ros.sim.camera import CameraSettings
 from mobile_vla_ros.sim.closed_loop import LoopSettings, Run, StreamingPolicy, drive
 from mobile_vla_ros.sim.field import Field
@@ -51,6 +52,30 @@ class Evaluation:
             "by_side": {name: _summary(runs) for name, runs in sides.items()},
             "runs": [run_record(run) for run in self.runs],
         }
+
+    def sentence(self) -> str:
+        """How many reached the bottle, with a 95 % interval."""
+        low, high = wilson_interval(self.successes, len(self.runs))
+        return (
+            f"{self.successes} of {len(self.runs)} reached the bottle "
+            f"(95 %: {100 * low:.0f} to {100 * high:.0f} %)"
+        )
+
+    def write(self, report: str = "", plot: str = "") -> None:
+        """Writes `summary` as JSON and the paths as a figure; an empty name leaves one out.
+
+        Raises:
+            InputError: a file that cannot be written.
+        """
+        if plot:
+            from mobile_vla_ros.sim.pathplot import draw_paths
+
+            draw_paths(self.runs, plot)
+        if report:
+            try:
+                write_json(report, self.summary(), indent=2)
+            except OSError as error:
+                raise InputError(f"cannot write {report}: {error.strerror}") from error
 
 
 def run_record(run: Run) -> dict[str, Any]:
