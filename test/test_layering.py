@@ -71,12 +71,13 @@ EXCEPTIONS = {
 # Inside nodes/: programs lie on top, below them what belongs to one of them, below that what
 # all of them share.
 FLOORS = {
-    "programs": {"camera", "inference", "recorder", "sim", "trial", "wiring"},
+    "programs": {"camera", "inference", "recorder", "sim", "teleop", "trial", "wiring"},
     "tools": {"wiring"},
     "inference": {"wiring"},
     "camera": {"wiring"},
     "recorder": {"wiring"},
     "sim": {"wiring"},
+    "teleop": {"wiring"},
     "trial": {"wiring"},
     "wiring": set(),
 }

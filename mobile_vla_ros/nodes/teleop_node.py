@@ -5,25 +5,22 @@ python -m mobile_vla_ros.nodes.teleop_node
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from collections import deque
 from typing import Any
 
 from geometry_msgs.msg import Twist, TwistStamped
-from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue
-from rcl_interfaces.srv import SetParametersAtomically
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
-from std_msgs.msg import String
-from std_srvs.srv import Trigger
 
 from mobile_vla_ros.axes import PLANAR_AXES
 from mobile_vla_ros.control.keyboard import Keyboard, KeyboardSettings
+from mobile_vla_ros.nodes.teleop.recorder_link import RecorderLink
+from mobile_vla_ros.nodes.teleop.status_line import status_line
 from mobile_vla_ros.nodes.wiring.parameters import Declared, declare
 from mobile_vla_ros.nodes.wiring.program import VELOCITY, Program, Topic
-from mobile_vla_ros.nodes.wiring.qos import latched, queued
+from mobile_vla_ros.nodes.wiring.qos import queued
 from mobile_vla_ros.nodes.wiring.running import Life, StopSignal, run_node
 from mobile_vla_ros.nodes.wiring.terminal import Terminal, TextLine
 from mobile_vla_ros.nodes.wiring.velocity import VelocityPublisher, twist_of
@@ -83,11 +80,8 @@ HELP = """\
 # After the last motion zeros go out this long; then silence, so that nobody else is fought over.
 ZERO_SECONDS = 1.0
 STATUS_PERIOD = 0.2
-DISCARD_SECONDS = 2.0
 ACKNOWLEDGE_SECONDS = 0.5
 LAST_ZEROS = 3
-# A recorder that has not spoken for so long is not there.
-RECORDER_SILENT = 2.0
 
 
 class TeleopNode(Life, Node):
@@ -120,45 +114,32 @@ class TeleopNode(Life, Node):
         self._moved_at: float | None = None
         self._line: TextLine | None = None
         self._next_scenario = ""
-        self._discard_at = 0.0
-        self._message = ""
-        self._recorder: dict[str, Any] = {}
-        self._heard_at = 0.0
-
         self._velocity = VelocityPublisher(
             self, "cmd_vel", stamped=settings["stamped"], frame=settings["base_frame"]
         )
         self._presses = self.create_publisher(TwistStamped, "teleop_key", queued())
-        recorder = settings["recorder"]
-        self.create_subscription(String, f"{recorder}/status", self._hear_recorder, latched())
-        self._requests = {
-            name: self.create_client(Trigger, f"{recorder}/{name}")
-            for name in ("start", "save", "discard")
-        }
-        self._recorder_parameters = self.create_client(
-            SetParametersAtomically, f"{recorder}/set_parameters_atomically"
-        )
-        self._awake = self.create_guard_condition(self._take_keys)
+        self._recorder = RecorderLink(self, settings["recorder"], self._show)
+        self._awake = self.create_guard_condition(self._on_keys)
         steady = Clock(clock_type=ClockType.STEADY_TIME)
-        self.create_timer(1.0 / settings["rate"], self._drive, clock=steady)
+        self.create_timer(1.0 / settings["rate"], self._on_tick, clock=steady)
         self.create_timer(STATUS_PERIOD, self._show, clock=steady)
-        self._terminal = Terminal(self._heard_key, self._lost_terminal, settings["terminal"])
+        self._terminal = Terminal(self._on_key, self._on_terminal_lost, settings["terminal"])
         self._terminal.say(HELP.format(hold=settings["hold"]))
 
     # Keys
 
-    def _heard_key(self, key: str) -> None:
+    def _on_key(self, key: str) -> None:
         """From the terminal's thread."""
         self._pressed.append((key, time.monotonic()))
         self._awake.trigger()
 
-    def _lost_terminal(self) -> None:
+    def _on_terminal_lost(self) -> None:
         """From the terminal's thread."""
         self.lost = True
         self._stop_signal.set()
         self._awake.trigger()
 
-    def _take_keys(self) -> None:
+    def _on_keys(self) -> None:
         while self._pressed:
             key, when = self._pressed.popleft()
             if self._line is not None:
@@ -184,14 +165,14 @@ class TeleopNode(Life, Node):
         # Whatever else is pressed, the robot does not go on driving meanwhile.
         self._keyboard.stop()
         if key in ("\x7f", "\b"):
-            self._discard(when)
+            self._recorder.discard(when)
             return
         commands = {
-            "n": lambda: self._request("start"),
-            "m": lambda: self._request("save"),
-            "]": lambda: self._step_scenario(1),
-            "[": lambda: self._step_scenario(-1),
-            "p": lambda: self._set(scenario="", instruction=""),
+            "n": lambda: self._recorder.request("start"),
+            "m": lambda: self._recorder.request("save"),
+            "]": lambda: self._recorder.step_scenario(1),
+            "[": lambda: self._recorder.step_scenario(-1),
+            "p": lambda: self._recorder.set(scenario="", instruction=""),
             "o": lambda: self._ask("scenario"),
             "i": lambda: self._ask("instruction"),
             "h": self._help,
@@ -204,7 +185,7 @@ class TeleopNode(Life, Node):
         self._terminal.say(HELP.format(hold=self._keyboard.settings.hold))
 
     def _ask(self, question: str) -> None:
-        text = self._recorder.get("instruction", "") if question == "instruction" else ""
+        text = self._recorder.instruction if question == "instruction" else ""
         self._line = TextLine(question, text)
 
     def _type(self, key: str) -> None:
@@ -218,70 +199,16 @@ class TeleopNode(Life, Node):
         elif line.question == "scenario":
             # The instruction of the scenario before must not be left standing.
             self._next_scenario = line.text
-            self._line = TextLine("instruction", self._recorder.get("instruction", ""))
+            self._line = TextLine("instruction", self._recorder.instruction)
         elif self._next_scenario:
-            self._set(scenario=self._next_scenario, instruction=line.text)
+            self._recorder.set(scenario=self._next_scenario, instruction=line.text)
             self._next_scenario = ""
         else:
-            self._set(instruction=line.text)
-
-    # The recorder
-
-    def _hear_recorder(self, message: String) -> None:
-        self._recorder = json.loads(message.data)
-        self._heard_at = time.monotonic()
-
-    def _request(self, name: str) -> None:
-        client = self._requests[name]
-        if not client.service_is_ready():
-            self._message = "no recorder is running"
-            return
-        self._message = f"{name} ..."
-        client.call_async(Trigger.Request()).add_done_callback(
-            lambda future: self._note(future.result().message)
-        )
-
-    def _discard(self, when: float) -> None:
-        if when - self._discard_at <= DISCARD_SECONDS:
-            self._discard_at = 0.0
-            self._request("discard")
-        else:
-            self._discard_at = when
-            self._message = "press Backspace once more to throw the episode away"
-
-    def _step_scenario(self, step: int) -> None:
-        names = [entry["name"] for entry in self._recorder.get("progress", [])]
-        if not names:
-            self._message = "the recorder has no plan: press o to name a scenario"
-            return
-        now = self._recorder.get("scenario", "")
-        place = names.index(now) + step if now in names else 0
-        self._set(scenario=names[place % len(names)], instruction="")
-
-    def _set(self, **values: str) -> None:
-        if not self._recorder_parameters.service_is_ready():
-            self._message = "no recorder is running"
-            return
-        parameters = [
-            Parameter(
-                name=name,
-                value=ParameterValue(type=ParameterType.PARAMETER_STRING, string_value=value),
-            )
-            for name, value in values.items()
-        ]
-        said = ", ".join(f"{name} {value!r}" for name, value in values.items() if value)
-        request = SetParametersAtomically.Request(parameters=parameters)
-        self._recorder_parameters.call_async(request).add_done_callback(
-            lambda future: self._note(future.result().result.reason or said or "as planned")
-        )
-
-    def _note(self, message: str) -> None:
-        self._message = message
-        self._show()
+            self._recorder.set(instruction=line.text)
 
     # Driving
 
-    def _drive(self) -> None:
+    def _on_tick(self) -> None:
         now = time.monotonic()
         velocities = self._keyboard.velocities(now)
         if any(velocities):
@@ -315,33 +242,13 @@ class TeleopNode(Life, Node):
             return
         keyboard = self._keyboard
         key = keyboard.key(time.monotonic())
-        parts = [
+        driving = (
             f"{key or '-'} {keyboard.linear_speed:.2f} m/s {keyboard.angular_speed:.2f} rad/s"
-        ]
+        )
         recorder = self._recorder
-        if recorder and time.monotonic() - self._heard_at < RECORDER_SILENT:
-            length = recorder["episode_length"]
-            frames = f"{recorder['frames']}/{length}" if length else f"{recorder['frames']}"
-            parts.append(f"{recorder['state']} {recorder['scenario'] or '(no scenario)'}")
-            parts.append(
-                f"{frames} frames {recorder['frames_dropped']} dropped"
-                f" {recorder['frames_lost']} lost"
-            )
-            wanted = {
-                side: sum(e["target"] for e in recorder["progress"] if e["name"].endswith(side))
-                for side in ("left", "right")
-            }
-            parts.append(
-                " ".join(
-                    f"{side} {recorder[side]}" + (f"/{wanted[side]}" if wanted[side] else "")
-                    for side in ("left", "right")
-                )
-            )
-            parts.append(recorder["error"] or self._message or recorder["instruction"])
-        else:
-            parts.append("no recorder")
-            parts.append(self._message)
-        self._terminal.show(" | ".join(filter(None, parts)))
+        self._terminal.show(
+            status_line(driving, recorder.status(time.monotonic()), recorder.message)
+        )
 
 
 def _twist(velocities: tuple[float, float, float]) -> Twist:
