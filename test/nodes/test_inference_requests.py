@@ -230,7 +230,7 @@ def test_compressed_images_drive_and_broken_ones_do_not(rig) -> None:
 
 
 def test_a_new_control_rate_counts_from_the_next_configuring_on(rig) -> None:
-    drive(rig, enabled=False, autostart=False)
+    drive(rig, instruction="go", enabled=False, autostart=False)
     rig.wait_for_state("unconfigured")
     assert rig.transition("configure")
     assert "read when the node is configured" in rig.set_parameter("control_rate", 100.0)
