@@ -25,14 +25,25 @@ from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 
 from mobile_vla_ros.fastdds import image_room
-from mobile_vla_ros.launching import check_sections, check_typed, is_typed, speaks_to
+from mobile_vla_ros.launching import (
+    LaunchArgumentError,
+    check_sections,
+    check_typed,
+    is_typed,
+    speaks_to,
+)
 
 SHARE = Path(__file__).resolve().parents[1]
 NOT_GIVEN = "(as in params_file)"
+DEFAULT_FILE = str(SHARE / "config" / "inference.yaml")
 
 # launch argument -> type of the node's parameter of the same name
 PARAMETERS = {
     "checkpoint": str,
+    "server": str,
+    "token_file": str,
+    "server_certificate": str,
+    "frame_quality": int,
     "backbone": str,
     "config": str,
     "image_transport": str,
@@ -47,10 +58,14 @@ PARAMETERS = {
     "use_sim_time": bool,
 }
 ARGUMENTS = (
-    ("checkpoint", None, "RoboVLMs .pt, Lightning .ckpt, or a directory of 'mobile_vla convert'"),
+    ("checkpoint", NOT_GIVEN, "RoboVLMs .pt, Lightning .ckpt, or a converted directory"),
+    ("server", NOT_GIVEN, "a policy elsewhere in place of checkpoint: wss://gpu-box:8765"),
+    ("token_file", NOT_GIVEN, "file with the server's token"),
+    ("server_certificate", NOT_GIVEN, "CA file that the server's certificate is checked by"),
+    ("frame_quality", NOT_GIVEN, "JPEG quality of frames for the server; 0 = lossless"),
     ("backbone", NOT_GIVEN, "Kosmos-2 directory; not needed by a converted directory"),
     ("config", NOT_GIVEN, "run JSON, when the one inside the checkpoint is not the right one"),
-    ("params_file", str(SHARE / "config" / "inference.yaml"), "parameters of the nodes"),
+    ("params_file", DEFAULT_FILE, "parameters of the nodes"),
     ("image_topic", "camera/image_raw", "sensor_msgs/Image topic (without /compressed)"),
     ("image_transport", NOT_GIVEN, "raw or compressed"),
     ("cmd_vel_topic", "cmd_vel", "where the base listens"),
@@ -79,7 +94,19 @@ def check(context: LaunchContext) -> None:
     names = [name for name, _, _ in ARGUMENTS]
     kinds = {**PARAMETERS, "guard": bool, "rviz": bool}
     check_typed(__file__, sys.argv, names, kinds, files=("params_file",))
+    if is_typed(__file__, sys.argv):
+        check_policy(context)
     check_params_file(context, others=not is_typed(__file__, sys.argv))
+
+
+def check_policy(context: LaunchContext) -> None:
+    """Refuses a launch that says nowhere which policy drives."""
+    named = any(given(context, name) for name in ("checkpoint", "server"))
+    own_file = LaunchConfiguration("params_file").perform(context) != DEFAULT_FILE
+    if not named and not own_file:
+        raise LaunchArgumentError(
+            "no policy is named: give checkpoint:=PATH, or server:=ADDRESS for a policy elsewhere"
+        )
 
 
 def check_params_file(context: LaunchContext, *more: str, others: bool = False) -> None:
@@ -107,7 +134,7 @@ def inference(context: LaunchContext, **changed) -> list:
             continue
         # value_type keeps 'off', '1' and 'go: left' the texts that they are.
         parameters[name] = (
-            is_true(name, value) if kind is bool else ParameterValue(value, value_type=str)
+            is_true(name, value) if kind is bool else ParameterValue(value, value_type=kind)
         )
     parameters.update(changed)
     guarded = is_true("guard", LaunchConfiguration("guard").perform(context))

@@ -514,7 +514,7 @@ class Pilot:
         if self._taken_over:
             return STOPPED + TAKEN_OVER, None, True
         if model.phase == "loading" and model.reason is None:
-            return WARMING_UP, None, True
+            return (STOPPED + self._link if self._link else WARMING_UP), None, True
         if not (self.enabled and self._active):
             return DISABLED, None, True
         if not camera.seen:

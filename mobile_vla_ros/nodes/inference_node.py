@@ -169,7 +169,8 @@ class InferenceNode(Life, LifecycleNode):
         self._intake.begin(values["stamp_source"], values["clock_offset"])
         self._reception.begin()
         self._driver.begin_loading()
-        self.get_logger().info(f"loading {values['checkpoint']}")
+        asked = f"asking {values['server']} for its policy"
+        self.get_logger().info(asked if values["server"] else f"loading {values['checkpoint']}")
         self._model.start(settings)
         return self._reception.wait(self._stop)
 
@@ -278,7 +279,7 @@ class InferenceNode(Life, LifecycleNode):
         return {
             "worker_restarts": self._restarts,
             "other_publishers": ", ".join(self._rivals.names),
-            "checkpoint": self._values["checkpoint"],
+            "checkpoint": self._values["checkpoint"] or self._values["server"],
         }
 
     def _on_model_down(self, reason: str, detail: str) -> None:

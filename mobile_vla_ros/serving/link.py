@@ -177,6 +177,11 @@ class Link:
                 *(self._keep(session, lane, index) for index, lane in enumerate(self._lanes))
             )
 
+    @property
+    def action_axes(self) -> list[str]:
+        """What the server's policy calls its outputs; empty before the first welcome."""
+        return [] if self._policy is None else self._policy["action_axes"]
+
     def offer(self, picture: Picture) -> None:
         """Sends a frame as soon as a lane is free; an older one that still waits is forgotten."""
         older, self._newest = self._newest, picture

@@ -12,7 +12,7 @@ import subprocess
 import aiohttp
 import numpy as np
 import pytest
-from conftest import linked, serving, until
+from serving_rig import DOUBLE, linked, serving, until
 
 from mobile_vla_ros.serving import access, wire
 from mobile_vla_ros.serving.errors import ServingError
@@ -280,8 +280,6 @@ def test_tls_knows_the_right_server_from_one_with_another_name(tmp_path, run) ->
 def test_sigterm_ends_it_cleanly_with_its_model(tmp_path) -> None:
     import sys
     import textwrap
-
-    from conftest import DOUBLE
 
     checkpoint = tmp_path / "checkpoint.txt"
     checkpoint.write_text("echo")

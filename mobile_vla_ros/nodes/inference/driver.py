@@ -88,6 +88,8 @@ class Driver:
         self._failure = ""
         # Of ~/stop, until ~/enable true: it outlives the pilot, and may come before there is one.
         self._stop_latched = False
+        # The way to a policy elsewhere: a reason of `Pilot.link` and what is known of it.
+        self._reach: tuple[str | None, str] = (None, "")
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._control, name="control", daemon=True)
 
@@ -141,6 +143,7 @@ class Driver:
                 pilot.enable(False, now)
             if self._stop_latched:
                 pilot.stop(now)
+            pilot.link(self._reach[0], now, self._reach[1])
             self._gauges = DriveDiagnostics(frame_period)
             self._pilot, self._base = pilot, base
 
@@ -352,6 +355,7 @@ class Driver:
     def link(self, reason: str | None, detail: str) -> None:
         """The way to a policy elsewhere is lost or back (see `Pilot.link`)."""
         with self._lock:
+            self._reach = (reason, detail)
             if self._pilot is not None:
                 self._pilot.link(reason, time.monotonic(), detail)
 
@@ -371,7 +375,7 @@ class Driver:
                 before = self._view.state
                 down = self._tick(now)
                 state = self._view.state
-                detail = "" if self._pilot is None else self._pilot.detail
+                detail = self._reach[1] if self._pilot is None else self._pilot.detail
             if down:
                 self._model_down(down, detail)
             if state != before:
@@ -401,7 +405,9 @@ class Driver:
     def _state_without_pilot(self) -> str:
         if not self._loading:
             return UNCONFIGURED
-        return STOPPED + STOP_SERVICE if self._stop_latched else WARMING_UP
+        if self._stop_latched:
+            return STOPPED + STOP_SERVICE
+        return WARMING_UP if self._reach[0] is None else STOPPED + self._reach[0]
 
     def _note(self, axes: tuple[str, ...], command: Command) -> None:
         speed = 0.0

@@ -86,8 +86,11 @@ class ModelEvents(Protocol):
     def frame_sent(self, frame: Frame) -> None:
         """The model has `frame` now; also called from the thread that offered it."""
 
-    def frame_refused(self, frame: Frame, sentence: str) -> None:
-        """The bytes of `frame` are no image, or its instruction is none."""
+    def frame_refused(self, frame: Frame, sentence: str, picture: bool) -> None:
+        """The bytes of `frame` are no image (`picture`), or its instruction is none."""
+
+    def frame_passed(self, frame: Frame) -> None:
+        """There will be no chunk for `frame`: a newer one took its place, or the way is lost."""
 
     def chunk_came(
         self, frame: Frame, chunk: ActionChunk, seconds: dict[str, float], more: dict

@@ -47,6 +47,12 @@ PARAMETERS = (
         live=True,
     ),
     Declared("enabled", True, "false = wait for ~/enable", live=True),
+    Declared(
+        "server", "", "a policy elsewhere, such as wss://gpu-box:8765, instead of checkpoint"
+    ),
+    Declared("token_file", "", "file with the server's token"),
+    Declared("server_certificate", "", "CA file that the server's certificate is checked by"),
+    Declared("frame_quality", 90, "JPEG quality of frames for the server; 0 = lossless", 0, 100),
     Declared("autostart", True, "false = somebody else configures and activates the node"),
     Declared("dry_run", False, "true = predict and publish ~/chunk, but no velocities at all"),
     Declared(

@@ -90,14 +90,19 @@ class Reception:
         self._driver.model_failed(sentence)
 
     def out_of_reach(self, reason: str | None, detail: str) -> None:
+        if reason is not None:
+            self._log.warning(f"{reason}: {detail}")
         self._driver.link(reason, detail)
 
     def frame_sent(self, frame: Frame) -> None:
         self._driver.sent(frame.stamp)
 
-    def frame_refused(self, frame: Frame, sentence: str) -> None:
+    def frame_refused(self, frame: Frame, sentence: str, picture: bool) -> None:
         if self.intake is not None:
             self.intake.refuse(sentence)
+        self._driver.skipped(frame.stamp, unreadable=picture)
+
+    def frame_passed(self, frame: Frame) -> None:
         self._driver.skipped(frame.stamp)
 
     def chunk_came(

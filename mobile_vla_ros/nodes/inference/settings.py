@@ -9,6 +9,7 @@ from mobile_vla_ros.control.pilot import PilotSettings
 from mobile_vla_ros.errors import InputError
 from mobile_vla_ros.hub import is_uri
 from mobile_vla_ros.nodes.inference.parameters import LIMITS, TIMES
+from mobile_vla_ros.serving import access
 from mobile_vla_ros.states import MODEL_TOO_SLOW, STOPPED
 
 # A first answer may include work that is done once per instruction.
@@ -16,7 +17,9 @@ FIRST_RESULT_FACTOR = 10.0
 # A slow model is told from a hung one by this many times its usual step.
 SLOW_MODEL_FACTOR = 3.0
 _PATHS = ("checkpoint", "backbone", "config")
-_OF_THE_MODEL = (*_PATHS, "device", "dtype", "runtime", "frame_period", "action_period", "max_gap")
+_OVERRIDES = ("frame_period", "action_period", "max_gap")
+_OF_THE_MODEL = (*_PATHS, "device", "dtype", "runtime")
+_OF_THE_LINK = ("server", "token_file", "server_certificate", "frame_quality")
 
 
 class DriveError(InputError):
@@ -24,20 +27,37 @@ class DriveError(InputError):
 
 
 def model_settings(values: dict) -> dict:
-    """What the model's process is to load.
+    """What the model's process is to load, or which server it is to ask.
 
     Raises:
-        DriveError: there is no checkpoint, or a file that does not exist.
+        InputError: there is no checkpoint and no server, a file that does not exist, or an
+            address, token or certificate that cannot be used.
     """
+    axes = [axis for axis in values["action_axes"] if axis]
+    if values["server"]:
+        _check_server(values)
+        chosen = (*_OF_THE_LINK, *_OVERRIDES)
+        return {**{name: values[name] for name in chosen}, "action_axes": axes}
     if not values["checkpoint"]:
-        raise DriveError("no checkpoint is given: set the parameter 'checkpoint' to its path")
+        raise DriveError(
+            "no checkpoint is given: set the parameter 'checkpoint' to its path, or 'server' to"
+            " the address of a policy elsewhere"
+        )
     for name in _PATHS:
         if not values[name] or is_uri(values[name]):
             continue  # the model's process fetches what is on a hub, and says what is wrong
         if not pathlib.Path(values[name]).exists():
             raise DriveError(f"{name} '{values[name]}' does not exist")
-    axes = [axis for axis in values["action_axes"] if axis]
-    return {**{name: values[name] for name in _OF_THE_MODEL}, "action_axes": axes}
+    chosen = (*_OF_THE_MODEL, *_OVERRIDES)
+    return {**{name: values[name] for name in chosen}, "action_axes": axes}
+
+
+def _check_server(values: dict) -> None:
+    if values["checkpoint"]:
+        raise DriveError("both 'checkpoint' and 'server' are given: the policy is at one of them")
+    url = access.check_url(values["server"])
+    access.read_token(values["token_file"])
+    access.client_context(url, values["server_certificate"])
 
 
 def limits_of(values: dict) -> Limits:

@@ -13,7 +13,8 @@ From the worker:
     refused {message}: the checkpoint cannot be used; the process ends.
     chunk   {id, velocities, axes, stamp, action_period, generation, frames, window_stamps,
              seconds: {image, policy}, feature_distance, feature | null}
-    refused_frame {id, message}         its bytes are no image, or its instruction cannot be read
+    refused_frame {id, message, picture}  its bytes are no image (`picture`), or its instruction
+            cannot be read
     failed  {message}: the model raised; the process ends.
 """
 
@@ -148,16 +149,16 @@ class Worker:
     def _step(self, frame: dict) -> None:
         begin = time.monotonic()
         try:
-            image = self._read(frame)
+            image = read_frame(self._slots, frame)
         except ImageError as error:
-            self._send("refused_frame", id=frame["id"], message=str(error))
+            self._send("refused_frame", id=frame["id"], message=str(error), picture=True)
             return
         if frame["instruction"] != self._instruction:
             try:
                 self._stream = self._policy.stream(frame["instruction"], **self._overrides)
             except InputError as error:
                 # Too long, say: the person can mend that, and the model is not broken.
-                self._send("refused_frame", id=frame["id"], message=str(error))
+                self._send("refused_frame", id=frame["id"], message=str(error), picture=False)
                 return
             self._instruction = frame["instruction"]
         elif frame["generation"] != self._generation:
@@ -181,27 +182,43 @@ class Worker:
             feature=pack_feature(self._stream.feature) if frame["feature"] else None,
         )
 
-    def _read(self, frame: dict):
-        data = self._slots.slot(frame["slot"], frame["size"])
-        if frame["form"] is None:
-            return decode_compressed(data)
-        return to_rgb(ImageFormat(**frame["form"]), data)
-
     def _send(self, kind: str, **fields) -> None:
-        # When the node has gone, the next recv says so and ends the process.
-        with contextlib.suppress(ConnectionError):
-            self._channel.send(json.dumps({"type": kind, **fields}).encode())
+        send_message(self._channel, kind, **fields)
 
 
 def _ran_by(policy) -> str:
     return " by onnxruntime" if getattr(policy, "runtime", "torch") == "onnx" else ""
 
 
-def main(
-    argv: list[str] | None = None, load: Callable[[dict], object] = load_from_checkpoint
-) -> int:
-    """Runs the worker on the descriptors that the node has handed down."""
-    parser = argparse.ArgumentParser(description="the model's process; started by its node")
+def read_frame(slots: FrameSlots, frame: dict):
+    """The picture of a `frame` message: uint8 [H, W, 3] RGB, perhaps a view on its slot.
+
+    Raises:
+        ImageError: its bytes are no image.
+    """
+    data = slots.slot(frame["slot"], frame["size"])
+    if frame["form"] is None:
+        return decode_compressed(data)
+    return to_rgb(ImageFormat(**frame["form"]), data)
+
+
+def send_message(channel: socket.socket, kind: str, **fields) -> None:
+    """One message to the node; when it has gone, the next recv says so and ends the process."""
+    with contextlib.suppress(ConnectionError):
+        channel.send(json.dumps({"type": kind, **fields}).encode())
+
+
+def handed_down(argv: list[str] | None, about: str) -> tuple[socket.socket, FrameSlots] | None:
+    """What the node has handed down to its child process, which from here on behaves as one.
+
+    Args:
+        argv: the command line; None: of this process.
+        about: one line for ``--help``.
+
+    Returns:
+        The channel to the node and the frames' memory; None when the node has gone already.
+    """
+    parser = argparse.ArgumentParser(description=about)
     parser.add_argument("--parent", type=int, required=True, help="process id of the node")
     parser.add_argument("--channel", type=int, required=True, help="descriptor of the socket")
     parser.add_argument("--frames", type=int, required=True, help="descriptor of the memory")
@@ -210,16 +227,23 @@ def main(
     # Never outlive the node, not even in the middle of a computation.
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != arguments.parent:
-        return 0
-    # The node decides when the worker ends; a service manager signals the whole group.
+        return None
+    # The node decides when the process ends; a service manager signals the whole group.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     os.nice(NICENESS)
     # Where the kernel shares the processor out by sessions first, niceness counts per session.
     with contextlib.suppress(OSError), open("/proc/self/autogroup", "w") as group:
         group.write(str(NICENESS))
-    channel = socket.socket(fileno=arguments.channel)
-    return Worker(channel, FrameSlots(arguments.frames), load).serve()
+    return socket.socket(fileno=arguments.channel), FrameSlots(arguments.frames)
+
+
+def main(
+    argv: list[str] | None = None, load: Callable[[dict], object] = load_from_checkpoint
+) -> int:
+    """Runs the worker on the descriptors that the node has handed down."""
+    inherited = handed_down(argv, "the model's process; started by its node")
+    return 0 if inherited is None else Worker(*inherited, load).serve()
 
 
 if __name__ == "__main__":

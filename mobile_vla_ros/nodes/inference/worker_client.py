@@ -22,16 +22,20 @@ from mobile_vla_ros.nodes.inference.worker import MESSAGE_BYTES
 from mobile_vla_ros.nodes.wiring.frame_slots import SLOT_BYTES, SLOTS, FrameSlots
 
 WORKER_COMMAND = (sys.executable, "-m", "mobile_vla_ros.nodes.inference.worker")
+LINK_COMMAND = (sys.executable, "-m", "mobile_vla_ros.nodes.inference.link")
 # A killed process is gone in milliseconds unless the kernel holds it; nobody waits longer.
 REAP_SECONDS = 0.5
 
 
 class ModelWorker:
-    """A `Model` on this machine: one worker process, and the newest frame for it.
+    """A `Model` behind a process on this machine, and the newest frame for it.
+
+    The process is a worker that has the policy itself, or a link to a server that has it.
 
     The worker gets a frame when it asks for work, that is when it has answered the one before; a
-    frame that comes earlier waits in the second slot, where the next one replaces it. Nothing
-    here waits for the worker: a stopped or hung one costs the caller nothing.
+    frame that comes earlier waits in the second slot, where the next one replaces it. A link says
+    that it took a frame before the answer comes, and may have the next. Nothing here waits for
+    the worker: a stopped or hung one costs the caller nothing.
 
     Args:
         events: is told what happens.
@@ -50,6 +54,7 @@ class ModelWorker:
         self._next_id = 0
         self._busy: tuple[int, int, Frame] | None = None  # (id, slot, frame) of the worker
         self._waiting: tuple[int, int, Frame] | None = None  # (slot, size, frame) for the worker
+        self._taken: dict[int, Frame] = {}  # read by the worker, not answered yet
         self.replaced = 0
         """Frames that a newer one replaced before the worker had time for them."""
         self.features_wanted = False
@@ -150,7 +155,7 @@ class ModelWorker:
         try:
             # A session of its own: the terminal's Ctrl-C reaches the node alone.
             self._process = subprocess.Popen(
-                [*self._command, *arguments],
+                [*(LINK_COMMAND if settings.get("server") else self._command), *arguments],
                 pass_fds=descriptors,
                 stdin=subprocess.DEVNULL,
                 stdout=sys.stderr,
@@ -175,6 +180,7 @@ class ModelWorker:
         with self._lock:
             self._ready = False
             self._busy = self._waiting = None
+            self._taken.clear()
             channel, self._channel = self._channel, None
         process, self._process = self._process, None
         if channel is not None:
@@ -204,25 +210,34 @@ class ModelWorker:
             with self._lock:
                 self._ready = self._orders.empty()
             self._events.worker_ready(message)
-        elif kind in ("chunk", "refused_frame"):
+        elif kind in ("chunk", "refused_frame", "passed", "took"):
             self._answer(kind, message)
+        elif kind == "reach":
+            self._events.out_of_reach(message["reason"], message["message"])
         else:
             self._last_words = (kind, message["message"])
 
     def _answer(self, kind: str, message: dict) -> None:
         sent = None
         with self._lock:
-            if self._busy is None or self._busy[0] != message["id"]:
-                return
-            frame = self._busy[2]
-            self._busy = None
-            if self._waiting is not None and self._ready:
+            number = message["id"]
+            frame = self._taken.pop(number, None)
+            if frame is None:
+                if self._busy is None or self._busy[0] != number:
+                    return
+                frame = self._busy[2]
+                self._busy = None
+                if kind == "took":
+                    self._taken[number] = frame
+            if self._busy is None and self._waiting is not None and self._ready:
                 sent = self._send_waiting()
         if kind == "chunk":
             more = {name: message.get(name) for name in ("feature", "feature_distance")}
             self._events.chunk_came(frame, _chunk(message), message["seconds"], more)
-        else:
-            self._events.frame_refused(frame, message["message"])
+        elif kind == "refused_frame":
+            self._events.frame_refused(frame, message["message"], message["picture"])
+        elif kind == "passed":
+            self._events.frame_passed(frame)
         if sent is not None:
             self._events.frame_sent(sent)
 
