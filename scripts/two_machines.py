@@ -4,12 +4,12 @@
     sudo .venv/bin/python scripts/two_machines.py --way server --out build/two_machines
     sudo .venv/bin/python scripts/two_machines.py --way ros --conditions clean,loss5 --seeds 3
 
-Two network namespaces on this machine, joined by a veth pair with netem on both ends, stand for
-robot and station. On the robot: the field as camera and base, the guard, and an observer that
-logs. With `--way server` the inference node is on the robot and `mobile_vla serve` on the station;
-with `--way ros` the inference node is on the station and only ROS 2 stands between them.
+Two network namespaces on this machine, joined by `bad_link`, stand for robot and station. On the
+robot: the field as camera and base, the guard, and an observer that logs. With `--way server` the
+inference node is on the robot and `mobile_vla serve` on the station; with `--way ros` the
+inference node is on the station and only ROS 2 stands between them.
 
-Needs root, `ip` and `tc`. Nothing leaves the namespaces, which are removed at the end. Prints a
+Needs root and `ip`. Nothing leaves the namespaces, which are removed at the end. Prints a
 table in Markdown, and writes every run's figures as JSON.
 """
 
@@ -25,8 +25,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+
+from bad_link import BadLink, Trouble
 
 HERE = Path(__file__).resolve()
 ROOT = HERE.parents[1]
@@ -42,31 +44,36 @@ class Condition:
     """A network.
 
     Attributes:
-        netem: arguments of `tc qdisc ... netem` on both ends; '' for none.
+        trouble: what it does to every packet.
         breaks: (seconds between the starts of two breaks, seconds each lasts); None for none.
-        one_way: only the robot's end breaks.
+        mode: of the link during a break, see `BadLink.mode`.
+        both: whether both directions break.
     """
 
-    netem: str
+    trouble: Trouble = field(default_factory=Trouble)
     breaks: tuple[float, float] | None = None
-    one_way: bool = False
+    mode: str = "cut"
+    both: bool = True
 
 
+JITTER = Trouble(delay=0.02, jitter=0.02, ordered=True)
+NEAR = Trouble(delay=0.01)
 CONDITIONS = {
-    "clean": Condition(""),
-    "delay20": Condition("delay 20ms"),
-    "loss1": Condition("delay 10ms 5ms loss 1%"),
-    "loss5": Condition("delay 20ms 20ms distribution normal loss 5%"),
-    "loss20": Condition("delay 20ms 20ms distribution normal loss 20%"),
-    "bursts": Condition("delay 20ms loss gemodel 2% 20% 80% 0.1%"),
-    "reorder": Condition("delay 30ms 20ms reorder 25% 50%"),
-    "duplicate": Condition("delay 20ms duplicate 10%"),
-    "narrow": Condition("delay 20ms rate 2mbit"),
-    "stall": Condition("delay 10ms", breaks=(3.0, 0.5)),
-    "break02": Condition("delay 10ms", breaks=(4.0, 0.2)),
-    "break3": Condition("delay 10ms", breaks=(8.0, 3.0)),
-    "oneway": Condition("delay 10ms", breaks=(8.0, 2.0), one_way=True),
-    "queue": Condition("delay 10ms", breaks=(8.0, 2.0)),
+    "clean": Condition(),
+    "delay20": Condition(Trouble(delay=0.02)),
+    "jitter": Condition(JITTER),
+    "loss1": Condition(replace(JITTER, loss=0.01)),
+    "loss5": Condition(replace(JITTER, loss=0.05)),
+    "loss20": Condition(replace(JITTER, loss=0.2)),
+    "bursts": Condition(replace(JITTER, burst=0.01)),
+    "reorder": Condition(Trouble(delay=0.03, jitter=0.02)),
+    "duplicate": Condition(replace(JITTER, duplicate=0.1)),
+    "narrow": Condition(replace(JITTER, rate=250e3)),
+    "stall": Condition(NEAR, breaks=(3.0, 0.5), mode="held"),
+    "break02": Condition(NEAR, breaks=(4.0, 0.2)),
+    "break3": Condition(NEAR, breaks=(8.0, 3.0)),
+    "oneway": Condition(NEAR, breaks=(8.0, 2.0), both=False),
+    "queue": Condition(NEAR, breaks=(8.0, 2.0), mode="held"),
 }
 
 
@@ -77,24 +84,14 @@ def run(*command: str, check: bool = True) -> str:
     return done.stdout
 
 
-class Network:
-    """The two namespaces and what lies between them."""
+class Namespaces:
+    """Robot and station, apart from each other and from everything else."""
 
-    def __enter__(self) -> Network:
+    def __enter__(self) -> Namespaces:
         self.remove()
         for name in (ROBOT, STATION):
             run("ip", "netns", "add", name)
             run("ip", "-n", name, "link", "set", "lo", "up")
-            run("ip", "-n", name, "link", "set", "lo", "multicast", "on")
-            run("ip", "-n", name, "route", "add", "224.0.0.0/4", "dev", "lo")
-        run("ip", "link", "add", "mvla_r", "type", "veth", "peer", "name", "mvla_s")
-        ends = ((ROBOT, "mvla_r", ROBOT_ADDRESS), (STATION, "mvla_s", STATION_ADDRESS))
-        for name, end, address in ends:
-            run("ip", "link", "set", end, "netns", name)
-            run("ip", "-n", name, "addr", "add", f"{address}/24", "dev", end)
-            run("ip", "-n", name, "link", "set", end, "up")
-            run("ip", "-n", name, "route", "del", "224.0.0.0/4", "dev", "lo")
-            run("ip", "-n", name, "route", "add", "224.0.0.0/4", "dev", end)
         return self
 
     def __exit__(self, *_) -> None:
@@ -103,21 +100,6 @@ class Network:
     def remove(self) -> None:
         for name in (ROBOT, STATION):
             run("ip", "netns", "del", name, check=False)
-
-    def shape(self, condition: Condition, down: bool = False) -> None:
-        """Makes the link what the condition says; `down`: nothing passes just now."""
-        for name, end in ((ROBOT, "mvla_r"), (STATION, "mvla_s")):
-            run("tc", "-n", name, "qdisc", "del", "dev", end, "root", check=False)
-            netem = condition.netem
-            if down and not (condition.one_way and end == "mvla_s"):
-                netem = "loss 100%"
-            if netem:
-                words = ("qdisc", "add", "dev", end, "root", "netem", *netem.split())
-                run("tc", "-n", name, *words, "limit", "20000")
-
-    def sent_bytes(self) -> int:
-        path = "/sys/class/net/mvla_r/statistics/tx_bytes"
-        return int(run("ip", "netns", "exec", ROBOT, "cat", path))
 
 
 class Programs:
@@ -207,7 +189,7 @@ def robot_and_station(way: str, folder: Path, arguments) -> Iterator[Programs]:
 
 
 def drive_once(
-    network: Network, programs: Programs, condition: Condition, seed: int, folder: Path, arguments
+    link: BadLink, programs: Programs, condition: Condition, seed: int, folder: Path, arguments
 ) -> dict:
     """One field, driven to its end; returns what the observer saw."""
     side = "left" if seed % 2 else "right"
@@ -224,20 +206,20 @@ def drive_once(
     if arguments.way == "ros":
         sim += ["-p", "compressed:=true"]
     observer = programs.start(ROBOT, f"observer_{seed}", str(HERE), "--observe", str(report))
-    field = programs.start(ROBOT, f"sim_{seed}", *node("sim_node"), *sim)
-    begin, sent = time.monotonic(), network.sent_bytes()
+    sim_field = programs.start(ROBOT, f"sim_{seed}", *node("sim_node"), *sim)
+    begin, sent = time.monotonic(), link.sent_bytes()
     end = begin + arguments.time_limit + 20
     due = None if condition.breaks is None else begin + condition.breaks[0]
-    while time.monotonic() < end and observer.poll() is None and field.poll() is None:
+    while time.monotonic() < end and observer.poll() is None and sim_field.poll() is None:
         time.sleep(0.05)
         if due is not None and time.monotonic() >= due:
-            network.shape(condition, down=True)
+            link.mode(condition.mode, condition.both)
             time.sleep(condition.breaks[1])
-            network.shape(condition)
+            link.mode("open")
             due += condition.breaks[0]
     seconds = time.monotonic() - begin
-    megabits = (network.sent_bytes() - sent) * 8e-6 / seconds
-    programs.end(field)
+    megabits = (link.sent_bytes() - sent) * 8e-6 / seconds
+    programs.end(sim_field)
     programs.end(observer, signal.SIGTERM)
     seen = json.loads(report.read_text()) if report.exists() else {"outcome": "no observer"}
     return {**seen, "seed": seed, "seconds": seconds, "uplink_mbit": megabits}
@@ -267,6 +249,8 @@ def observe(report: Path) -> int:
     from rclpy.qos import DurabilityPolicy, QoSProfile
     from std_msgs.msg import String
     from trajectory_msgs.msg import MultiDOFJointTrajectory
+
+    from mobile_vla_ros.sim.outcome import RUNNING
 
     rclpy.init()
     me = rclpy.create_node("observer")
@@ -304,9 +288,8 @@ def observe(report: Path) -> int:
         while rclpy.ok():
             rclpy.spin_once(me, timeout_sec=0.2)
             for text in log["outcome"]:
-                told = json.loads(text)
-                if told.get("outcome") not in (None, "", "driving", "running"):
-                    outcome = told["outcome"]
+                told = json.loads(text)["outcome"]
+                outcome = outcome if told == RUNNING else told
             log["outcome"].clear()
             if outcome != "unfinished":
                 break
@@ -367,18 +350,19 @@ def main() -> int:
         "| network | reached | boxes touched | driving | chunk age p50 / p99 | up, Mbit/s | late |"
     )
     print("|---|---|---|---|---|---|---|")
-    with Network() as network:
+    ends = ((ROBOT, ROBOT_ADDRESS), (STATION, STATION_ADDRESS))
+    with Namespaces(), BadLink(ends) as link:
         for name in arguments.conditions.split(","):
             condition = CONDITIONS[name]
             folder = arguments.out / f"{arguments.way}_{name}"
             folder.mkdir(exist_ok=True)
-            network.shape(Condition(""))
+            link.be(Trouble())
             runs = []
             with robot_and_station(arguments.way, folder, arguments) as programs:
-                network.shape(condition)
+                link.be(condition.trouble)
                 for index in range(arguments.seeds):
                     seed = arguments.first_seed + index
-                    runs.append(drive_once(network, programs, condition, seed, folder, arguments))
+                    runs.append(drive_once(link, programs, condition, seed, folder, arguments))
                     (folder / "runs.json").write_text(json.dumps(runs, indent=1))
             print(summary(name, runs), flush=True)
     return 0
