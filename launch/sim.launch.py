@@ -25,7 +25,7 @@ from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 
-from mobile_vla_ros.launching import check_typed
+from mobile_vla_ros.launching import check_typed_with_inference
 
 SHARE = Path(__file__).resolve().parents[1]
 NOT_GIVEN = "(as in params_file)"
@@ -49,10 +49,7 @@ PARAMETERS = {
 
 def check(context: LaunchContext) -> None:
     inference = runpy.run_path(str(SHARE / "launch" / "inference.launch.py"))
-    names = [*PARAMETERS, *(name for name, _, _ in inference["ARGUMENTS"])]
-    kinds = {name: kind for name, (kind, _, _) in PARAMETERS.items()}
-    kinds |= {**inference["PARAMETERS"], "guard": bool}
-    check_typed(__file__, sys.argv, names, kinds, files=("params_file",))
+    check_typed_with_inference(__file__, sys.argv, PARAMETERS, inference)
     # The field itself takes its parameters from launch arguments alone.
     inference["check_params_file"](context)
 

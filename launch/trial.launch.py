@@ -25,7 +25,7 @@ from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 
-from mobile_vla_ros.launching import check_typed
+from mobile_vla_ros.launching import check_typed_with_inference
 
 HERE = Path(__file__).resolve().parent
 SHARE = HERE.parent
@@ -61,10 +61,7 @@ def inference_launch() -> dict:
 
 def check(context: LaunchContext) -> None:
     inference = inference_launch()
-    names = [*TRIAL, *(name for name, _, _ in inference["ARGUMENTS"])]
-    kinds = {name: kind for name, (kind, _, _) in TRIAL.items()}
-    kinds |= {**inference["PARAMETERS"], "guard": bool}
-    check_typed(__file__, sys.argv, names, kinds, files=("params_file",))
+    check_typed_with_inference(__file__, sys.argv, TRIAL, inference)
     fields = [LaunchConfiguration("field").perform(context)]
     inference["check_params_file"](
         context, "episode_recorder", "trial_manager", *filter(None, fields)

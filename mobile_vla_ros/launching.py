@@ -9,6 +9,7 @@ import difflib
 import json
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -82,6 +83,29 @@ def check_typed(
             )
         if name in files and not Path(value).is_file():
             raise LaunchArgumentError(f"launch argument {name}: there is no file '{value}'")
+
+
+def check_typed_with_inference(
+    launch_file: str,
+    command_line: Sequence[str],
+    own: Mapping[str, tuple[type, str, str]],
+    inference: Mapping[str, Any],
+) -> None:
+    """`check_typed` of a launch file that passes the inference launch file's arguments through.
+
+    Args:
+        launch_file: path of the launch file that asks.
+        command_line: of the process, `sys.argv`.
+        own: its own arguments, name -> (kind, default, description).
+        inference: what stands in the inference launch file.
+
+    Raises:
+        LaunchArgumentError: see `check_typed`.
+    """
+    names = [*own, *(name for name, _, _ in inference["ARGUMENTS"])]
+    kinds = {name: kind for name, (kind, _, _) in own.items()}
+    kinds |= {**inference["PARAMETERS"], "guard": bool}
+    check_typed(launch_file, command_line, names, kinds, files=("params_file",))
 
 
 def is_typed(launch_file: str, command_line: Sequence[str]) -> bool:

@@ -8,7 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
-from mobile_vla_ros.cli import options
+from mobile_vla_ros.cli import context_inside, options
+from mobile_vla_ros.cli.evidence import number, show_comparison, show_skipped
 from mobile_vla_ros.cli.output import write_json
 
 app = typer.Typer(
@@ -17,11 +18,6 @@ app = typer.Typer(
     rich_markup_mode=None,
     help="Extract context vectors, compare two models' vectors, and see what they tell.",
 )
-
-Instruction = Annotated[
-    str | None, typer.Option(help="Prompt of the action token; else each episode's own.")
-]
-Seed = Annotated[int, typer.Option(help="Seed of shuffles, resampling and maps.")]
 
 
 @app.command()
@@ -33,7 +29,7 @@ def extract(
     config: options.Config = None,
     device: options.Device = "auto",
     dtype: options.Dtype = "auto",
-    instruction: Instruction = None,
+    instruction: options.Instruction = None,
     windows: options.Windows = 1,
     window_size: Annotated[
         int | None, typer.Option(min=1, help="Frames per window; else the policy's.")
@@ -73,7 +69,7 @@ def extract(
     typer.echo(f"shape {summary['shape']} in {out}")
     for name in ("mean", "std", "min", "max", "norm"):
         typer.echo(f"{name:>5} {summary[name]:.4f}")
-    _skipped(summary["skipped"])
+    show_skipped(summary["skipped"])
 
 
 @app.command()
@@ -90,10 +86,10 @@ def compare(
     config_b: options.OtherConfig = None,
     device: options.Device = "auto",
     dtype: options.Dtype = "auto",
-    instruction: Instruction = None,
+    instruction: options.Instruction = None,
     windows: options.Windows = 1,
     limit: options.Limit = None,
-    seed: Seed = 0,
+    seed: options.Seed = 0,
     json_file: options.JsonFile = None,
     plot: Annotated[
         Path | None,
@@ -139,7 +135,7 @@ def compare(
     show_comparison(result, "image context")
     if "action" in result:
         show_comparison(result["action"], "action token")
-    _skipped(result["skipped"])
+    show_skipped(result["skipped"])
     typer.echo(result["conclusion"])
 
 
@@ -160,7 +156,7 @@ def probe(
     ] = None,
     windows: options.Windows = 1,
     limit: options.Limit = None,
-    seed: Seed = 0,
+    seed: options.Seed = 0,
     json_file: options.JsonFile = None,
     plot: options.Plot = None,
 ) -> None:
@@ -210,113 +206,8 @@ def probe(
 
         save_figure(probes(result), plot)
     _show_probes(result)
-    _skipped(result["skipped"])
+    show_skipped(result["skipped"])
     typer.echo(result["conclusion"])
-
-
-@app.command()
-def ablate(
-    checkpoint: options.Checkpoint,
-    data: options.Data,
-    backbone: options.Backbone = None,
-    config: options.Config = None,
-    device: options.Device = "auto",
-    dtype: options.Dtype = "auto",
-    instruction: Instruction = None,
-    windows: options.Windows = 1,
-    limit: options.Limit = 10,
-    seed: Seed = 0,
-    json_file: options.JsonFile = None,
-    plot: options.Plot = None,
-) -> None:
-    """Takes away tokens, groups of tokens, frames and the instruction; measures the velocities.
-
-    What is taken away is replaced by its average over all frames. The figure shows the change for
-    each, and the tokens' importance over the image by where each latent query looks.
-
-    Example: mobile_vla context ablate -c best.ckpt -d episodes --plot ablation.png
-    """
-    from mobile_vla_ros.analysis.ablation import ablate as run
-
-    policy, chosen, skipped = _windows(
-        checkpoint, backbone, config, device, dtype, data, windows, limit
-    )
-    from mobile_vla_ros.cli.progress import bar
-
-    result = run(policy, chosen, instruction=instruction, seed=seed, progress=bar)
-    result["skipped"] = skipped
-    write_json(json_file, result)
-    if plot is not None:
-        from mobile_vla_ros.analysis.pictures import frame
-        from mobile_vla_ros.plots.inside import ablation
-        from mobile_vla_ros.plots.style import save_figure
-
-        save_figure(ablation(result, frame(result["example"])), plot)
-    for entry in (*result["groups"], *result["frames"], result["instruction"]):
-        typer.echo(
-            f"{entry['name']:<24} {entry['rms_change']:.4f} "
-            f"({_number(entry['low'])} to {_number(entry['high'])})"
-        )
-    _skipped(skipped)
-    typer.echo(result["conclusion"])
-
-
-@app.command()
-def attention(
-    checkpoint: options.Checkpoint,
-    data: options.Data,
-    backbone: options.Backbone = None,
-    config: options.Config = None,
-    device: options.Device = "auto",
-    dtype: options.Dtype = "auto",
-    instruction: Instruction = None,
-    windows: options.Windows = 1,
-    limit: options.Limit = 4,
-    json_file: options.JsonFile = None,
-    plot: options.Plot = None,
-) -> None:
-    """Draws where the action token and the image projection look, over the frames.
-
-    Example: mobile_vla context attention -c best.ckpt -d episodes --plot attention.png
-    """
-    from mobile_vla_ros.analysis.attention import look
-
-    policy, chosen, skipped = _windows(
-        checkpoint, backbone, config, device, dtype, data, windows, limit
-    )
-    from mobile_vla_ros.cli.progress import bar
-
-    result = look(policy, chosen, instruction=instruction, progress=bar)
-    result["skipped"] = skipped
-    write_json(json_file, result)
-    if plot is not None:
-        from mobile_vla_ros.analysis.pictures import frame
-        from mobile_vla_ros.plots.inside import attention as draw
-        from mobile_vla_ros.plots.style import save_figure
-
-        images = [frame(item) for item in result["frames"][:4]]
-        save_figure(draw(result, images), plot)
-    typer.echo(
-        f"the action token gives {result['share_on_image']:.0%} of its attention to the image"
-    )
-    for layer, share in enumerate(result["share_on_image_by_layer"]):
-        typer.echo(f"  text layer {layer}: {share:.0%}")
-    _skipped(skipped)
-    typer.echo(result["note"])
-
-
-def _windows(checkpoint, backbone, config, device, dtype, data, windows, limit):
-    from mobile_vla_ros.analysis.recordings import find_recordings
-    from mobile_vla_ros.analysis.windows import choose_windows
-    from mobile_vla_ros.cli.progress import bar
-    from mobile_vla_ros.policy import load_policy
-
-    recordings = find_recordings(data, limit)
-    policy = load_policy(checkpoint, backbone, config, device, dtype, "torch")
-    chosen = choose_windows(
-        recordings, policy.config.frame_period, policy.config.window_size, windows, bar
-    )
-    return policy, chosen, recordings.skipped
 
 
 def _both(first, second, data, scratch: Path, *, device, dtype, instruction, windows, limit):
@@ -362,25 +253,6 @@ def _both(first, second, data, scratch: Path, *, device, dtype, instruction, win
     return tuple(pair)
 
 
-def show_comparison(result: dict[str, Any], title: str) -> None:
-    """Prints metrics, references and threshold lines."""
-    from rich.console import Console
-    from rich.table import Table
-
-    console = Console(soft_wrap=True)
-    table = Table("metric", "A against B (95 %)", "neighbouring", "shuffled", title=title)
-    for name, value in result["metrics"].items():
-        interval = f"{value['value']:.4f} ({_number(value['low'])} to {_number(value['high'])})"
-        references = (
-            _number(result["references"][kind][name]["value"])
-            for kind in ("neighbour", "shuffled")
-        )
-        table.add_row(name, interval, *references)
-    console.print(table)
-    for line in result["thresholds"]:
-        console.print(f"{line['metric']} {line['rule']}: {line['verdict']} ({line['value']:.4f})")
-
-
 def _show_probes(result: dict[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table
@@ -392,8 +264,8 @@ def _show_probes(result: dict[str, Any]) -> None:
                 entry["features"],
                 entry["target"],
                 entry["score"],
-                f"{entry['value']:.2f} ({_number(entry['low'])} to {_number(entry['high'])})",
-                _number(entry["control_high"]),
+                f"{entry['value']:.2f} ({number(entry['low'])} to {number(entry['high'])})",
+                number(entry["control_high"]),
                 "yes" if entry["informative"] else "not shown",
             )
         else:
@@ -404,10 +276,5 @@ def _show_probes(result: dict[str, Any]) -> None:
     Console(soft_wrap=True).print(table)
 
 
-def _skipped(skipped: list[dict[str, str]]) -> None:
-    for item in skipped:
-        typer.echo(f"left out {item['path']}: {item['reason']}")
-
-
-def _number(value: float) -> str:
-    return "unknown" if value != value else f"{value:.4f}"
+app.command()(context_inside.ablate)
+app.command()(context_inside.attention)

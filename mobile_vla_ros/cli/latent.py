@@ -72,7 +72,7 @@ def compare(
         from mobile_vla_ros.plots.style import save_figure
 
         save_figure(latents(result), plot)
-    from mobile_vla_ros.cli.context import show_comparison
+    from mobile_vla_ros.cli.evidence import show_comparison
 
     show_comparison(result, "LSTM states")
     for item in recordings.skipped:

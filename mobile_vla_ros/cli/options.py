@@ -33,3 +33,7 @@ Windows = Annotated[
 Limit = Annotated[int | None, typer.Option(min=1, help="At most this many episodes.")]
 JsonFile = Annotated[Path | None, typer.Option("--json", help="Write the result as JSON.")]
 Plot = Annotated[Path | None, typer.Option(help="Write a figure (.png or .pdf).")]
+Instruction = Annotated[
+    str | None, typer.Option(help="Prompt of the action token; else each episode's own.")
+]
+Seed = Annotated[int, typer.Option(help="Seed of shuffles, resampling and maps.")]
