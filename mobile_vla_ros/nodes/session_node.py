@@ -58,9 +58,9 @@ class SessionNode(Life, Node):
             name: self.create_client(Trigger, f"{recorder}/{name}")
             for name in ("start", "save", "discard")
         }
-        self.create_subscription(String, f"{recorder}/status", self._hear, latched())
+        self.create_subscription(String, f"{recorder}/status", self._on_status, latched())
 
-    def _hear(self, message: String) -> None:
+    def _on_status(self, message: String) -> None:
         self._status = json.loads(message.data)
 
     def work(self, stop: StopSignal) -> int:

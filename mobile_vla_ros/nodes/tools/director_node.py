@@ -70,11 +70,11 @@ class DirectorNode(Life, Node):
             name: deque(maxlen=MOST_ROWS) for name in ("states", "commands", "odometry", "chunks")
         }
         listen = self.create_subscription
-        listen(String, "mobile_vla/state", self._hear_state, latched())
-        listen(String, "sim/outcome", self._hear_outcome, latched())
-        listen(Odometry, "odom", self._hear_odometry, queued(50))
-        listen(MultiDOFJointTrajectory, "mobile_vla/chunk", self._hear_chunk, queued(50))
-        VelocitySubscription(self, "cmd_vel", self._hear_command)
+        listen(String, "mobile_vla/state", self._on_state, latched())
+        listen(String, "sim/outcome", self._on_outcome, latched())
+        listen(Odometry, "odom", self._on_odometry, queued(50))
+        listen(MultiDOFJointTrajectory, "mobile_vla/chunk", self._on_chunk, queued(50))
+        VelocitySubscription(self, "cmd_vel", self._on_command)
         group = ReentrantCallbackGroup()
         self._recorder = Remote(self, "episode_recorder", group)
         self._policy = Remote(self, "mobile_vla", group)
@@ -149,24 +149,24 @@ class DirectorNode(Life, Node):
             if stop.wait(0.05) or time.monotonic() > deadline:
                 raise InputError(f"{what} did not come up in time (state '{self.state}')")
 
-    def _hear_state(self, message: String) -> None:
+    def _on_state(self, message: String) -> None:
         self.state = message.data
         self.trace["states"].append((self._elapsed(), message.data))
 
-    def _hear_outcome(self, message: String) -> None:
+    def _on_outcome(self, message: String) -> None:
         self.outcome = json.loads(message.data)
 
-    def _hear_command(self, twist: Twist) -> None:
+    def _on_command(self, twist: Twist) -> None:
         if not math.isnan(self._start):
             velocities = velocities_of(twist, PLANAR_AXES)
             self.trace["commands"].append((self._elapsed(), *velocities))
 
-    def _hear_odometry(self, message: Odometry) -> None:
+    def _on_odometry(self, message: Odometry) -> None:
         if not math.isnan(self._start):
             x, y, yaw, vx, _, wz = odometry_of(message)
             self.trace["odometry"].append((self._elapsed(), x, y, yaw, vx, wz))
 
-    def _hear_chunk(self, message: MultiDOFJointTrajectory) -> None:
+    def _on_chunk(self, message: MultiDOFJointTrajectory) -> None:
         if not math.isnan(self._start):
             age = self.get_clock().now().nanoseconds - nanoseconds_of(message.header.stamp)
             self.trace["chunks"].append((self._elapsed(), age / NANOSECONDS))

@@ -70,7 +70,7 @@ class DoctorNode(Life, Node):
         self._error: str | None = None
         self._camera = CameraSubscription(
             self,
-            self._frame,
+            self._on_image,
             transport=self._values["image_transport"],
             reliability=self._values["image_reliability"],
             depth=5,
@@ -104,7 +104,7 @@ class DoctorNode(Life, Node):
             "nodes": sorted(self.get_node_names()),
         }
 
-    def _frame(self, message) -> None:
+    def _on_image(self, message) -> None:
         stamp = message.header.stamp.sec + message.header.stamp.nanosec * 1e-9
         now = self.get_clock().now().nanoseconds * 1e-9
         self._arrivals.append((time.monotonic(), now, stamp))

@@ -56,12 +56,12 @@ class ProbeNode(Life, Node):
         self._commands: list[tuple[float, float]] = []  # published, heard
         self._chunks: list[tuple[float, float]] = []  # captured, heard
         self._diagnostics: list[dict[str, str]] = []
-        self.create_subscription(TwistStamped, "cmd_vel", self._hear_command, queued(100))
+        self.create_subscription(TwistStamped, "cmd_vel", self._on_command, queued(100))
         self.create_subscription(
-            MultiDOFJointTrajectory, "mobile_vla/chunk", self._hear_chunk, queued(100)
+            MultiDOFJointTrajectory, "mobile_vla/chunk", self._on_chunk, queued(100)
         )
-        self.create_subscription(String, "mobile_vla/state", self._hear_state, latched())
-        self.create_subscription(DiagnosticArray, "/diagnostics", self._hear_health, queued())
+        self.create_subscription(String, "mobile_vla/state", self._on_state, latched())
+        self.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, queued())
 
     def work(self, stop: StopSignal) -> int:
         print(json.dumps(self._listen(stop)), flush=True)
@@ -88,21 +88,21 @@ class ProbeNode(Life, Node):
             "states": self.states,
         }
 
-    def _hear_command(self, message: TwistStamped) -> None:
+    def _on_command(self, message: TwistStamped) -> None:
         if self._collecting:
             self._commands.append(
                 (nanoseconds_of(message.header.stamp) / NANOSECONDS, self._now())
             )
 
-    def _hear_chunk(self, message: MultiDOFJointTrajectory) -> None:
+    def _on_chunk(self, message: MultiDOFJointTrajectory) -> None:
         if self._collecting:
             self._chunks.append((nanoseconds_of(message.header.stamp) / NANOSECONDS, self._now()))
 
-    def _hear_state(self, message: String) -> None:
+    def _on_state(self, message: String) -> None:
         self.state = message.data
         self.states.append(message.data)
 
-    def _hear_health(self, message: DiagnosticArray) -> None:
+    def _on_diagnostics(self, message: DiagnosticArray) -> None:
         mine = f"{self.resolve_topic_name('mobile_vla').lstrip('/')}: driving"
         if self._collecting:
             for status in message.status:

@@ -17,7 +17,7 @@ from mobile_vla_ros.nodes.inference.model import Frame
 from mobile_vla_ros.nodes.inference.worker_client import ModelWorker
 from mobile_vla_ros.nodes.wiring.images import ImageFormat
 
-DOUBLE = Path(__file__).with_name("worker_double.py")
+DOUBLE = Path(__file__).parents[1] / "worker_double.py"
 COMMAND = (sys.executable, str(DOUBLE))
 DEADLINE = 30.0
 
@@ -40,7 +40,7 @@ class Events:
     def frame_sent(self, frame):
         self.told.put(("sent", frame))
 
-    def frame_refused(self, frame, sentence):
+    def frame_refused(self, frame, sentence, picture):
         self.told.put(("bad_image", sentence))
 
     def chunk_came(self, frame, chunk, seconds, more):
@@ -199,7 +199,7 @@ def test_a_worker_never_outlives_its_node_even_while_it_computes(tmp_path) -> No
     program = textwrap.dedent(
         f"""
         import sys, time
-        sys.path.insert(0, {str(DOUBLE.parent)!r})
+        sys.path.insert(0, {str(Path(__file__).parent)!r})
         from test_worker_client import COMMAND, Events, ModelWorker, frame_of, plain, settings
         events = Events()
         worker = ModelWorker(events, COMMAND)
