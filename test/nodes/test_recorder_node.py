@@ -19,9 +19,11 @@ import pytest
 from nav_msgs.msg import Odometry
 from rclpy.qos import ReliabilityPolicy
 from recorder_harness import Robot, end, start_node
+from sensor_msgs.msg import Image
 
 from mobile_vla_ros.episodes import find_episodes, open_episode
 from mobile_vla_ros.episodes.recovery import being_recorded
+from mobile_vla_ros.nodes.wiring.image_message import image_message
 
 pytestmark = pytest.mark.ros
 
@@ -366,3 +368,50 @@ def test_a_folder_that_cannot_be_made_is_named_before_anything_is_recorded(
     assert result.returncode == 2
     assert f"cannot write episodes to {place}: Not a directory" in result.stderr
     assert "Traceback" not in result.stderr
+
+
+def test_two_cameras_that_speak_in_turns_are_refused_and_end_a_recording(record) -> None:
+    robot, _ = record(*LEFT)
+    other = robot.node.create_publisher(Image, "image", 5)
+    robot.start()  # one that says nothing is no camera
+    robot.publish_frames(4)
+
+    def in_turns() -> None:
+        for _ in range(6):
+            robot.publish_frames(1)
+            picture = image_message(np.zeros((48, 64, 3), np.uint8))
+            picture.header.stamp = robot.node.get_clock().now().to_msg()
+            other.publish(picture)
+            robot.spin(0.02)
+
+    robot.wait(lambda: other.get_subscription_count(), "somebody hears the other camera")
+    in_turns()
+    robot.wait(lambda: robot.status["state"] == "idle", "the recording has ended")
+    assert "2 nodes publish /image in mid-episode" in robot.status["error"]
+    in_turns()
+    answer = robot.call("start")
+    assert not answer.success
+    assert "2 nodes publish /image: record one camera" in answer.message
+
+
+def test_pictures_that_are_cut_off_are_left_out_and_counted(record, ros_domain: int) -> None:
+    robot = Robot(ros_domain, compressed=True)
+    record(*LEFT, "image_transport:=compressed", robot=robot, frame=False)
+    whole = cv2.imencode(".jpg", np.zeros((48, 64, 3), np.uint8))[1].tobytes()
+    for data in (b"", b"\0\0\0\1\x67", whole[:100]):
+        robot.publish_jpeg(data)
+        robot.spin(0.05)
+    answer = robot.call("start")
+    assert not answer.success
+    assert "cut off" in answer.message
+    robot.publish_jpeg(whole)
+    robot.spin(0.05)
+    robot.start()
+    for data in (whole, b"", whole, whole[:100], whole):
+        robot.publish_jpeg(data)
+        robot.spin(0.05)
+    with open_episode(robot.save()) as episode:
+        assert len(episode) == 3
+        assert episode.attributes["frames_received"] == 5
+        assert episode.attributes["frames_dropped"] == 2
+        assert episode.complete
