@@ -58,7 +58,7 @@ PARAMETERS = {
     "use_sim_time": bool,
 }
 ARGUMENTS = (
-    ("checkpoint", NOT_GIVEN, "RoboVLMs .pt, Lightning .ckpt, or a converted directory"),
+    ("checkpoint", NOT_GIVEN, "RoboVLMs .pt, Lightning .ckpt, a converted directory, or demo"),
     ("server", NOT_GIVEN, "a policy elsewhere in place of checkpoint: wss://gpu-box:8765"),
     ("token_file", NOT_GIVEN, "file with the server's token"),
     ("server_certificate", NOT_GIVEN, "CA file that the server's certificate is checked by"),
@@ -105,7 +105,8 @@ def check_policy(context: LaunchContext) -> None:
     own_file = LaunchConfiguration("params_file").perform(context) != DEFAULT_FILE
     if not named and not own_file:
         raise LaunchArgumentError(
-            "no policy is named: give checkpoint:=PATH, or server:=ADDRESS for a policy elsewhere"
+            "no policy is named: give checkpoint:=PATH (demo: the bundled one), or server:=ADDRESS"
+            " for a policy elsewhere"
         )
 
 

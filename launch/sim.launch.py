@@ -1,6 +1,6 @@
 """A robot in the simulated field, driven by a policy.
 
-    ros2 launch mobile_vla_ros sim.launch.py checkpoint:=/path/to/checkpoint scenario:=2box_left
+    ros2 launch mobile_vla_ros sim.launch.py checkpoint:=demo scenario:=2box_left
 
 With episodes:=30 it evaluates the policy on thirty fields, through the same nodes and topics as a
 robot's, writes report:=result.json and plot:=paths.png, and ends. Arguments of
@@ -99,7 +99,9 @@ def generate_launch_description() -> LaunchDescription:
                 DeclareLaunchArgument(name, default_value=default, description=meaning)
                 for name, (_, default, meaning) in PARAMETERS.items()
             ),
-            DeclareLaunchArgument("checkpoint", description="policy that drives"),
+            DeclareLaunchArgument(
+                "checkpoint", description="policy that drives; demo: the bundled one"
+            ),
             # Before any process is started.
             OpaqueFunction(function=check),
             inference,

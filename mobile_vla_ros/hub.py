@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mobile_vla_ros import bundled
 from mobile_vla_ros.errors import InputError
 
 MODEL = "model"
@@ -88,10 +89,11 @@ def parse(text: str | Path, kind: str = MODEL) -> Address:
 
 
 def resolve(path: str | Path, kind: str = MODEL, say: Callable[[str], None] | None = None) -> Path:
-    """A local path: what is on a hub is fetched into the cache, anything else stays as it is.
+    """A local path: what is on a hub is fetched into the cache.
 
     Args:
-        path: a path, or an address with ``hf://``.
+        path: a path, or an address with ``hf://``. For a model also ``demo``, the bundled policy,
+            and a path relative to the package's share folder (``bundled.find``).
         kind: what an address is that does not say: ``model`` or ``dataset``.
         say: is told what was fetched and whether a branch has moved; by default stderr.
 
@@ -99,7 +101,7 @@ def resolve(path: str | Path, kind: str = MODEL, say: Callable[[str], None] | No
         HubError: it is not there, is not allowed, or the network is needed and not there.
     """
     if not is_uri(path):
-        return Path(path)
+        return bundled.find(path) if kind == MODEL else Path(path)
     return fetch(parse(path, kind), say)
 
 
@@ -136,12 +138,12 @@ def fetch(address: Address, say: Callable[[str], None] | None = None) -> Path:
 
 
 def cached(path: str | Path, kind: str = MODEL) -> Path:
-    """Where an address lies in the cache, without asking the hub; a plain path stays as it is.
+    """Where an address lies in the cache, without asking the hub; else as ``resolve``.
 
     The path does not exist where nothing has been fetched.
     """
     if not is_uri(path):
-        return Path(path)
+        return bundled.find(path) if kind == MODEL else Path(path)
     address = parse(path, kind)
     revision = address.revision or "main"
     commit = revision if _COMMIT.match(revision) else _known_commit(address, revision)

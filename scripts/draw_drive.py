@@ -18,7 +18,7 @@ from PIL import Image
 
 os.environ.setdefault("MUJOCO_GL", "egl")
 
-from mobile_vla_ros.cli.demo import bundled_policy
+from mobile_vla_ros.bundled import demo_policy
 from mobile_vla_ros.control import integrate
 from mobile_vla_ros.policy import load_policy
 from mobile_vla_ros.sim.closed_loop import drive
@@ -134,7 +134,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--quality", type=int, default=55)
     given = parser.parse_args()
-    policy = load_policy(bundled_policy())
+    policy = load_policy(demo_policy())
     films = [film(policy, f"{given.field}_{side}", given.seed) for side in ("left", "right")]
     count = max(map(len, films)) + 8  # the end stands still for a moment
     films = [pictures + [pictures[-1]] * (count - len(pictures)) for pictures in films]

@@ -234,10 +234,10 @@ def command(lab: Lab, *arguments: object, **more: str) -> subprocess.CompletedPr
 def test_a_policy_goes_to_the_hub_with_its_card_and_is_inspected_from_there(
     lab: Lab, tmp_path: Path
 ) -> None:
-    from mobile_vla_ros.cli.demo import bundled_policy
+    from mobile_vla_ros.bundled import demo_policy
 
     policy = tmp_path / "policy"
-    shutil.copytree(bundled_policy(), policy)
+    shutil.copytree(demo_policy(), policy)
     (policy / "README.md").unlink()
     result = {"success_rate": 0.9, "wilson": [0.7, 0.97], "successes": 18, "episodes": 20}
     (tmp_path / "eval.json").write_text(json.dumps(result))

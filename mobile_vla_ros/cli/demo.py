@@ -7,21 +7,16 @@ import json
 import os
 import sys
 import threading
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import typer
 
+from mobile_vla_ros.bundled import DEMO
 from mobile_vla_ros.cli.output import write_json
 from mobile_vla_ros.errors import InputError
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
-
-
-def bundled_policy() -> Path:
-    """The directory of the small policy that comes with the package."""
-    return Path(str(files("mobile_vla_ros").joinpath("data", "demo_policy")))
 
 
 @app.command()
@@ -31,7 +26,9 @@ def demo(
     ),
     seed: int = typer.Option(7, help="Decides where things stand and how they look.", min=0),
     instruction: str = typer.Option("", help="In place of the scenario's own."),
-    checkpoint: str = typer.Option("", "--checkpoint", "-c", help="Another policy to drive with."),
+    checkpoint: str = typer.Option(
+        DEMO, "--checkpoint", "-c", help="The policy that drives; demo is the bundled one."
+    ),
     out: Path = typer.Option(Path("demo_output"), help="Folder for the episode and the picture."),
     json_file: Path | None = typer.Option(None, "--json", help="Machine-readable result."),
     plot: Path | None = typer.Option(None, "--plot", help="The picture (default: in OUT)."),
@@ -59,7 +56,7 @@ def demo(
         (out / "episodes").mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"cannot write to {out}: {error.strerror}") from error
-    trace = _run(scenario, seed, instruction, checkpoint or str(bundled_policy()), out)
+    trace = _run(scenario, seed, instruction, checkpoint or DEMO, out)
     episode = _saved(trace["saved"])
     report = check_episode(episode)
     measured = _measure(trace)

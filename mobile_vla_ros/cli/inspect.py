@@ -9,6 +9,7 @@ from typing import Any
 
 import typer
 
+from mobile_vla_ros import bundled
 from mobile_vla_ros.cli.output import write_json
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
@@ -18,7 +19,7 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None)
 def inspect(
     checkpoint: Path = typer.Argument(
         ...,
-        help="A RoboVLMs .pt, a Lightning .ckpt, a converted directory or a Kosmos-2 directory.",
+        help="A RoboVLMs .pt, a Lightning .ckpt, a converted or a Kosmos-2 directory, or demo.",
     ),
     backbone: Path | None = typer.Option(
         None, help="The Kosmos-2 directory; by default the one the run file names."
@@ -40,6 +41,7 @@ def inspect(
     from mobile_vla_ros.runtime.inspection import describe_manifest, graph_facts, slow_formats
     from mobile_vla_ros.runtime.manifest import has_graphs, read_manifest
 
+    checkpoint = bundled.find(checkpoint)
     torch = importlib.util.find_spec("torch") is not None
     plan = manifest = None
     if torch:

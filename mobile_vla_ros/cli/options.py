@@ -8,7 +8,10 @@ from typing import Annotated
 import typer
 
 Checkpoint = Annotated[
-    Path, typer.Option("--checkpoint", "-c", help="Any checkpoint, or a Kosmos-2 folder.")
+    Path,
+    typer.Option(
+        "--checkpoint", "-c", help="Any checkpoint, demo (the bundled one), or a Kosmos-2 folder."
+    ),
 ]
 Data = Annotated[
     list[Path],

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import typer
 
+from mobile_vla_ros import bundled
 from mobile_vla_ros.cli import options
 from mobile_vla_ros.cli.output import check_target
 from mobile_vla_ros.errors import InputError
@@ -60,8 +61,9 @@ def serve(
     from mobile_vla_ros.serving.server import PolicyServer, ServerSettings
 
     check_target(json_file)
-    if not checkpoint.exists():
-        raise InputError(f"checkpoint '{checkpoint}' does not exist")
+    found = bundled.find(checkpoint)
+    if not found.exists():
+        raise InputError(f"checkpoint '{checkpoint}' does not exist{bundled.places(checkpoint)}")
     settings = ServerSettings(
         host=host,
         port=port,
@@ -71,7 +73,7 @@ def serve(
         figures=json_file,
     )
     model = {
-        "checkpoint": str(checkpoint),
+        "checkpoint": str(found),
         "backbone": str(backbone or ""),
         "config": str(config or ""),
         "device": device,

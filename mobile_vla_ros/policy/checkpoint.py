@@ -10,6 +10,7 @@ from typing import Any
 
 from torch import Tensor
 
+from mobile_vla_ros.bundled import places
 from mobile_vla_ros.hub import resolve
 from mobile_vla_ros.policy import tensors
 from mobile_vla_ros.policy.errors import CheckpointError
@@ -88,7 +89,7 @@ def open_checkpoint(path: str | Path) -> Checkpoint:
         if path.is_dir():
             return _open_directory(path)
         if not path.exists():
-            raise CheckpointError(f"there is no checkpoint {path}")
+            raise CheckpointError(f"there is no checkpoint {path}{places(path)}")
         if path.suffix == ".safetensors":
             raise CheckpointError(f"{path} is only the weights; give its directory {path.parent}")
         return _open_file(path)

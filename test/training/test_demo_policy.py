@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from mobile_vla_ros.cli.demo import bundled_policy
+from mobile_vla_ros.bundled import demo_policy
 from mobile_vla_ros.policy import load_policy
 
 SENTENCE = "Navigate around obstacles and reach the front of the beverage bottle on the {side}"
@@ -15,16 +15,16 @@ EVALUATION_SEEDS = range(100_000, 101_000)
 
 
 def test_it_takes_at_most_12_megabytes_and_needs_no_other_file() -> None:
-    files = [path for path in bundled_policy().rglob("*") if path.is_file()]
+    files = [path for path in demo_policy().rglob("*") if path.is_file()]
     assert sum(path.stat().st_size for path in files) <= 12e6
     assert {"config.json", "model.safetensors", "tokenizer.json"} <= {path.name for path in files}
-    config = json.loads((bundled_policy() / "config.json").read_text(encoding="utf-8"))
+    config = json.loads((demo_policy() / "config.json").read_text(encoding="utf-8"))
     assert config["model_path"] == "."
     assert config["model_load_path"] is None
 
 
 def test_it_is_a_kosmos_2_of_two_million_weights_with_an_lstm_head() -> None:
-    policy = load_policy(bundled_policy(), device="cpu")
+    policy = load_policy(demo_policy(), device="cpu")
     assert 1.5e6 < sum(weight.numel() for weight in policy.model.parameters()) < 3e6
     assert policy.config.window_size == 8
     assert policy.config.chunk_size == 10
@@ -38,7 +38,7 @@ def test_it_was_trained_on_other_fields_than_it_is_measured_on() -> None:
     from mobile_vla_ros.sim.collect import start_time
 
     stamps = {start_time(seed).strftime("episode_%Y%m%d_%H%M%S") for seed in EVALUATION_SEEDS}
-    provenance = load_policy(bundled_policy(), device="cpu").provenance
+    provenance = load_policy(demo_policy(), device="cpu").provenance
     used = [*provenance.training_files, *provenance.validation_files]
     assert used
     assert not [name for name in used if name[:23] in stamps]
@@ -48,7 +48,7 @@ def test_it_was_trained_on_other_fields_than_it_is_measured_on() -> None:
 def test_the_instruction_decides_to_which_side_it_turns() -> None:
     from mobile_vla_ros.sim.field import Field
 
-    policy = load_policy(bundled_policy(), device="cpu")
+    policy = load_policy(demo_policy(), device="cpu")
     right_way = 0
     for seed in range(100_000, 100_008):
         with Field("1box_left", seed) as field:

@@ -31,7 +31,9 @@ WARNINGS = ("blind_distance", "window_spacing", "disagreement", "feature_distanc
 
 PARAMETERS = (
     Declared(
-        "checkpoint", "", "RoboVLMs .pt, Lightning .ckpt, or a directory of `mobile_vla convert`"
+        "checkpoint",
+        "",
+        "RoboVLMs .pt, Lightning .ckpt, converted directory, or demo (the bundled one)",
     ),
     Declared("backbone", "", "Kosmos-2 directory; '' = the one that the run file names"),
     Declared("config", "", "run JSON; '' = the one inside the checkpoint"),

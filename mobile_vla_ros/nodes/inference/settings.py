@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pathlib
 
+from mobile_vla_ros import bundled
 from mobile_vla_ros.control.limiter import Limits
 from mobile_vla_ros.control.pilot import PilotSettings
 from mobile_vla_ros.errors import InputError
@@ -41,15 +42,18 @@ def model_settings(values: dict) -> dict:
     if not values["checkpoint"]:
         raise DriveError(
             "no checkpoint is given: set the parameter 'checkpoint' to its path, or 'server' to"
-            " the address of a policy elsewhere"
+            " the address of a policy elsewhere; demo is the bundled policy"
         )
+    found = {}
     for name in _PATHS:
         if not values[name] or is_uri(values[name]):
             continue  # the model's process fetches what is on a hub, and says what is wrong
-        if not pathlib.Path(values[name]).exists():
-            raise DriveError(f"{name} '{values[name]}' does not exist")
+        found[name] = str(bundled.find(values[name]))
+        if not pathlib.Path(found[name]).exists():
+            looked = bundled.places(values[name])
+            raise DriveError(f"{name} '{values[name]}' does not exist{looked}")
     chosen = (*_OF_THE_MODEL, *_OVERRIDES)
-    return {**{name: values[name] for name in chosen}, "action_axes": axes}
+    return {**{name: values[name] for name in chosen}, **found, "action_axes": axes}
 
 
 def _check_server(values: dict) -> None:
