@@ -177,7 +177,7 @@ class _Rows:
         self._encodings: list[str] = []
         self._size: tuple[int, ...] | None = None
         first = next(iter(bag.messages({self._topic})), None)
-        if first is None:
+        if first is None or not len(camera.times):
             why = "".join(f"; {note}" for note in bag.notes)
             raise EpisodeError(f"{bag.path}: there is no image on {self._topic}{why}")
         self.first = float(camera.times[0])

@@ -16,7 +16,7 @@ import numpy as np
 
 from mobile_vla_ros.episodes.attributes import READ_ERRORS, Facts
 from mobile_vla_ros.episodes.schema import EpisodeError
-from mobile_vla_ros.episodes.stored import open_file
+from mobile_vla_ros.episodes.stored import little_memory, open_file
 from mobile_vla_ros.errors import InputError
 from mobile_vla_ros.files import whole_file
 from mobile_vla_ros.pictures import ImageError, decode_compressed
@@ -255,7 +255,7 @@ def read_incident(path: str | Path) -> Incident:
         IncidentError: the file is missing, unreadable or not an incident.
     """
     try:
-        with open_file(Path(path)) as file:
+        with little_memory(), open_file(Path(path)) as file:
             if file.attrs.get("kind") != KIND:
                 raise IncidentError(f"{path} is not an incident file")
             ends = [0, *file["frames/end"][:].tolist()]
@@ -291,7 +291,7 @@ def read_incident(path: str | Path) -> Incident:
 def is_incident(path: str | Path) -> bool:
     """Whether the file is an incident capsule (False for anything unreadable)."""
     try:
-        with open_file(Path(path)) as file:
+        with little_memory(), open_file(Path(path)) as file:
             facts = Facts()
             facts.read(file.attrs)
             return facts.text("kind") == KIND

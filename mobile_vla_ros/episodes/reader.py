@@ -20,6 +20,7 @@ from mobile_vla_ros.episodes.stored import (
     LARGEST_FRAME,
     check_dataset,
     first_line,
+    little_memory,
     open_file,
     read_rows,
 )
@@ -85,7 +86,8 @@ class Episode:
         self.path = Path(path)
         self._file = open_file(self.path)
         try:
-            self._read(action_axes, instruction, frame_period)
+            with little_memory():
+                self._read(action_axes, instruction, frame_period)
         except EpisodeError:
             self._file.close()
             raise
@@ -122,7 +124,8 @@ class Episode:
         if self.image_format == "jpeg":
             return decode_jpeg(self._compressed(row), f"{self.path.name} row {row}")
         try:
-            return self._file[schema.IMAGES][row]
+            with little_memory():
+                return self._file[schema.IMAGES][row]
         except READ_ERRORS as error:
             raise EpisodeError(
                 f"{self.path}: the frame of row {row} cannot be read: {first_line(error)}"
@@ -199,7 +202,8 @@ class Episode:
                 f"{start} to {end} of {len(flat)}"
             )
         try:
-            return flat[start:end].tobytes()
+            with little_memory():
+                return flat[start:end].tobytes()
         except READ_ERRORS as error:
             raise EpisodeError(
                 f"{self.path}: the frame of row {row} cannot be read: {first_line(error)}"

@@ -5,7 +5,10 @@ from __future__ import annotations
 import contextlib
 import math
 import os
+import resource
 import stat
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import h5py
@@ -13,6 +16,7 @@ import numpy as np
 from h5py import h5z
 
 from mobile_vla_ros.episodes.attributes import READ_ERRORS
+from mobile_vla_ros.episodes.heaps import sound_heaps
 from mobile_vla_ros.episodes.schema import EpisodeError
 
 # Registered filters that people meet; the numbers are HDF5's own register.
@@ -28,9 +32,31 @@ _FILTERS = {
     32017: "SZ",
     32026: "Blosc2",
 }
+_MEMORY = threading.RLock()
 LARGEST_FRAME = 256 << 20  # bytes of one picture, as the nodes take them
 LARGEST_CHUNK = 512 << 20  # bytes that reading one row may bring into memory
 LARGEST_TABLE = 128 << 20  # bytes of commands, stamps or events: days at 10 Hz
+
+
+@contextlib.contextmanager
+def little_memory() -> Iterator[None]:
+    """A stretch in which the process may grow by 512 MiB and no more.
+
+    The HDF5 library allocates what a file's own lengths say: four bytes changed in a text's
+    length take 4 GB before the reading fails. Here the allocation fails, as an error to catch.
+    """
+    with _MEMORY:  # the limit is the process's: one at a time sets it and takes it back
+        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
+        limit = pages * resource.getpagesize() + LARGEST_CHUNK
+        soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+        if soft != resource.RLIM_INFINITY and soft <= limit:
+            yield
+            return
+        resource.setrlimit(resource.RLIMIT_AS, (limit, hard))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
 
 
 def open_file(path: Path) -> h5py.File:
@@ -60,8 +86,11 @@ def open_file(path: Path) -> h5py.File:
         raise EpisodeError(f"{path} is empty (0 bytes)")
     if not h5py.is_hdf5(os.fsencode(path)):
         raise EpisodeError(f"{path} is not an HDF5 file")
+    if not sound_heaps(path):
+        raise EpisodeError(f"{path} is damaged: its table of texts does not add up")
     try:
-        return h5py.File(path, "r", locking=False)
+        with little_memory():
+            return h5py.File(path, "r", locking=False)
     except READ_ERRORS as error:
         if "truncated" in str(error):
             raise EpisodeError(f"{path} is truncated; copy it again or delete it") from error

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
+import numpy as np
 from scipy.special import betaln
 from scipy.stats import binom
 
@@ -54,20 +56,27 @@ def mcnemar_power(pairs: int, first_rate: float, second_rate: float, alpha: floa
     if pairs <= 0 or discordant_rate == 0:
         return 0.0
     share = only_first / discordant_rate
-    power = 0.0
-    for discordant in range(pairs + 1):
-        chance = float(binom.pmf(discordant, pairs, discordant_rate))
-        if chance < 1e-12:
-            continue
-        # The test rejects for the smallest counts up to `critical`, on either side.
-        critical = -1
-        while 2 * float(binom.cdf(critical + 1, discordant, 0.5)) < alpha:
-            critical += 1
-        if critical < 0:
-            continue
-        tails = binom.cdf(critical, discordant, share) + binom.cdf(critical, discordant, 1 - share)
-        power += chance * float(tails)
-    return power
+    chance = binom.pmf(np.arange(pairs + 1), pairs, discordant_rate)
+    critical = _critical(pairs, alpha)
+    counts = np.flatnonzero((chance >= 1e-12) & (critical >= 0))
+    critical, chance = critical[counts], chance[counts]
+    tails = binom.cdf(critical, counts, share) + binom.cdf(critical, counts, 1 - share)
+    return float(chance @ tails)
+
+
+@lru_cache(maxsize=4)
+def _criticals(most: int, alpha: float) -> np.ndarray:
+    """int [most + 1]: by discordant pairs, up to which smaller count it rejects; -1: never."""
+    counts = np.arange(most + 1)
+    critical = binom.ppf(alpha / 2, counts, 0.5) - 1
+    # The quantile's own rounding must not decide where the two are nearly equal.
+    critical += 2 * binom.cdf(critical + 1, counts, 0.5) < alpha
+    critical -= (critical >= 0) & (2 * binom.cdf(critical, counts, 0.5) >= alpha)
+    return np.maximum(critical, -1).astype(int)
+
+
+def _critical(pairs: int, alpha: float) -> np.ndarray:
+    return _criticals(max(512, 1 << pairs.bit_length()), alpha)[: pairs + 1]
 
 
 def pairs_needed(
