@@ -150,8 +150,8 @@ def refuse_old_torch(version: str | None = None) -> None:
     if numbers < SAFE_TORCH:
         raise CheckpointError(
             f"torch {version} cannot open checkpoints safely; install torch "
-            f"{SAFE_TORCH[0]}.{SAFE_TORCH[1]} or newer, or convert the checkpoint on another machine "
-            "(`mobile_vla convert`): the directory it writes loads here"
+            f"{SAFE_TORCH[0]}.{SAFE_TORCH[1]} or newer, or convert the checkpoint on another "
+            "machine (`mobile_vla convert`): the directory it writes loads here"
         )
 
 
