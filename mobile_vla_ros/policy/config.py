@@ -10,16 +10,13 @@ import numpy as np
 
 from mobile_vla_ros.axes import AXES, PLANAR_AXES, UNICYCLE_AXES
 from mobile_vla_ros.policy.errors import CheckpointError
+from mobile_vla_ros.policy.heads import KINDS, HeadShape
 from mobile_vla_ros.policy.run_schema import PolicyRun, read_section
 
 # The normalisation of CLIP's images, which Kosmos-2 was trained with.
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
 
-DRIVING_HEAD = "MobileVLALSTMDecoder"
-ARM_HEAD = "LSTMDecoder"
-
-ARM_AXES = ("x", "y", "z", "roll", "pitch", "yaw", "gripper")
 DEFAULT_AXES = {
     1: ("linear.x",),
     2: UNICYCLE_AXES,
@@ -89,7 +86,7 @@ class PolicyConfig:
     @property
     def drives(self) -> bool:
         """Whether the outputs are velocities of a mobile base."""
-        return self.head == DRIVING_HEAD
+        return self.head is not None and KINDS[self.head].drives
 
     def normalise(self, actions: np.ndarray) -> np.ndarray:
         """Maps actions [..., dof] in m/s and rad/s to float32 [-1, 1], clipping at the range."""
@@ -100,19 +97,6 @@ class PolicyConfig:
         low = np.asarray(self.norm_min, np.float32)
         high = np.asarray(self.norm_max, np.float32)
         return (np.asarray(normalised, np.float32) + 1) / 2 * (high - low) + low
-
-
-@dataclass(frozen=True)
-class HeadShape:
-    """What the head's own weights say, beside which the run file is checked."""
-
-    type: str
-    hidden_size: int
-    num_layers: int
-    input_size: int
-    outputs: int
-    """Width of the velocity (or arm) output: chunk x dof (or chunk x 6)."""
-    gripper_outputs: int | None = None
 
 
 def policy_config(
@@ -273,9 +257,10 @@ def _must_agree(name: str, key: str, said: Any, found: Any) -> None:
 def _chunk_size(said: PolicyRun, head: HeadShape, name: str) -> int:
     # The top level comes first: in published run files act_head's own value is a placeholder.
     chunk = said.fwd_pred_next_n or said.act_head.fwd_pred_next_n
+    kind = KINDS[head.type]
     if chunk is None:
-        if head.gripper_outputs is not None:
-            return head.gripper_outputs
+        if head.fixed_outputs is not None:
+            return head.fixed_outputs // kind.fixed
         per_step = _said_dof(said, head)
         if head.outputs % per_step or head.outputs < per_step:
             raise CheckpointError(
@@ -283,8 +268,8 @@ def _chunk_size(said: PolicyRun, head: HeadShape, name: str) -> int:
                 f"the head has {head.outputs} outputs"
             )
         return head.outputs // per_step
-    if head.gripper_outputs is not None:
-        _must_agree(name, "fwd_pred_next_n", chunk, head.gripper_outputs)
+    if head.fixed_outputs is not None:
+        _must_agree(name, "fwd_pred_next_n", chunk, head.fixed_outputs // kind.fixed)
     if head.outputs % chunk:
         raise CheckpointError(
             f"{name} disagrees with the weights: it says fwd_pred_next_n {chunk}, but the head "
@@ -296,29 +281,26 @@ def _chunk_size(said: PolicyRun, head: HeadShape, name: str) -> int:
 def _said_dof(said: PolicyRun, head: HeadShape) -> int:
     """Values per action step as the run file says, by a number or by naming the axes."""
     named = len(said.action_axes or ()) or 2
-    return said.act_head.action_dim or (7 if head.type == ARM_HEAD else named)
+    return said.act_head.action_dim or len(KINDS[head.type].axes) or named
 
 
 def _dof(said: PolicyRun, head: HeadShape, chunk: int, name: str) -> int:
     per_step = head.outputs // chunk
-    dof = per_step if head.gripper_outputs is None else per_step + head.gripper_outputs // chunk
+    dof = per_step if head.fixed_outputs is None else per_step + head.fixed_outputs // chunk
     expected = _said_dof(said, head)
     if expected != dof or head.outputs % chunk:
         raise CheckpointError(
             f"{name} disagrees with the weights: it says fwd_pred_next_n {chunk} and "
             f"act_head.action_dim {expected}, but the head has {head.outputs} outputs"
-            + (
-                ""
-                if head.gripper_outputs is None
-                else f" and {head.gripper_outputs} for a gripper"
-            )
+            + ("" if head.fixed_outputs is None else f" and {head.fixed_outputs} of its own parts")
         )
     return dof
 
 
 def _axes(said: PolicyRun, head: HeadShape, dof: int, name: str) -> tuple[tuple[str, ...], bool]:
-    if head.type == ARM_HEAD:
-        return ARM_AXES[:dof] if dof == len(ARM_AXES) else tuple(map(str, range(dof))), False
+    own = KINDS[head.type].axes
+    if own:
+        return own if dof == len(own) else tuple(map(str, range(dof))), False
     if said.action_axes is not None:
         # A converted directory writes out the default too, and says that it is one.
         return check_axes(said.action_axes, dof, name), said.action_axes_confirmed

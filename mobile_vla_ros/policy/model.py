@@ -12,7 +12,8 @@ from mobile_vla_ros.policy import frame_pass
 from mobile_vla_ros.policy.config import PolicyConfig
 from mobile_vla_ros.policy.errors import CheckpointError
 from mobile_vla_ros.policy.frame_pass import AttentionMaps, Prompt
-from mobile_vla_ros.policy.heads import HEADS, RecurrentHead
+from mobile_vla_ros.policy.heads import KINDS
+from mobile_vla_ros.policy.heads.network import ActionHead
 from mobile_vla_ros.policy.kosmos import Kosmos2Config, Kosmos2Model
 
 
@@ -34,13 +35,14 @@ class PolicyModel(nn.Module):
         self.backbone: Any = Kosmos2Model(kosmos)
         # Some versions of transformers 4 leave this unset, and then compute it causally.
         self.backbone.image_to_text_projection.x_attn.is_causal = False
-        self.act_head: RecurrentHead | None = None
+        self.act_head: ActionHead | None = None
         self.action_token = None
         self.latent = config.latent
         if config.head is not None:
             width = kosmos.text_config.embed_dim
             self.action_token = nn.Parameter(torch.empty(width))
-            self.act_head = HEADS[config.head](
+            self.act_head = ActionHead(
+                KINDS[config.head],
                 width * config.latent,
                 config.hidden_size,
                 config.num_layers,

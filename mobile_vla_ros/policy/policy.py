@@ -14,7 +14,7 @@ from mobile_vla_ros.policy.config import PolicyConfig
 from mobile_vla_ros.policy.errors import PolicyError
 from mobile_vla_ros.policy.frame_pass import AttentionMaps, Prompt
 from mobile_vla_ros.policy.frames import check_features, check_pixels
-from mobile_vla_ros.policy.heads import RecurrentHead
+from mobile_vla_ros.policy.heads.network import ActionHead
 from mobile_vla_ros.policy.kosmos import backbone_sizes
 from mobile_vla_ros.policy.model import PolicyModel
 from mobile_vla_ros.policy.precision import SMALL, Precision
@@ -435,7 +435,7 @@ class Policy:
         require_driving(self.config, self.provenance)
 
     @property
-    def head(self) -> RecurrentHead:
+    def head(self) -> ActionHead:
         """The action head.
 
         Raises:

@@ -25,9 +25,9 @@ from tokenizers import (
 from torch import Tensor, nn
 
 from mobile_vla_ros.policy import precision as formats
-from mobile_vla_ros.policy.config import ARM_HEAD, DRIVING_HEAD, PolicyConfig, policy_config
+from mobile_vla_ros.policy.config import PolicyConfig, policy_config
 from mobile_vla_ros.policy.filling import reader_for
-from mobile_vla_ros.policy.heads import HeadShape
+from mobile_vla_ros.policy.heads import DRIVING_HEAD, KINDS
 from mobile_vla_ros.policy.kosmos import Kosmos2Config
 from mobile_vla_ros.policy.model import PolicyModel, empty_model, rebuild_buffers
 from mobile_vla_ros.policy.plan import Coverage
@@ -111,7 +111,7 @@ def run_of(size: str, **changes: Any) -> dict[str, Any]:
         "act_head": {
             "type": head,
             "hidden_size": changes.pop("hidden_size", HIDDEN[size]),
-            "action_dim": changes.pop("dof", 7 if head == ARM_HEAD else 2),
+            "action_dim": changes.pop("dof", len(KINDS[head].axes) or 2),
             "down_sample": "none",
             "latent": changes.pop("latent", 1),
             "fwd_pred_next_n": chunk,
@@ -295,15 +295,12 @@ def _random_model(
     kosmos = kosmos_of(size)
     section = run["act_head"]
     width = SIZES[size][0][0]
-    arm = section["type"] == ARM_HEAD
-    chunk, dof = run["fwd_pred_next_n"], section["action_dim"]
-    shape = HeadShape(
-        type=section["type"],
-        hidden_size=section["hidden_size"],
-        num_layers=section["num_layers"],
-        input_size=width * section["latent"],
-        outputs=chunk * (dof - 1 if arm else dof),
-        gripper_outputs=chunk if arm else None,
+    shape = KINDS[section["type"]].shape(
+        section["hidden_size"],
+        section["num_layers"],
+        width * section["latent"],
+        run["fwd_pred_next_n"],
+        section["action_dim"],
     )
     config = policy_config(run, head=shape, width=width, name=f"the random {size} policy")
     return empty_model(kosmos, config), config, kosmos

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mobile_vla_ros.policy.config import HeadShape
 from mobile_vla_ros.policy.errors import CheckpointError
+from mobile_vla_ros.policy.heads import HeadShape
 from mobile_vla_ros.policy.run_file import read_run_file
 from mobile_vla_ros.policy.safetensors_header import Header, read_header
 

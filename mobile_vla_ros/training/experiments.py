@@ -262,7 +262,8 @@ def _write_stand_in(backbone: Path, path: Path, seed: int) -> Path:
     """A checkpoint in RoboVLMs' layout with a 7-DoF head and random weights."""
     from safetensors.torch import load_file
 
-    from mobile_vla_ros.policy.heads import ArmHead
+    from mobile_vla_ros.policy.heads import ARM_HEAD, KINDS
+    from mobile_vla_ros.policy.heads.network import ActionHead
 
     torch.manual_seed(seed)
     weights = load_file(backbone / "model.safetensors")
@@ -272,7 +273,7 @@ def _write_stand_in(backbone: Path, path: Path, seed: int) -> Path:
     }
     width = weights["text_model.model.embed_tokens.weight"].shape[1]
     state["model.action_token"] = 0.1 * torch.randn(width)
-    for name, value in ArmHead(width, 64, 4, 10, 7).state_dict().items():
+    for name, value in ActionHead(KINDS[ARM_HEAD], width, 64, 4, 10, 7).state_dict().items():
         state[f"model.act_head.{name}"] = value
     torch.save({"state_dict": state}, path)
     return path

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from mobile_vla_ros.axes import AXES
-from mobile_vla_ros.policy.config import DRIVING_HEAD
+from mobile_vla_ros.policy.heads import KINDS
 from mobile_vla_ros.policy.run_file import read_run_file
 from mobile_vla_ros.policy.run_schema import unread_keys
 from mobile_vla_ros.training.run_schema import (
@@ -176,8 +176,10 @@ def _check_together(settings: RunConfig, said: TrainingRun, name: str) -> None:
     if settings.trainer.max_epochs < 1 and settings.trainer.max_steps < 1:
         epochs = settings.trainer.max_epochs
         _refuse(name, "trainer.max_epochs", epochs, "set it or max_steps above 0")
-    if settings.head.type != DRIVING_HEAD:
-        _refuse(name, "act_head.type", settings.head.type, f"only {DRIVING_HEAD} is trained")
+    driving = [kind.name for kind in KINDS.values() if kind.drives]
+    if settings.head.type not in driving:
+        why = f"only {' and '.join(driving)} is trained"
+        _refuse(name, "act_head.type", settings.head.type, why)
     if settings.head.down_sample != "none":
         _refuse(name, "act_head.down_sample", settings.head.down_sample, "only 'none' is trained")
     if settings.feature_cache and settings.mode != "frozen":

@@ -9,7 +9,8 @@ from pydantic import Field, StrictBool, StrictFloat, StrictInt, StrictStr
 
 from mobile_vla_ros.axes import UNICYCLE_AXES
 from mobile_vla_ros.errors import InputError
-from mobile_vla_ros.policy.config import DEFAULT_PERIOD, DRIVING_HEAD
+from mobile_vla_ros.policy.config import DEFAULT_PERIOD
+from mobile_vla_ros.policy.heads import DRIVING_HEAD
 from mobile_vla_ros.policy.run_schema import (
     ActHead,
     Count,

@@ -10,14 +10,9 @@ from torch import Tensor, nn
 
 from mobile_vla_ros.policy import adapters as lora
 from mobile_vla_ros.policy.checkpoint import Checkpoint, open_checkpoint
-from mobile_vla_ros.policy.config import (
-    DRIVING_HEAD,
-    HeadShape,
-    PolicyConfig,
-    policy_config,
-)
+from mobile_vla_ros.policy.config import PolicyConfig, policy_config
 from mobile_vla_ros.policy.filling import reader_for
-from mobile_vla_ros.policy.heads import head_shape
+from mobile_vla_ros.policy.heads import KINDS, HeadShape, head_shape
 from mobile_vla_ros.policy.model import PolicyModel, kosmos_config
 from mobile_vla_ros.policy.prompt import PromptReader, read_tokenizer
 from mobile_vla_ros.policy.run_file import read_run_file
@@ -67,12 +62,12 @@ def starting_network(
     raw = {**run.raw, "action_axes": list(run.action_axes)}
     config = policy_config(
         raw,
-        head=HeadShape(
-            DRIVING_HEAD,
+        head=KINDS[run.head.type].shape(
             run.head.hidden_size,
             run.head.num_layers,
             width * run.head.latent,
-            run.chunk_size * len(run.action_axes),
+            run.chunk_size,
+            len(run.action_axes),
         ),
         width=width,
         name=str(run.path or "the run file"),
@@ -118,7 +113,7 @@ def _fill_from_checkpoint(
     same = (
         shape is not None
         and head is not None
-        and shape.type == DRIVING_HEAD
+        and shape.type == run.head.type
         and source.head_shapes()
         == {key: tuple(value.shape) for key, value in head.state_dict().items()}
     )
@@ -128,9 +123,16 @@ def _fill_from_checkpoint(
     elif shape is None:
         said = f"fresh head for {', '.join(run.action_axes)} (seed {run.seed})"
     else:
-        kind = "7-DoF arm head" if shape.type != DRIVING_HEAD else "head of another size"
+        kind = _other_head(shape, run)
         said = f"{kind} replaced by a fresh one for {', '.join(run.action_axes)} (seed {run.seed})"
     say(f"backbone from {name}{merged}; {token}; {said}")
+
+
+def _other_head(shape: HeadShape, run: RunConfig) -> str:
+    kind = KINDS[shape.type]
+    if not kind.drives:
+        return f"{len(kind.axes)}-DoF arm head"
+    return f"{kind.name} head" if kind.name != run.head.type else "head of another size"
 
 
 @torch.no_grad()

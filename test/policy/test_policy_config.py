@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mobile_vla_ros.policy.config import DRIVING_HEAD, HeadShape, policy_config
+from mobile_vla_ros.policy.config import policy_config
 from mobile_vla_ros.policy.errors import CheckpointError
+from mobile_vla_ros.policy.heads import DRIVING_HEAD, HeadShape
 from mobile_vla_ros.policy.run_file import read_run_file
 
 HEAD = HeadShape(DRIVING_HEAD, hidden_size=48, num_layers=4, input_size=64, outputs=20)

@@ -25,7 +25,8 @@ from mobile_vla_ros.policy import (
     read_run_file,
     write_random_checkpoint,
 )
-from mobile_vla_ros.policy.config import HeadShape, policy_config
+from mobile_vla_ros.policy.config import policy_config
+from mobile_vla_ros.policy.heads import HeadShape
 from mobile_vla_ros.policy.pickles import open_pickle
 
 SMALL = {"hidden_size": 8, "num_layers": 1}

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from mobile_vla_ros.policy.config import ARM_HEAD, PolicyConfig
+from mobile_vla_ros.policy.config import PolicyConfig
 from mobile_vla_ros.policy.export.graph import Graph
+from mobile_vla_ros.policy.heads import KINDS
 
 HEAD = "model.act_head."
 # ONNX orders the gates input, output, forget, cell; torch input, forget, cell, output.
@@ -41,12 +42,14 @@ def add_head(graph: Graph, config: PolicyConfig, width: int) -> None:
     output = graph.op("Transpose", values, perm=[1, 0, 2])
     rows = graph.rows(output, size)
     batch = graph.join(graph.size(features, 0), graph.size(features, 1))
-    if config.head == ARM_HEAD:
-        arm = _layers(graph, rows, "actions", batch, chunk, dof - 1, bounded=True)
-        gripper = _layers(graph, rows, "gripper", batch, chunk, 1, bounded=False)
-        actions = graph.join(arm, gripper, axis=-1)
-    else:
-        actions = _layers(graph, rows, "velocities", batch, chunk, dof, bounded=True)
+    assert config.head is not None
+    kind = KINDS[config.head]
+    of_part = kind.values(dof)
+    parts = [
+        _layers(graph, rows, name, batch, chunk, of_part[name], bounded=part.bounded)
+        for name, part in kind.parts.items()
+    ]
+    actions = parts[0] if len(parts) == 1 else graph.join(*parts, axis=-1)
     graph.output(actions, "actions", ["B", "T", chunk, dof])
     graph.output(output, "output", ["B", "T", size])
     graph.output(graph.join(*hidden), "h_n", [config.num_layers, "B", size])
