@@ -100,6 +100,7 @@ def verify(
                     episode.path, f"the checkpoint was trained on it{_as(known, episode)}"
                 )
                 continue
+            episode.require_order()
             traces.append(follow(policy, episode, instruction=instruction, swap=swap))
         except TrainedOnError:
             raise

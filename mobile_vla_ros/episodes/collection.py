@@ -6,9 +6,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from mobile_vla_ros.episodes.checks import why_unusable
 from mobile_vla_ros.episodes.plan import CollectionPlan, Progress
 from mobile_vla_ros.episodes.reader import open_episode
 from mobile_vla_ros.episodes.schema import EpisodeError
+
+_LOOKS = 32  # frames of an episode
 
 
 @dataclass(frozen=True)
@@ -56,11 +59,17 @@ class Filter:
 
 
 def survey(files: Iterable[Path]) -> tuple[list[Entry], list[tuple[Path, str]]]:
-    """Opens every file; returns the readable ones and, for the others, the reason."""
+    """Opens every file; returns the usable ones and, for the others, the reason.
+
+    A few frames of each are looked at; ``check`` looks at all.
+    """
     entries: list[Entry] = []
     unreadable: list[tuple[Path, str]] = []
     for path in files:
         try:
+            reason = why_unusable(path, most=_LOOKS)
+            if reason is not None:
+                raise EpisodeError(reason)
             with open_episode(path) as episode:
                 entries.append(
                     Entry(

@@ -171,6 +171,18 @@ class Episode:
             )
         return self.actions[:, [self.action_axes.index(axis) for axis in axes]]
 
+    def require_order(self) -> None:
+        """Demands what every use of commands by time rests on.
+
+        Raises:
+            EpisodeError: a command or a stamp is not a number, or the image stamps do not rise.
+        """
+        if not (np.isfinite(self.actions).all() and np.isfinite(self.image_stamps).all()):
+            raise EpisodeError(f"{self.path}: a command or a stamp is not a number")
+        back = np.flatnonzero(np.diff(self.image_stamps) <= 0)
+        if len(back):
+            raise EpisodeError(f"{self.path}: the image stamps do not rise after row {back[0]}")
+
     @property
     def problems(self) -> tuple[str, ...]:
         """One sentence for each attribute that says something else than it should."""

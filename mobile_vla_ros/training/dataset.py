@@ -270,6 +270,12 @@ def load_episode(run: RunConfig, path: Path) -> TrainingEpisode:
             f"{path.name}: row {bad[0]} has a command or a stamp that is not a finite number; "
             f"repair the episode or leave it out."
         )
+    back = np.flatnonzero(np.diff(stamps) <= 0)
+    if back.size:
+        raise RunError(
+            f"{path.name}: the image stamps do not rise after row {back[0]}; repair the episode "
+            f"or leave it out."
+        )
     samples = episode_samples(
         stamps,
         velocities,
