@@ -14,7 +14,6 @@ Messages are those of `worker`, and besides, to the node:
 from __future__ import annotations
 
 import asyncio
-import json
 import math
 import secrets
 import socket
@@ -22,15 +21,26 @@ import sys
 import threading
 from typing import Any
 
+import numpy as np
+
+from mobile_vla_ros.control import ActionChunk
 from mobile_vla_ros.errors import InputError
-from mobile_vla_ros.nodes.inference.worker import (
+from mobile_vla_ros.nodes.inference.messages import (
     MESSAGE_BYTES,
-    handed_down,
-    read_frame,
-    send_message,
+    ChunkAnswer,
+    FrameOrder,
+    FramePassed,
+    FrameRefused,
+    FrameTaken,
+    LoadOrder,
+    Reach,
+    Ready,
+    Refused,
+    unpack,
 )
+from mobile_vla_ros.nodes.inference.worker import handed_down, read_frame, send_message
 from mobile_vla_ros.nodes.wiring.features import pack_feature
-from mobile_vla_ros.nodes.wiring.frame_slots import FrameSlots
+from mobile_vla_ros.nodes.wiring.shared_frames import SharedFrames
 from mobile_vla_ros.pictures import ImageError
 from mobile_vla_ros.serving import access, wire
 from mobile_vla_ros.serving.link import Link, LinkSettings, Picture, overridden
@@ -65,7 +75,7 @@ class LinkProcess:
         slots: the frames' shared memory.
     """
 
-    def __init__(self, channel: socket.socket, slots: FrameSlots) -> None:
+    def __init__(self, channel: socket.socket, slots: SharedFrames) -> None:
         self._channel = channel
         self._slots = slots
         self._loop = asyncio.new_event_loop()
@@ -84,14 +94,14 @@ class LinkProcess:
                 return 0
             if not packet or self._refused.is_set():
                 return 0
-            message = json.loads(packet)
+            order = unpack(packet)
             try:
-                if message.pop("type") == "load":
-                    self._begin(message["settings"])
+                if isinstance(order, LoadOrder):
+                    self._begin(order.settings)
                 else:
-                    self._take(message)
+                    self._take(order)
             except InputError as error:
-                self._send("refused", message=str(error))
+                self._send(Refused(str(error)))
                 return 1
 
     def _begin(self, settings: dict[str, Any]) -> None:
@@ -104,21 +114,20 @@ class LinkProcess:
         asyncio.set_event_loop(self._loop)
         self._loop.run_until_complete(self._link.run())
 
-    def _take(self, frame: dict[str, Any]) -> None:
-        number = frame["id"]
+    def _take(self, order: FrameOrder) -> None:
         try:
-            image = shrink(read_frame(self._slots, frame), self._size)
+            image = shrink(read_frame(self._slots, order), self._size)
         except ImageError as error:
-            self._send("refused_frame", id=number, message=str(error), picture=True)
+            self._send(FrameRefused(order.id, str(error), picture=True))
             return
-        self._send("took", id=number)
+        self._send(FrameTaken(order.id))
         picture = Picture(
-            id=number,
-            stamp=frame["stamp"],
-            generation=frame["generation"],
-            instruction=frame["instruction"],
+            id=order.id,
+            stamp=order.frame.stamp,
+            generation=order.frame.generation,
+            instruction=order.frame.instruction,
             image=image,
-            feature=frame["feature"],
+            feature=order.feature,
         )
         self._loop.call_soon_threadsafe(self._link.offer, picture)
 
@@ -128,7 +137,7 @@ class LinkProcess:
         first = not self._size
         self._size = welcome.policy["image_size"]
         if first:
-            self._send("ready", **_report(overridden(welcome, self._overrides)))
+            self._send(_report(overridden(welcome, self._overrides)))
         self._say_reach(None, "")
 
     def lost(self, sentence: str) -> None:
@@ -141,7 +150,7 @@ class LinkProcess:
 
     def refused(self, sentence: str, again: bool) -> None:
         if not self._size and not again:
-            self._send("refused", message=sentence)
+            self._send(Refused(sentence))
             self._refused.set()
             self._channel.shutdown(socket.SHUT_RD)  # ends the other thread's wait
             return
@@ -150,43 +159,43 @@ class LinkProcess:
     def answered(self, answer: wire.ChunkMessage) -> None:
         axes = self._overrides.get("action_axes") or self._link.action_axes
         distance = answer.feature_distance
-        self._send(
-            "chunk",
-            id=answer.id,
-            velocities=answer.velocities.tolist(),
-            axes=list(axes),
+        chunk = ActionChunk(
+            velocities=np.asarray(answer.velocities, np.float32),
+            axes=tuple(axes),
             stamp=answer.stamp,
             action_period=answer.action_period,
             generation=answer.generation,
             frames=len(answer.window_stamps),
-            window_stamps=answer.window_stamps.tolist(),
-            seconds={"image": answer.image_seconds, "policy": answer.policy_seconds},
-            feature_distance=distance if math.isfinite(distance) else math.nan,
-            feature=pack_feature(answer.feature),
+            window_stamps=tuple(answer.window_stamps.tolist()),
+        )
+        self._send(
+            ChunkAnswer(
+                id=answer.id,
+                chunk=chunk,
+                seconds={"image": answer.image_seconds, "policy": answer.policy_seconds},
+                feature_distance=distance if math.isfinite(distance) else math.nan,
+                feature=pack_feature(answer.feature),
+            )
         )
 
     def unanswered(self, number: int, sentence: str) -> None:
         if sentence:
-            self._send("refused_frame", id=number, message=sentence, picture=False)
+            self._send(FrameRefused(number, sentence, picture=False))
         else:
-            self._send("passed", id=number)
+            self._send(FramePassed(number))
 
     def _say_reach(self, reason: str | None, sentence: str) -> None:
         if (reason, sentence) != self._reach:
             self._reach = (reason, sentence)
-            self._send("reach", reason=reason, message=sentence)
+            self._send(Reach(reason, sentence))
 
-    def _send(self, kind: str, **fields: Any) -> None:
-        send_message(self._channel, kind, **fields)
+    def _send(self, message: object) -> None:
+        send_message(self._channel, message)
 
 
-def _report(welcome: wire.Welcome) -> dict[str, Any]:
-    """A `ready` message as the worker's own."""
-    return {
-        "policy": welcome.policy,
-        "load_seconds": 0.0,
-        "step_seconds": welcome.step_seconds,
-    }
+def _report(welcome: wire.Welcome) -> Ready:
+    """A message as the worker's own."""
+    return Ready(welcome.policy, load_seconds=0.0, step_seconds=welcome.step_seconds)
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -3,19 +3,7 @@
 Started by `worker_client.ModelWorker`, never by hand. It is the only process that loads torch, so
 whatever the model does (hold the interpreter lock, crash, hang), the node keeps publishing.
 
-Messages are JSON, one per datagram. To the worker:
-    load   {settings}: must come first.
-    frame  {id, slot, size, form | null, stamp, generation, instruction, feature}: `form` is null
-           for a compressed image; `feature` asks for the frame's feature as well. The slot
-           belongs to the worker until it answers.
-From the worker:
-    ready   {policy: {...}, load_seconds, step_seconds}
-    refused {message}: the checkpoint cannot be used; the process ends.
-    chunk   {id, velocities, axes, stamp, action_period, generation, frames, window_stamps,
-             seconds: {image, policy}, feature_distance, feature | null}
-    refused_frame {id, message, picture}  its bytes are no image (`picture`), or its instruction
-            cannot be read
-    failed  {message}: the model raised; the process ends.
+What the two say to each other is in `messages`.
 """
 
 from __future__ import annotations
@@ -23,7 +11,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import ctypes
-import json
+import dataclasses
 import os
 import signal
 import socket
@@ -31,13 +19,31 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
+from typing import Any
+
+import numpy as np
 
 from mobile_vla_ros.errors import InputError
+from mobile_vla_ros.nodes.inference.messages import (
+    MESSAGE_BYTES,
+    ChunkAnswer,
+    Failed,
+    FrameOrder,
+    FrameRefused,
+    LoadOrder,
+    Ready,
+    Refused,
+    pack,
+    unpack,
+)
 from mobile_vla_ros.nodes.wiring.features import pack_feature
-from mobile_vla_ros.nodes.wiring.frame_slots import FrameSlots
-from mobile_vla_ros.nodes.wiring.images import ImageError, ImageFormat, decode_compressed, to_rgb
+from mobile_vla_ros.nodes.wiring.images import ImageError, decode_compressed, to_rgb
+from mobile_vla_ros.nodes.wiring.shared_frames import SharedFrames
 
-MESSAGE_BYTES = 1 << 17
+# Two frames: one that the process works on, and the newest, which waits.
+SLOTS = 2
+# Far larger than any camera image, so that a change of image size needs no new mapping.
+SLOT_BYTES = 256 * 2**20
 # The publisher of velocities must get the processor whenever it wants it.
 NICENESS = 5
 _PR_SET_PDEATHSIG = 1
@@ -67,14 +73,14 @@ class Worker:
     """
 
     def __init__(
-        self, channel: socket.socket, slots: FrameSlots, load: Callable[[dict], object]
+        self, channel: socket.socket, slots: SharedFrames, load: Callable[[dict], Any]
     ) -> None:
         self._channel = channel
         self._slots = slots
         self._load = load
-        self._policy = None
+        self._policy: Any = None
         self._overrides: dict = {}
-        self._stream = None
+        self._stream: Any = None
         self._instruction: str | None = None
         self._generation = -1
 
@@ -87,20 +93,20 @@ class Worker:
                 return 0
             if not packet:
                 return 0
-            message = json.loads(packet)
-            kind = message.pop("type")
+            order = unpack(packet)
+            loads = isinstance(order, LoadOrder)
             try:
-                if kind == "load":
-                    self._ready(message["settings"])
+                if loads:
+                    self._ready(order.settings)
                 else:
-                    self._step(message)
+                    self._step(order)
             except InputError as error:
-                self._send("refused" if kind == "load" else "failed", message=str(error))
+                self._send(Refused(str(error)) if loads else Failed(str(error)))
                 return 1
             except Exception as error:  # noqa: BLE001  the node is told whatever it was
                 traceback.print_exc()
                 reason = str(error).strip().split("\n")[0]
-                self._send("failed", message=f"{type(error).__name__}: {reason}")
+                self._send(Failed(f"{type(error).__name__}: {reason}"))
                 return 1
 
     def _ready(self, settings: dict) -> None:
@@ -116,27 +122,26 @@ class Worker:
         loaded = time.monotonic()
         config = policy.config
         self._send(
-            "ready",
-            policy={
-                "window_size": config.window_size,
-                "chunk_size": config.chunk_size,
-                "action_axes": list(self._overrides.get("action_axes", config.action_axes)),
-                "action_axes_confirmed": bool(
-                    "action_axes" in self._overrides or config.action_axes_confirmed
-                ),
-                "frame_period": self._overrides.get("frame_period", config.frame_period),
-                "action_period": self._overrides.get("action_period", config.action_period),
-                "device": str(policy.device) + _ran_by(policy),
-                "dtype": str(policy.dtype).removeprefix("torch."),
-            },
-            load_seconds=loaded - begin,
-            step_seconds=self._time_a_step(),
+            Ready(
+                {
+                    "window_size": config.window_size,
+                    "chunk_size": config.chunk_size,
+                    "action_axes": list(self._overrides.get("action_axes", config.action_axes)),
+                    "action_axes_confirmed": bool(
+                        "action_axes" in self._overrides or config.action_axes_confirmed
+                    ),
+                    "frame_period": self._overrides.get("frame_period", config.frame_period),
+                    "action_period": self._overrides.get("action_period", config.action_period),
+                    "device": str(policy.device) + _ran_by(policy),
+                    "dtype": str(policy.dtype).removeprefix("torch."),
+                },
+                load_seconds=loaded - begin,
+                step_seconds=self._time_a_step(),
+            )
         )
 
     def _time_a_step(self) -> float:
         """Seconds that a frame costs once everything is warm."""
-        import numpy as np
-
         image = np.random.default_rng(0).integers(0, 255, (720, 1280, 3), dtype=np.uint8)
         stream = self._policy.stream("move forward", **self._overrides)
         seconds = 0.0
@@ -146,69 +151,67 @@ class Worker:
             seconds = time.monotonic() - begin
         return seconds
 
-    def _step(self, frame: dict) -> None:
+    def _step(self, order: FrameOrder) -> None:
         begin = time.monotonic()
+        frame = order.frame
         try:
-            image = read_frame(self._slots, frame)
+            image = read_frame(self._slots, order)
         except ImageError as error:
-            self._send("refused_frame", id=frame["id"], message=str(error), picture=True)
+            self._send(FrameRefused(order.id, str(error), picture=True))
             return
-        if frame["instruction"] != self._instruction:
+        if frame.instruction != self._instruction:
             try:
-                self._stream = self._policy.stream(frame["instruction"], **self._overrides)
+                self._stream = self._policy.stream(frame.instruction, **self._overrides)
             except InputError as error:
                 # Too long, say: the person can mend that, and the model is not broken.
-                self._send("refused_frame", id=frame["id"], message=str(error), picture=False)
+                self._send(FrameRefused(order.id, str(error), picture=False))
                 return
-            self._instruction = frame["instruction"]
-        elif frame["generation"] != self._generation:
+            self._instruction = frame.instruction
+        elif frame.generation != self._generation:
             self._stream.reset()
-        self._generation = frame["generation"]
+        self._generation = frame.generation
         read = time.monotonic()
-        chunk = self._stream.step(image, frame["stamp"], generation=frame["generation"])
+        chunk = self._stream.step(image, frame.stamp, generation=frame.generation)
         done = time.monotonic()
         self._send(
-            "chunk",
-            id=frame["id"],
-            velocities=chunk.velocities.tolist(),
-            axes=list(chunk.axes),
-            stamp=chunk.stamp,
-            action_period=chunk.action_period,
-            generation=chunk.generation,
-            frames=chunk.frames,
-            window_stamps=list(chunk.window_stamps),
-            seconds={"image": read - begin, "policy": done - read},
-            feature_distance=self._stream.feature_distance,
-            feature=pack_feature(self._stream.feature) if frame["feature"] else None,
+            ChunkAnswer(
+                id=order.id,
+                # Plain values: what unpickles them has no torch.
+                chunk=dataclasses.replace(
+                    chunk, velocities=np.asarray(chunk.velocities, np.float32)
+                ),
+                seconds={"image": read - begin, "policy": done - read},
+                feature_distance=float(self._stream.feature_distance),
+                feature=pack_feature(self._stream.feature) if order.feature else None,
+            )
         )
 
-    def _send(self, kind: str, **fields) -> None:
-        send_message(self._channel, kind, **fields)
+    def _send(self, message: object) -> None:
+        send_message(self._channel, message)
 
 
 def _ran_by(policy) -> str:
     return " by onnxruntime" if getattr(policy, "runtime", "torch") == "onnx" else ""
 
 
-def read_frame(slots: FrameSlots, frame: dict):
-    """The picture of a `frame` message: uint8 [H, W, 3] RGB, perhaps a view on its slot.
+def read_frame(slots: SharedFrames, order: FrameOrder):
+    """The picture of a frame: uint8 [H, W, 3] RGB, perhaps a view on its slot.
 
     Raises:
         ImageError: its bytes are no image.
     """
-    data = slots.slot(frame["slot"], frame["size"])
-    if frame["form"] is None:
-        return decode_compressed(data)
-    return to_rgb(ImageFormat(**frame["form"]), data)
+    data = slots.slot(order.slot, order.size)
+    form = order.frame.form
+    return decode_compressed(data) if form is None else to_rgb(form, data)
 
 
-def send_message(channel: socket.socket, kind: str, **fields) -> None:
+def send_message(channel: socket.socket, message: object) -> None:
     """One message to the node; when it has gone, the next recv says so and ends the process."""
     with contextlib.suppress(ConnectionError):
-        channel.send(json.dumps({"type": kind, **fields}).encode())
+        channel.send(pack(message))
 
 
-def handed_down(argv: list[str] | None, about: str) -> tuple[socket.socket, FrameSlots] | None:
+def handed_down(argv: list[str] | None, about: str) -> tuple[socket.socket, SharedFrames] | None:
     """What the node has handed down to its child process, which from here on behaves as one.
 
     Args:
@@ -235,12 +238,11 @@ def handed_down(argv: list[str] | None, about: str) -> tuple[socket.socket, Fram
     # Where the kernel shares the processor out by sessions first, niceness counts per session.
     with contextlib.suppress(OSError), open("/proc/self/autogroup", "w") as group:
         group.write(str(NICENESS))
-    return socket.socket(fileno=arguments.channel), FrameSlots(arguments.frames)
+    frames = SharedFrames(SLOTS, SLOT_BYTES, arguments.frames)
+    return socket.socket(fileno=arguments.channel), frames
 
 
-def main(
-    argv: list[str] | None = None, load: Callable[[dict], object] = load_from_checkpoint
-) -> int:
+def main(argv: list[str] | None = None, load: Callable[[dict], Any] = load_from_checkpoint) -> int:
     """Runs the worker on the descriptors that the node has handed down."""
     inherited = handed_down(argv, "the model's process; started by its node")
     return 0 if inherited is None else Worker(*inherited, load).serve()

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
-import json
 import os
 import queue
 import select
@@ -16,15 +14,31 @@ import threading
 
 import numpy as np
 
-from mobile_vla_ros.control import ActionChunk
+from mobile_vla_ros.nodes.inference.messages import (
+    MESSAGE_BYTES,
+    ChunkAnswer,
+    Failed,
+    FrameOrder,
+    FramePassed,
+    FrameRefused,
+    FrameTaken,
+    LoadOrder,
+    Reach,
+    Ready,
+    Refused,
+    pack,
+    unpack,
+)
 from mobile_vla_ros.nodes.inference.model import Frame, ModelEvents
-from mobile_vla_ros.nodes.inference.worker import MESSAGE_BYTES
-from mobile_vla_ros.nodes.wiring.frame_slots import SLOT_BYTES, SLOTS, FrameSlots
+from mobile_vla_ros.nodes.inference.worker import SLOT_BYTES, SLOTS
+from mobile_vla_ros.nodes.wiring.shared_frames import SharedFrames
 
 WORKER_COMMAND = (sys.executable, "-m", "mobile_vla_ros.nodes.inference.worker")
 LINK_COMMAND = (sys.executable, "-m", "mobile_vla_ros.nodes.inference.link")
 # A killed process is gone in milliseconds unless the kernel holds it; nobody waits longer.
 REAP_SECONDS = 0.5
+# An image of 1920x1080 finds its pages ready.
+TOUCHED_BYTES = 1920 * 1080 * 3
 
 
 class ModelWorker:
@@ -45,12 +59,13 @@ class ModelWorker:
     def __init__(self, events: ModelEvents, command: tuple[str, ...] = WORKER_COMMAND) -> None:
         self._events = events
         self._command = command
-        self._slots = FrameSlots()
+        self._slots = SharedFrames(SLOTS, SLOT_BYTES)
+        self._slots.touch(TOUCHED_BYTES)
         self._lock = threading.Lock()
         self._process: subprocess.Popen | None = None
         self._channel: socket.socket | None = None
         self._ready = False
-        self._last_words = ("", "")
+        self._last_words: Refused | Failed | None = None
         self._next_id = 0
         self._busy: tuple[int, int, Frame] | None = None  # (id, slot, frame) of the worker
         self._waiting: tuple[int, int, Frame] | None = None  # (slot, size, frame) for the worker
@@ -94,7 +109,7 @@ class ModelWorker:
             if not self._ready:
                 return
             slot = 0 if self._busy is None else (self._busy[1] + 1) % SLOTS
-            np.copyto(np.frombuffer(self._slots.slot(slot, source.size), np.uint8), source)
+            self._slots.fill(slot, source)
             if self._waiting is not None:
                 self.replaced += 1
             self._waiting = (slot, source.size, frame)
@@ -149,7 +164,7 @@ class ModelWorker:
     def _begin(self, settings: dict) -> None:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         ours.setblocking(False)
-        descriptors = (theirs.fileno(), self._slots.descriptor)
+        descriptors = (theirs.fileno(), self._slots.file)
         arguments = [f"--parent={os.getpid()}", f"--channel={descriptors[0]}"]
         arguments.append(f"--frames={descriptors[1]}")
         try:
@@ -170,11 +185,11 @@ class ModelWorker:
             return
         finally:
             theirs.close()
-        self._last_words = ("", "")
+        self._last_words = None
         with self._lock:
             self._channel = ours
             self._busy = self._waiting = None
-        ours.send(json.dumps({"type": "load", "settings": settings}).encode())
+        ours.send(pack(LoadOrder(settings)))
 
     def _end(self) -> None:
         with self._lock:
@@ -195,6 +210,7 @@ class ModelWorker:
             process.wait(REAP_SECONDS)
 
     def _receive(self) -> None:
+        assert self._channel is not None
         try:
             packet = self._channel.recv(MESSAGE_BYTES)
         except BlockingIOError:
@@ -204,61 +220,52 @@ class ModelWorker:
         if not packet:
             self._bury()
             return
-        message = json.loads(packet)
-        kind = message.pop("type")
-        if kind == "ready":
+        answer = unpack(packet)
+        if isinstance(answer, Ready):
             with self._lock:
                 self._ready = self._orders.empty()
-            self._events.worker_ready(message)
-        elif kind in ("chunk", "refused_frame", "passed", "took"):
-            self._answer(kind, message)
-        elif kind == "reach":
-            self._events.out_of_reach(message["reason"], message["message"])
+            self._events.worker_ready(vars(answer))
+        elif isinstance(answer, Reach):
+            self._events.out_of_reach(answer.reason, answer.message)
+        elif isinstance(answer, Refused | Failed):
+            self._last_words = answer
         else:
-            self._last_words = (kind, message["message"])
+            self._take(answer)
 
-    def _answer(self, kind: str, message: dict) -> None:
+    def _take(self, answer: ChunkAnswer | FrameRefused | FramePassed | FrameTaken) -> None:
+        """An answer about one frame: its slot is free, and the next one may go."""
         sent = None
         with self._lock:
-            number = message["id"]
-            frame = self._taken.pop(number, None)
+            frame = self._taken.pop(answer.id, None)
             if frame is None:
-                if self._busy is None or self._busy[0] != number:
+                if self._busy is None or self._busy[0] != answer.id:
                     return
                 frame = self._busy[2]
                 self._busy = None
-                if kind == "took":
-                    self._taken[number] = frame
+                if isinstance(answer, FrameTaken):
+                    self._taken[answer.id] = frame
             if self._busy is None and self._waiting is not None and self._ready:
                 sent = self._send_waiting()
-        if kind == "chunk":
-            more = {name: message.get(name) for name in ("feature", "feature_distance")}
-            self._events.chunk_came(frame, _chunk(message), message["seconds"], more)
-        elif kind == "refused_frame":
-            self._events.frame_refused(frame, message["message"], message["picture"])
-        elif kind == "passed":
+        if isinstance(answer, ChunkAnswer):
+            more = {"feature": answer.feature, "feature_distance": answer.feature_distance}
+            self._events.chunk_came(frame, answer.chunk, answer.seconds, more)
+        elif isinstance(answer, FrameRefused):
+            self._events.frame_refused(frame, answer.message, answer.picture)
+        elif isinstance(answer, FramePassed):
             self._events.frame_passed(frame)
         if sent is not None:
             self._events.frame_sent(sent)
 
     def _send_waiting(self) -> Frame | None:
         """Hands the waiting frame over; the lock is held."""
+        assert self._waiting is not None
+        assert self._channel is not None
         slot, size, frame = self._waiting
         self._waiting = None
         self._next_id += 1
-        message = {
-            "type": "frame",
-            "id": self._next_id,
-            "slot": slot,
-            "size": size,
-            "form": None if frame.form is None else dataclasses.asdict(frame.form),
-            "stamp": frame.stamp,
-            "generation": frame.generation,
-            "instruction": frame.instruction,
-            "feature": self.features_wanted,
-        }
+        order = FrameOrder(self._next_id, slot, size, frame, self.features_wanted)
         try:
-            self._channel.send(json.dumps(message).encode())
+            self._channel.send(pack(order))
         except OSError:
             return None  # it has just died: the thread hears of that by itself
         self._busy = (self._next_id, slot, frame)
@@ -266,16 +273,18 @@ class ModelWorker:
 
     def _bury(self) -> None:
         process = self._process
+        assert process is not None
+        status: int | None
         try:
             status = process.wait(REAP_SECONDS)
         except subprocess.TimeoutExpired:
             status = None
-        kind, words = self._last_words
+        words = self._last_words
         self._end()
-        if kind == "refused":
-            self._events.worker_refused(words)
-        elif words:
-            self._events.worker_failed(f"the model failed: {words}")
+        if isinstance(words, Refused):
+            self._events.worker_refused(words.message)
+        elif words is not None:
+            self._events.worker_failed(f"the model failed: {words.message}")
         else:
             self._events.worker_failed(f"the model worker ended with {_ending(status)}")
 
@@ -286,15 +295,3 @@ def _ending(status: int | None) -> str:
     if status < 0:
         return f"signal {signal.Signals(-status).name}"
     return f"exit status {status}"
-
-
-def _chunk(message: dict) -> ActionChunk:
-    return ActionChunk(
-        velocities=np.asarray(message["velocities"], np.float32),
-        axes=tuple(message["axes"]),
-        stamp=message["stamp"],
-        action_period=message["action_period"],
-        generation=message["generation"],
-        frames=message["frames"],
-        window_stamps=tuple(message["window_stamps"]),
-    )

@@ -24,7 +24,7 @@ from mobile_vla_ros.nodes.recorder.orders import (
     RowOrder,
     Wrote,
 )
-from mobile_vla_ros.nodes.wiring.frame_ring import FrameRing
+from mobile_vla_ros.nodes.recorder.ring import FrameRing
 from mobile_vla_ros.nodes.wiring.images import ImageFormat
 
 

@@ -39,8 +39,8 @@ from mobile_vla_ros.nodes.recorder.orders import (
     RowOrder,
     Wrote,
 )
-from mobile_vla_ros.nodes.wiring.frame_ring import map_slots
 from mobile_vla_ros.nodes.wiring.images import ImageError, to_rgb
+from mobile_vla_ros.nodes.wiring.shared_frames import SharedFrames
 
 # Below this much free space recording stops: a disk without a byte left harms more than us.
 RESERVE = 32 * 1024 * 1024
@@ -218,8 +218,7 @@ def main() -> None:
     # Frames can wait here, in the queue; in the node and the camera they cannot.
     os.nice(NICENESS)
     connection = Connection(int(sys.argv[1]))
-    ring = int(sys.argv[2])
-    memory: list[np.ndarray] = []
+    frames = SharedFrames(file=int(sys.argv[2]))
 
     def send(answer: Any) -> None:
         try:
@@ -228,7 +227,7 @@ def main() -> None:
             # The node has gone; reading will say so, after the orders that are still waiting.
             return
 
-    disk = EpisodeDisk(send, lambda: memory[0])
+    disk = EpisodeDisk(send, lambda: frames.pixels)
     reported = 0.0
     while True:
         try:
@@ -237,7 +236,7 @@ def main() -> None:
             disk.sender_lost()
             return
         if isinstance(order, RingOrder):
-            memory[:] = [map_slots(ring, order.slots, order.slot_bytes)]
+            frames.map(order.slots, order.slot_bytes)
         elif order is not None:
             disk.order(order)
         if time.monotonic() - reported >= REPORT_PERIOD:
