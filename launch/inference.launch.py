@@ -54,6 +54,7 @@ PARAMETERS = {
     "dtype": str,
     "runtime": str,
     "dry_run": bool,
+    "exclusive": bool,
     "stamped": bool,
     "use_sim_time": bool,
 }
@@ -77,6 +78,7 @@ ARGUMENTS = (
     ("dtype", NOT_GIVEN, "auto, float32, bfloat16, int8"),
     ("runtime", NOT_GIVEN, "auto, torch, or onnx (a directory of 'mobile_vla convert --onnx')"),
     ("dry_run", NOT_GIVEN, "true: predict and publish ~/chunk, but no velocities"),
+    ("exclusive", NOT_GIVEN, "true: do not drive while another publishes on cmd_vel"),
     ("stamped", NOT_GIVEN, "true: TwistStamped instead of Twist"),
     ("namespace", "", "keeps two robots on one network apart"),
     ("use_sim_time", NOT_GIVEN, "true: /clock is the time of the images"),

@@ -30,6 +30,7 @@ MEMORY_SETTLED = 0.3
 MEMORY_SETTLED_SECONDS = 20
 MEMORY_GROWTH_LIMIT = 0.1  # two images of 720p that happen to be on their way are 8 %
 SAMPLE_SECONDS = 1.0
+COMMAND_RATE = 20.0  # commands/s beside the images
 START_SECONDS = 60.0
 
 
@@ -110,6 +111,7 @@ def measure_recorder(
             height=load.height,
             rate=load.rate,
             noise=load.noise,
+            command_rate=COMMAND_RATE,
         )
         recorder = nodes.start(
             "recorder_node",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +18,7 @@ from mobile_vla_ros.cli.episodes_mcap import export_mcap
 from mobile_vla_ros.cli.episodes_view import view
 from mobile_vla_ros.cli.output import write_json
 from mobile_vla_ros.cli.progress import bar
+from mobile_vla_ros.errors import InputError
 from mobile_vla_ros.launching import parameter_value
 
 app = typer.Typer(
@@ -328,6 +330,11 @@ def replay(
     from mobile_vla_ros.episodes.reader import open_episode
 
     open_episode(path).close()
+    if importlib.util.find_spec("rclpy") is None:
+        raise InputError(
+            "replay needs ROS 2: source its setup file (`source /opt/ros/jazzy/setup.bash`), or"
+            " look at the episode with `mobile_vla episodes show`"
+        )
     given = [
         "-p",
         f"episode:={parameter_value(str(path))}",

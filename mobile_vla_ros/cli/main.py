@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import errno
 import importlib
 import io
@@ -87,7 +88,9 @@ def main(arguments: list[str] | None = None) -> None:
         print(f"mobile_vla_ros {__version__}")
         sys.exit(0)
     if arguments[0] not in COMMANDS:
-        _complain(f"there is no command {arguments[0]!r}; see mobile_vla --help")
+        near = difflib.get_close_matches(arguments[0], COMMANDS, 1)
+        meant = f": did you mean {near[0]!r}?" if near else "; see mobile_vla --help"
+        _complain(f"there is no command {arguments[0]!r}{meant}")
         sys.exit(2)
     # As in the driving node's worker: threads that wait must not spin, or a small model takes many
     # times as long on a busy machine. It has to be said before torch is imported.

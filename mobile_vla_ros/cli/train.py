@@ -18,6 +18,9 @@ def train(
         None, help="Folder of episodes; by default train_dataset.data_dir of the run file."
     ),
     out: Path = typer.Option(..., help="Folder for checkpoints and logs."),
+    backbone: Path | None = typer.Option(
+        None, help="The Kosmos-2 directory, instead of model_path of the run file."
+    ),
     resume: Path | None = typer.Option(
         None, help="A checkpoint of this run (last.ckpt): goes on exactly where it stopped."
     ),
@@ -49,7 +52,7 @@ def train(
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     console = Console()
     result = run_training(
-        load_run(config),
+        load_run(config, {"model_path": str(backbone.resolve())} if backbone else None),
         data,
         out,
         resume=resume,

@@ -239,6 +239,11 @@ class Pilot:
         """Whether worker faults have come so thick that only enable(True) goes on."""
         return self._model.latched
 
+    def detail_of(self, state: str) -> str:
+        """What is known about a state: a stop by a person has nothing of an older fault."""
+        reason = state.removeprefix(STOPPED)
+        return self.detail if reason in (*_WORKER_REASONS, SERVER_LOST, SERVER_REFUSED) else ""
+
     @property
     def problems(self) -> tuple[str, ...]:
         """Everything that is wrong at present, told in ``state`` or not (for diagnostics)."""

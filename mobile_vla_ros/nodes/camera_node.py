@@ -90,6 +90,9 @@ class CameraNode(Life, Node):
         self._facts = CameraFacts(self, self._settings)
         self._source = self._open()
         self._publisher = self.create_publisher(Image, "image", queued(QUEUE_DEPTH))
+        self.get_logger().info(
+            f"opened {self._source.description}: on {self._publisher.topic_name}"
+        )
         self._stopping = threading.Event()
         self._frames = 0
         self._failure = ""
@@ -164,7 +167,7 @@ class CameraNode(Life, Node):
                 self._stopping.wait(self._settings["reopen_period"])
                 continue
             if lost:
-                self.get_logger().info(f"camera '{self._source.name}' is back")
+                self.get_logger().info(f"camera is back: {self._source.description}")
             return
 
     def _publish(self, frame: np.ndarray, age: float) -> None:

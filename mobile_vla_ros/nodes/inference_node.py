@@ -10,7 +10,7 @@ in `inference/`. Threads, and what each may wait for:
                 Waits for nothing.
     executor    ROS callbacks: images (`intake`: check, copy once), `requests`, lifecycle.
     model       `worker_client`, `reception`: chunks in, frames out.
-    upkeep      `telemetry`, `rivals`: once a second /diagnostics; looks at the graph.
+    upkeep      `telemetry`, `rivals`, `patience`: /diagnostics; looks at the graph.
     overlay     `overlay_publisher`: draws while somebody looks.
 
 The driver's lock is held around every use of the pilot and around publishing velocities; each
@@ -34,6 +34,7 @@ from mobile_vla_ros.nodes.inference.model import Model
 from mobile_vla_ros.nodes.inference.outlets import Outlets
 from mobile_vla_ros.nodes.inference.overlay_publisher import OverlayPublisher
 from mobile_vla_ros.nodes.inference.parameters import PARAMETERS, WARNINGS
+from mobile_vla_ros.nodes.inference.patience import Patience
 from mobile_vla_ros.nodes.inference.reception import Reception
 from mobile_vla_ros.nodes.inference.requests import Requests
 from mobile_vla_ros.nodes.inference.rivals import Rivals
@@ -126,12 +127,18 @@ class InferenceNode(Life, LifecycleNode):
         self._reception.intake = self._intake
         self._rivals = Rivals(self, self._driver)
         self._camera: CameraSubscription | None = None
+        self._patience = Patience(self, self._driver, self._camera_topic)
 
         self._requests = Requests(self, self._driver, self._telemetry)
         # A node that starts itself is never 'unconfigured' in anybody's eyes.
         self._driver.start(loading=self._values["autostart"])
         self._telemetry.start(
-            (self._overlays.look_around, self._want_features, self._rivals.look_around),
+            (
+                self._overlays.look_around,
+                self._want_features,
+                self._rivals.look_around,
+                self._patience.look_around,
+            ),
             (
                 self._driver.readings,
                 self._intake.readings,
@@ -152,9 +159,7 @@ class InferenceNode(Life, LifecycleNode):
             raise
         finally:
             self._driver.end_loading()
-        topic = f"{self.get_fully_qualified_name()}/instruction"
-        instruction = self._driver.orders.instruction
-        briefing(self.get_logger(), report, self._values, instruction, topic)
+        briefing(self.get_logger(), report, self._values, self._driver.orders.instruction)
         # What was made so far lives as long as the node: no later collection looks at it again.
         gc.collect()
         gc.freeze()
@@ -270,6 +275,10 @@ class InferenceNode(Life, LifecycleNode):
     def _seconds(self) -> float:
         """Now, on the clock of the image stamps."""
         return self.get_clock().now().nanoseconds / NANOSECONDS
+
+    def _camera_topic(self) -> str | None:
+        camera = self._camera
+        return None if camera is None else camera.topic_name
 
     def _want_features(self) -> None:
         outlets = self._reception.outlets

@@ -1,4 +1,4 @@
-"""Publishes frames that can be told apart, with commands: for benchmarks, tests and trying things.
+"""Publishes frames that can be told apart, on request with commands: for benchmarks and trying.
 
 python -m mobile_vla_ros.nodes.pattern_node --ros-args -p rate:=30.0 -p width:=1280
 """
@@ -32,7 +32,7 @@ PARAMETERS = (
     Declared("count", 0, "frames after which the node ends; 0 = never", 0, 10_000_000),
     Declared("pictures", 16, "different pictures, shown in turn", 1, 256),
     Declared("noise", 24, "grey levels of noise in a picture: how hard it is to compress", 0, 255),
-    Declared("command_rate", 20.0, "commands/s; 0 = none", 0.0, 1000.0),
+    Declared("command_rate", 0.0, "commands/s that move a robot; 0 = none", 0.0, 1000.0),
     Declared("frame_id", "camera", "header.frame_id of the images"),
 )
 PROGRAM = Program(
@@ -42,10 +42,11 @@ PROGRAM = Program(
     parameters=PARAMETERS,
     tells=(
         Topic("image", "sensor_msgs/Image", "rgb8; its first eight bytes are its number"),
-        Topic("cmd_vel", "geometry_msgs/Twist", "a weaving drive at 0.2 m/s"),
+        Topic("cmd_vel", "geometry_msgs/Twist", "with command_rate: a weaving drive at 0.2 m/s"),
     ),
 )
 QUEUE_DEPTH = 5
+ACKNOWLEDGE_SECONDS = 0.5
 
 
 def picture(width: int, height: int, number: int, noise: int = 24) -> np.ndarray:
@@ -72,7 +73,9 @@ class PatternNode(Life, Node):
             pixels = picture(width, height, number, settings["noise"])
             self._messages.append(image_message(pixels, frame_id=settings["frame_id"]))
         self._images = self.create_publisher(Image, "image", queued(QUEUE_DEPTH))
-        self._commands = self.create_publisher(Twist, "cmd_vel", queued())
+        # Who drives nothing is no publisher on a robot's topic.
+        drives = settings["command_rate"] > 0
+        self._commands = self.create_publisher(Twist, "cmd_vel", queued()) if drives else None
         self._longest_publish = 0.0
 
     def work(self, stop: StopSignal) -> int:
@@ -110,8 +113,15 @@ class PatternNode(Life, Node):
         self._longest_publish = max(self._longest_publish, time.monotonic() - begin)
 
     def _publish_command(self, when: float) -> None:
-        turn = 0.5 * math.sin(when)
-        self._commands.publish(twist_of(UNICYCLE_AXES, (0.2, turn)))
+        if self._commands is not None:
+            turn = 0.5 * math.sin(when)
+            self._commands.publish(twist_of(UNICYCLE_AXES, (0.2, turn)))
+
+    def last_words(self) -> None:
+        """A base goes on by the last velocity that it heard."""
+        if self._commands is not None:
+            self._commands.publish(Twist())
+            self._commands.wait_for_all_acked(Duration(seconds=ACKNOWLEDGE_SECONDS))
 
 
 def main(args: list[str] | None = None) -> int:

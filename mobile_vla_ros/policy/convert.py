@@ -177,7 +177,10 @@ def convert(
         directory=out_dir,
         weights_bytes=sum(slot.nbytes for slot in slots),
         source_sha256=plan.checkpoint.provenance.sha256,
-        description=inspection.describe(plan),
+        description={
+            **inspection.describe(plan),
+            "notes": inspection.notes(plan, axes_given=action_axes is not None),
+        },
         int8=None if graphs is None else graphs.section.get("int8"),
     )
 
@@ -289,7 +292,7 @@ def _config(plan: LoadPlan, action_axes: Sequence[str] | None, dtype: str) -> di
         "format": FORMAT,
         "dtype": dtype,
         "source": source,
-        "notes": inspection.notes(plan),
+        "notes": inspection.notes(plan, axes_given=action_axes is not None),
         "rig": json.loads(checkpoint.provenance.rig.to_json()),
         "training_files": dict(checkpoint.provenance.training_files),
         "validation_files": dict(checkpoint.provenance.validation_files),

@@ -44,14 +44,33 @@ def check_features(shape: Sequence[int], latent: int, width: int) -> None:
 def frames_array(images: Any) -> np.ndarray:
     """The images as uint8 [N, H, W, 3], without a copy where there need be none.
 
+    A list or tuple of arrays [H, W, 3] of one size is stacked.
+
     Raises:
         PolicyError: the images are not uint8 RGB of a positive size.
     """
+    images = stacked(images)
     if not isinstance(images, np.ndarray):
         raise PolicyError(f"images must be a uint8 array, not {type(images).__name__}")
     frames = images[None] if images.ndim == 3 else images
     check_frames(str(images.dtype), frames.shape)
     return frames
+
+
+def stacked(images: Any) -> Any:
+    """A list or tuple of arrays as one array; anything else as it is.
+
+    Raises:
+        PolicyError: they are not of one size and kind.
+    """
+    if not isinstance(images, list | tuple) or not images:
+        return images
+    if not all(isinstance(image, np.ndarray) and image.ndim == 3 for image in images):
+        return images
+    kinds = sorted({f"{image.dtype} {list(image.shape)}" for image in images})
+    if len(kinds) > 1:
+        raise PolicyError(f"the images are of different kinds: {', '.join(kinds[:3])}")
+    return np.stack(images)
 
 
 def resize_exactly(frame: np.ndarray, size: int) -> np.ndarray:

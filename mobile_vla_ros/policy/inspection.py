@@ -74,8 +74,13 @@ def lora(plan: LoadPlan) -> dict[str, Any] | None:
     return {**recorded, "merged": True} if isinstance(recorded, dict) else None
 
 
-def notes(plan: LoadPlan) -> list[str]:
-    """What a user should know before trusting the checkpoint."""
+def notes(plan: LoadPlan, axes_given: bool = False) -> list[str]:
+    """What a user should know before trusting the checkpoint.
+
+    Args:
+        plan: of loading it.
+        axes_given: whether a person says what its outputs mean.
+    """
     config = plan.config
     found = []
     if config.use_hand_rgb:
@@ -95,7 +100,7 @@ def notes(plan: LoadPlan) -> list[str]:
             f"its {config.dof}-DoF head moves an arm: it can be analysed, and is refused for "
             "driving"
         )
-    elif not config.action_axes_confirmed:
+    elif not (config.action_axes_confirmed or axes_given):
         found.append(UNCONFIRMED.format(axes=", ".join(config.action_axes)))
     return found
 

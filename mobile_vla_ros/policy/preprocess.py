@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from mobile_vla_ros.policy.errors import PolicyError
-from mobile_vla_ros.policy.frames import check_frames, resize_exactly
+from mobile_vla_ros.policy.frames import check_frames, resize_exactly, stacked
 
 # torch's uint8 kernel has 16-bit weights: on small frames a few values in a million are two grey
 # levels from PIL's. Up to this size PIL itself takes no more than 2.5 ms; above it torch takes
@@ -57,6 +57,7 @@ def as_frames(images: np.ndarray | Tensor | Any) -> Tensor:
     Raises:
         PolicyError: the images are not uint8 RGB of a positive size.
     """
+    images = stacked(images)
     if isinstance(images, np.ndarray):
         given = images[None] if images.ndim == 3 else images
         check_frames(str(images.dtype), given.shape)

@@ -269,12 +269,14 @@ class OnnxPolicy:
         """
         return self.decode(np.stack(list(features))[None])[0, -1]
 
-    def predict_window(self, images: np.ndarray, instruction: str) -> np.ndarray:
+    def predict_window(
+        self, images: np.ndarray | Sequence[np.ndarray], instruction: str
+    ) -> np.ndarray:
         """The plain way: a window of frames in, the newest frame's chunk out.
 
         Args:
-            images: uint8 [T, H, W, 3] RGB, oldest first, ``frame_period`` apart;
-                T <= window_size.
+            images: uint8 [T, H, W, 3] RGB, or a list of [H, W, 3], oldest first,
+                ``frame_period`` apart; T <= window_size.
             instruction: what the robot shall do.
 
         Returns:

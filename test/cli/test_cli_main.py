@@ -29,6 +29,25 @@ def test_an_unknown_command_is_one_sentence(capsys) -> None:
     )
 
 
+@pytest.mark.parametrize("typed", [("inspct",), ("episodes", "lst")])
+def test_a_misspelt_command_is_answered_with_the_one_that_was_meant(typed, capsys) -> None:
+    assert run(*typed) == 2
+    answer = capsys.readouterr().err.lower()
+    assert "did you mean" in answer
+    assert answer.count("\n") == 1
+
+
+def test_replaying_without_ros_is_a_sentence(monkeypatch, tmp_path, capsys) -> None:
+    monkeypatch.setattr("mobile_vla_ros.episodes.reader.open_episode", lambda _path: _Closed())
+    monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
+    assert run("episodes", "replay", str(tmp_path / "a.h5")) == 2
+    assert "replay needs ROS 2" in capsys.readouterr().err
+
+
+class _Closed:
+    def close(self) -> None: ...
+
+
 @pytest.mark.parametrize("name", sorted(COMMANDS))
 def test_every_command_teaches_itself(name: str, capsys) -> None:
     assert run(name, "--help") == 0

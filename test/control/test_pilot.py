@@ -294,6 +294,16 @@ def test_a_killed_worker_is_a_stop_at_the_next_tick(robot: Robot) -> None:
     robot.run(PERIOD)
     expect_stop(robot, "model failed")
     assert robot.pilot.detail == "exit code -9"
+    assert robot.pilot.detail_of(robot.pilot.state) == "exit code -9"
+
+
+def test_a_stop_by_a_person_has_nothing_of_an_older_fault(robot: Robot) -> None:
+    robot.pilot.worker_fault("model failed", robot.now, "exit code -9")
+    robot.run(PERIOD)
+    robot.pilot.stop(robot.now)
+    robot.run(PERIOD)
+    expect_stop(robot, "stop service")
+    assert robot.pilot.detail_of(robot.pilot.state) == ""
 
 
 @pytest.mark.parametrize(

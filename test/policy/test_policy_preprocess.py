@@ -9,7 +9,8 @@ from PIL import Image
 
 from mobile_vla_ros.policy.config import CLIP_MEAN, CLIP_STD
 from mobile_vla_ros.policy.errors import PolicyError
-from mobile_vla_ros.policy.preprocess import preprocess, resize
+from mobile_vla_ros.policy.frames import frames_array
+from mobile_vla_ros.policy.preprocess import as_frames, preprocess, resize
 
 SIZES = [(720, 1280), (480, 640), (1080, 1920), (240, 320), (224, 224), (100, 300), (3, 5), (1, 1)]
 
@@ -84,3 +85,11 @@ def test_the_frame_itself_is_left_as_it_was() -> None:
 def test_what_is_no_image_is_refused(images: object, sentence: str) -> None:
     with pytest.raises(PolicyError, match=sentence):
         preprocess(images, 224, CLIP_MEAN, CLIP_STD)  # type: ignore[arg-type]
+
+
+def test_a_list_of_pictures_is_the_array_of_them():
+    images = np.random.default_rng(0).integers(0, 256, (3, 8, 9, 3), dtype=np.uint8)
+    assert np.array_equal(frames_array(list(images)), images)
+    assert np.array_equal(as_frames(tuple(images)).numpy(), images)
+    with pytest.raises(PolicyError, match="different kinds"):
+        frames_array([images[0], images[1, :4]])

@@ -86,6 +86,15 @@ class Source:
         rate = self._capture.get(cv2.CAP_PROP_FPS)
         return rate if np.isfinite(rate) and 0 < rate < 1000 else 0.0
 
+    @property
+    def description(self) -> str:
+        """What was opened: kind, name, size and rate as the source itself says them."""
+        kind = "device" if self.is_device else "pipeline" if self.is_pipeline else "file"
+        width = int(self._capture.get(cv2.CAP_PROP_FRAME_WIDTH))
+        height = int(self._capture.get(cv2.CAP_PROP_FRAME_HEIGHT))
+        rate = f"{self.rate:.3g} frames/s" if self.rate else "a rate that it does not say"
+        return f"{kind} {self.name}, {width}x{height}, {rate}"
+
     def read(self) -> np.ndarray | None:
         """The next frame, uint8 [H,W,3] BGR; None at the end or when the device is gone."""
         good, frame = self._capture.read()

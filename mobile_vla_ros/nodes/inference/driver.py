@@ -20,7 +20,14 @@ from mobile_vla_ros.control.limiter import Limits
 from mobile_vla_ros.control.pilot import Command, Pilot, PilotSettings
 from mobile_vla_ros.errors import InputError
 from mobile_vla_ros.nodes.wiring.velocity import VelocityPublisher, twist_of
-from mobile_vla_ros.states import MODEL_FAILED, STOP_SERVICE, STOPPED, UNCONFIGURED, WARMING_UP
+from mobile_vla_ros.states import (
+    DISABLED,
+    MODEL_FAILED,
+    STOP_SERVICE,
+    STOPPED,
+    UNCONFIGURED,
+    WARMING_UP,
+)
 
 FAREWELL_ZEROS = 3
 ACKNOWLEDGE_SECONDS = 0.5
@@ -85,6 +92,8 @@ class Driver:
         self._lateness = Gauge()
         self._view = View()
         self._loading = False
+        # Until it is active for the first time: being inactive is no news then.
+        self._starting = False
         self._failure = ""
         # Of ~/stop, until ~/enable true: it outlives the pilot, and may come before there is one.
         self._stop_latched = False
@@ -94,8 +103,8 @@ class Driver:
         self._thread = threading.Thread(target=self._control, name="control", daemon=True)
 
     def start(self, loading: bool) -> None:
-        """Begins the loop; `loading`: a model is on its way already."""
-        self._loading = loading
+        """Begins the loop; `loading`: a model is on its way already, and it will be activated."""
+        self._loading = self._starting = loading
         self._thread.start()
 
     # -- lifecycle ---------------------------------------------------------------------------
@@ -156,6 +165,7 @@ class Driver:
 
     def activate(self) -> None:
         with self._lock:
+            self._starting = False
             if self._pilot is not None:
                 self._pilot.activate(time.monotonic())
 
@@ -375,9 +385,11 @@ class Driver:
                 before = self._view.state
                 down = self._tick(now)
                 state = self._view.state
-                detail = self._reach[1] if self._pilot is None else self._pilot.detail
+                pilot = self._pilot
+                detail = self._reach[1] if pilot is None else pilot.detail_of(state)
+                fault = "" if pilot is None else pilot.detail
             if down:
-                self._model_down(down, detail)
+                self._model_down(down, fault)
             if state != before:
                 self._said(state, detail)
 
@@ -394,7 +406,10 @@ class Driver:
         command = pilot.tick(now, self._clock())
         if command.velocities is not None and self._base is not None:
             self._base.publish(twist_of(pilot.axes, command.velocities.tolist()))
-        self._view = dataclasses.replace(self._view, state=command.state, command=command)
+        state = command.state
+        if self._starting and state == DISABLED and pilot.enabled:
+            state = WARMING_UP
+        self._view = dataclasses.replace(self._view, state=state, command=command)
         self._note(pilot.axes, command)
         # Faults that come thick are not met with more of the same.
         down = None if pilot.latched else pilot.worker_down

@@ -60,7 +60,12 @@ class Requests:
                 limits = limits_of({**present_values(self._node, PARAMETERS), **changes})
             except InputError as error:
                 return str(error)
+        before = self._driver.orders.instruction
         self._driver.order(instruction, changes.get("enabled"), limits)
+        if instruction is not None and instruction != before:
+            self._node.get_logger().info(
+                f"instruction: {instruction}" if instruction.strip() else "no instruction any more"
+            )
         for name in ("instruction", "enabled"):
             if name in changes:
                 self._telemetry.tell(f"{name}: {changes[name]}")

@@ -82,7 +82,7 @@ def pilot_settings(values: dict, step_seconds: float) -> PilotSettings:
     )
 
 
-def briefing(log, report: dict, values: dict, instruction: str, topic: str) -> None:
+def briefing(log, report: dict, values: dict, instruction: str) -> None:
     """Logs what a person should know before the robot moves.
 
     Args:
@@ -90,7 +90,6 @@ def briefing(log, report: dict, values: dict, instruction: str, topic: str) -> N
         report: the model's `ready` message.
         values: the node's parameters.
         instruction: the present one.
-        topic: full name of the topic of instructions.
     """
     policy, step = report["policy"], report["step_seconds"]
     log.info(
@@ -113,8 +112,5 @@ def briefing(log, report: dict, values: dict, instruction: str, topic: str) -> N
         )
     if values["dry_run"]:
         log.warning("dry_run: predictions only, no velocities are published")
-    if not instruction:
-        log.info(
-            "it stands until it has an instruction: ros2 topic pub --once"
-            f" {topic} std_msgs/msg/String '{{data: go to the gray basket}}'"
-        )
+    if instruction:
+        log.info(f"instruction: {instruction}")

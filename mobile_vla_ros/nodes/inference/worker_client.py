@@ -63,6 +63,8 @@ class ModelWorker:
         self._slots.touch(TOUCHED_BYTES)
         self._lock = threading.Lock()
         self._process: subprocess.Popen | None = None
+        # Killed, and not gone yet: whoever is not asked after stays defunct.
+        self._dying: list[subprocess.Popen] = []
         self._channel: socket.socket | None = None
         self._ready = False
         self._last_words: Refused | Failed | None = None
@@ -146,7 +148,9 @@ class ModelWorker:
             watched = [self._wake_read]
             if self._channel is not None:
                 watched.append(self._channel.fileno())
-            readable = select.select(watched, [], [])[0]
+            patience = REAP_SECONDS if self._dying else None
+            readable = select.select(watched, [], [], patience)[0]
+            self._dying = [process for process in self._dying if process.poll() is None]
             if self._channel is not None and self._channel.fileno() in readable:
                 self._receive()
             if self._wake_read in readable:
@@ -206,8 +210,10 @@ class ModelWorker:
             with contextlib.suppress(ProcessLookupError):  # it ends by itself just now
                 os.killpg(process.pid, signal.SIGKILL)
         # When the kernel holds it (a device driver, say), it dies as soon as that lets go.
-        with contextlib.suppress(subprocess.TimeoutExpired):
+        try:
             process.wait(REAP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._dying.append(process)
 
     def _receive(self) -> None:
         assert self._channel is not None
