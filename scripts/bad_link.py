@@ -32,8 +32,7 @@ class Trouble:
 
     Attributes:
         delay: s that every packet takes.
-        jitter: s, standard deviation of what comes on top (never before its time); packets may
-            overtake each other.
+        jitter: s by which that is more or less, at random; packets may overtake each other.
         loss: share of packets that are lost, one by one.
         burst: share of packets at which a burst of losses begins, ...
         burst_length: ... and how many it takes on average.
@@ -85,7 +84,7 @@ class _Direction:
             self._free_at = start + size / trouble.rate
         due = start + trouble.delay
         if trouble.jitter:
-            due += abs(self.random.gauss(0.0, trouble.jitter))
+            due = max(start, due + self.random.uniform(-trouble.jitter, trouble.jitter))
         if trouble.ordered:
             due = self._last_due = max(due, self._last_due)
         return [due, due] if trouble.duplicate and draw() < trouble.duplicate else [due]

@@ -242,7 +242,6 @@ def summary(name: str, runs: list[dict]) -> str:
 
 def observe(report: Path) -> int:
     """Runs on the robot: what the base is told, in which state, how old the chunks are."""
-    import numpy as np
     import rclpy
     from geometry_msgs.msg import Twist
     from rclpy.executors import ExternalShutdownException
@@ -255,26 +254,21 @@ def observe(report: Path) -> int:
     rclpy.init()
     me = rclpy.create_node("observer")
     latched = QoSProfile(depth=10, durability=DurabilityPolicy.TRANSIENT_LOCAL)
-    log: dict[str, list] = {"states": [], "moves": [], "ages": [], "stamps": [], "outcome": []}
+    log: dict[str, list] = {"states": [], "moves": [], "chunks": [], "outcome": []}
 
-    def hear_chunk(message) -> None:
-        now = me.get_clock().now().nanoseconds * 1e-9
+    # Times of sending, by the middleware: this process may be slow to hear.
+    def hear_chunk(message, info) -> None:
         stamp = message.header.stamp.sec + message.header.stamp.nanosec * 1e-9
-        log["ages"].append(now - stamp)
-        log["stamps"].append(stamp)
+        log["chunks"].append((info["source_timestamp"] * 1e-9, stamp))
 
-    def hear_velocity(message) -> None:
-        now = me.get_clock().now().nanoseconds * 1e-9
+    def hear_velocity(message, info) -> None:
         moves = any((message.linear.x, message.linear.y, message.angular.z))
-        newest = log["stamps"][-1] if log["stamps"] else -np.inf
-        log["moves"].append((time.monotonic(), moves, now - newest))
+        log["moves"].append((info["source_timestamp"] * 1e-9, moves))
 
-    me.create_subscription(
-        String,
-        "mobile_vla/state",
-        lambda m: log["states"].append((time.monotonic(), m.data)),
-        latched,
-    )
+    def hear_state(message) -> None:
+        log["states"].append((time.monotonic(), message.data))
+
+    me.create_subscription(String, "mobile_vla/state", hear_state, latched)
     me.create_subscription(MultiDOFJointTrajectory, "mobile_vla/chunk", hear_chunk, 20)
     me.create_subscription(Twist, "cmd_vel", hear_velocity, 50)
     me.create_subscription(String, "sim/outcome", lambda m: log["outcome"].append(m.data), 10)
@@ -288,7 +282,7 @@ def observe(report: Path) -> int:
         while rclpy.ok():
             rclpy.spin_once(me, timeout_sec=0.2)
             for text in log["outcome"]:
-                told = json.loads(text)["outcome"]
+                told = json.loads(text)["reason"]
                 outcome = outcome if told == RUNNING else told
             log["outcome"].clear()
             if outcome != "unfinished":
@@ -312,17 +306,21 @@ def figures(log: dict[str, list], outcome: str) -> dict:
         span for span, state in spans if not state.startswith(("arrived", "waiting_for_i"))
     )
     driving = sum(span for span, state in spans if state == "driving")
-    ages = np.array(log["ages"] or [np.nan])
+    sent, stamps = np.array(log["chunks"] or [(np.nan, np.nan)]).T
+    ages = sent - stamps
     # A chunk is valid for 0.8 s from its capture; the guard sends zero 0.25 s later at the latest.
-    late = sum(1 for _, moving, age in log["moves"] if moving and age > 0.8 + 0.25 + 0.05)
+    late = 0
+    for at, moving in log["moves"]:
+        known = stamps[sent <= at]
+        late += moving and (not len(known) or at - known.max() > 0.8 + 0.25 + 0.05)
     return {
         "outcome": outcome,
         "driving_share": driving / total if total else 0.0,
         "age_p50": float(np.nanpercentile(ages, 50)),
         "age_p99": float(np.nanpercentile(ages, 99)),
-        "chunks": len(log["ages"]),
+        "chunks": len(log["chunks"]),
         "commands": len(log["moves"]),
-        "late_moves": late,
+        "late_moves": int(late),
         "states": [state for _, state in log["states"]],
     }
 

@@ -1,8 +1,9 @@
 """A robot's link to a policy server: the newest frame out, its chunk back, made again when broken.
 
-Two websockets to the same server, the lanes, carry one frame each. A packet that the network loses
-holds up everything behind it on its lane; meanwhile the next frame takes the other. A lane that
-hears nothing for `SILENCE_SECONDS`, not even an answer to its pings, is thrown away and made anew.
+A few websockets to the same server, the lanes, carry one frame each. A packet that the network
+loses holds up everything behind it on its lane; meanwhile the next frame takes another, and
+answers, which are small, come on every lane. A lane that hears nothing for `SILENCE_SECONDS`, not
+even an answer to its pings, is thrown away and made anew.
 
 No clock of the server is ever looked at: chunks carry the robot's own stamps.
 """
@@ -11,9 +12,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import socket
 import ssl
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
@@ -25,8 +28,11 @@ from mobile_vla_ros import __version__
 from mobile_vla_ros.serving import access, wire
 from mobile_vla_ros.serving.errors import WireError
 from mobile_vla_ros.serving.picture import compress
+from mobile_vla_ros.serving.tuning import hurry
 
-LANES = 2
+LANES = 4
+UNDER_WAY = 2
+"""So many frames are sent and still expected at most."""
 PING_SECONDS = 0.25
 SILENCE_SECONDS = 0.8
 # Attempts to connect follow each other more and more slowly: the pause is the first one plus a
@@ -35,10 +41,14 @@ FIRST_PAUSE = 0.25
 PAUSE_SHARE = 0.2
 LONGEST_PAUSE = 2.0
 HANDSHAKE_SECONDS = 2.0
-# A second frame goes out when the first is late by this much beyond what is usual.
-LATE_FACTOR = 1.5
+# The next frame goes out when the one before is late by this much beyond what is possible.
+LATE_FACTOR = 1.2
 LATE_SECONDS = 0.03
-_USUAL_WEIGHT = 0.1
+# What is this late is held up by its lane, and no longer counts as being under way.
+STUCK_FACTOR = 3.0
+STUCK_SECONDS = 0.1
+# The quickest of so many answers is what is possible.
+_RECENT = 30
 # What a robot has planned with; a server that comes back with another policy does not drive it.
 _FIXED = (
     "window_size",
@@ -156,7 +166,7 @@ class Link:
         self._clock = clock
         self._lanes = [Lane() for _ in range(LANES)]
         self._newest: Picture | None = None
-        self._usual = 0.0
+        self._times: deque[float] = deque(maxlen=_RECENT)
         self._policy: dict[str, Any] | None = None
         self._up = False
         self._trying_since = clock()
@@ -199,18 +209,24 @@ class Link:
         if self._newest is None:
             return
         idle = [lane for lane in self._lanes if lane.open and lane.frame is None]
-        if not idle:
-            if not any(lane.open for lane in self._lanes):
-                picture, self._newest = self._newest, None
-                self._events.unanswered(picture.id, "")
+        if not any(lane.open for lane in self._lanes):
+            picture, self._newest = self._newest, None
+            self._events.unanswered(picture.id, "")
             return
         now = self._clock()
-        under_way = [lane.sent for lane in self._lanes if lane.frame is not None]
-        late = max(under_way, default=-1e9) + LATE_FACTOR * self._usual + LATE_SECONDS
-        if now < late:
+        quickest = min(self._times, default=0.0)
+        stuck = STUCK_FACTOR * quickest + STUCK_SECONDS
+        sent = [lane.sent for lane in self._lanes if lane.frame is not None]
+        under_way = [at for at in sent if now - at < stuck]
+        due = max(sent, default=-math.inf) + LATE_FACTOR * quickest + LATE_SECONDS
+        if len(under_way) >= UNDER_WAY:
+            due = max(due, min(under_way) + stuck)
+        if now < due:
             loop = asyncio.get_running_loop()
-            self._timer = loop.call_later(late - now, self._dispatch)
+            self._timer = loop.call_later(due - now, self._dispatch)
             return
+        if not idle:
+            return  # the next answer, or the end of a lane, asks again
         # The lane that has rested longest: both keep their rhythm with the network.
         lane = min(idle, key=lambda one: one.sent)
         picture, self._newest = self._newest, None
@@ -266,6 +282,7 @@ class Link:
                 ),
                 patience,
             )
+            hurry(lane.socket.get_extra_info("socket"))
             lane.heard = self._clock()
             watch = asyncio.ensure_future(self._watch(lane))
             hello = wire.Hello(
@@ -324,13 +341,13 @@ class Link:
         if isinstance(message, wire.Welcome):
             self._welcome(lane, message)
         elif isinstance(message, wire.ChunkMessage):
-            if self._finish(lane, message.id):
+            if self._finish(message.id):
                 self._events.answered(message)
         elif isinstance(message, wire.PassedOver):
-            if self._finish(lane, message.id):
+            if self._finish(message.id):
                 self._events.unanswered(message.id, "")
         elif isinstance(message, wire.RefusedFrame):
-            if self._finish(lane, message.id):
+            if self._finish(message.id):
                 self._events.unanswered(message.id, message.message)
         elif isinstance(message, wire.Failed):
             lane.open = False
@@ -359,18 +376,14 @@ class Link:
             self._up = True
             self._events.welcomed(welcome)
 
-    def _finish(self, lane: Lane, number: int) -> bool:
-        """Whether this is the answer that the lane waits for; frees it."""
-        if lane.frame is None or lane.frame.id != number:
-            return False
-        lane.frame = None
-        took = self._clock() - lane.sent
-        self._usual = (
-            took
-            if not self._usual
-            else self._usual + _USUAL_WEIGHT * (min(took, 4 * self._usual) - self._usual)
-        )
-        return True
+    def _finish(self, number: int) -> bool:
+        """Whether a lane waits for this answer; frees it. Answers come on every lane."""
+        for lane in self._lanes:
+            if lane.frame is not None and lane.frame.id == number:
+                lane.frame = None
+                self._times.append(self._clock() - lane.sent)
+                return True
+        return False
 
     async def _watch(self, lane: Lane) -> None:
         """Pings a lane, and throws it away when nothing comes back."""

@@ -27,6 +27,7 @@ from mobile_vla_ros.serving.errors import ServingError, WireError
 from mobile_vla_ros.serving.figures import Figures
 from mobile_vla_ros.serving.model_process import MODEL_COMMAND, ModelFailure, ModelProcess
 from mobile_vla_ros.serving.seats import Seats
+from mobile_vla_ros.serving.tuning import hurry
 
 HELLO_SECONDS = 5.0
 HEARTBEAT_SECONDS = 10.0
@@ -249,6 +250,7 @@ class PolicyServer:
         writer = None
         try:
             await channel.prepare(request)
+            hurry(request.transport.get_extra_info("socket"))
             writer = asyncio.ensure_future(self._write(connection))
             await self._read(connection)
         except WireError as error:
@@ -411,7 +413,11 @@ class PolicyServer:
             if not request.connection.complained:
                 request.connection.complained = True
                 log.warning("%s: a frame was refused: %s", request.connection.peer, answer.message)
-        request.connection.send(answer)
+        # Answers are small: whichever lane of the robot is not held up brings it first.
+        robot = request.connection.robot
+        for connection in self._connections:
+            if connection.robot == robot:
+                connection.send(answer)
 
     async def _restart(self, sentence: str, failures: int) -> None:
         log.error("the model failed and is started anew: %s", sentence)
