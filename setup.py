@@ -16,6 +16,7 @@ nodes = [
     "sim_node",
     "trial_node",
     "session_node",
+    "operator_node",
 ]
 
 # Ranges that are known to work; requirements.txt and requirements-humble.txt pin one of each.
@@ -35,6 +36,7 @@ base = [
     "Pillow>=9.1",
     "aiohttp>=3.9",
     "msgpack>=1.0",
+    "segno>=1.5",
 ]
 # A robot runs a policy that was converted with --onnx, and needs no torch: `robot` and nothing
 # else. Everywhere else `policy` brings the learning stack.
@@ -65,7 +67,7 @@ setup(
     name=package_name,
     version="0.1.0",
     packages=find_packages(include=[package_name, f"{package_name}.*"]),
-    package_data={package_name: ["py.typed", "data/**/*"]},
+    package_data={package_name: ["py.typed", "data/**/*", "web/static/*"]},
     data_files=[
         ("share/ament_index/resource_index/packages", [f"resource/{package_name}"]),
         (f"share/{package_name}", ["package.xml"]),

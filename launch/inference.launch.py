@@ -5,6 +5,7 @@
 """
 
 import os
+import runpy
 import sys
 from pathlib import Path
 
@@ -82,8 +83,15 @@ ARGUMENTS = (
     ("stamped", NOT_GIVEN, "true: TwistStamped instead of Twist"),
     ("namespace", "", "keeps two robots on one network apart"),
     ("use_sim_time", NOT_GIVEN, "true: /clock is the time of the images"),
+    ("operator", "false", "true: serve the operator's page"),
+    ("operator_host", NOT_GIVEN, "address the page listens on; 0.0.0.0 needs a token"),
+    ("operator_port", NOT_GIVEN, "TCP port of the page"),
+    ("operator_token_file", NOT_GIVEN, "file with the token that a page must show"),
+    ("operator_params", str(SHARE / "config" / "operator.yaml"), "parameters of the page's node"),
     ("rviz", "false", "true: open RViz on what the robot sees, plans and drives"),
 )
+# Launch arguments that are no parameters, and no texts.
+SWITCHES = {"guard": bool, "rviz": bool, "operator": bool, "operator_port": int}
 # Launch arguments that decide which section of params_file is read.
 CHECKED = ("params_file", "guard", "namespace")
 # Exit statuses after which starting again would change nothing.
@@ -94,8 +102,8 @@ RESPAWN_DELAY = 1.0
 
 def check(context: LaunchContext) -> None:
     names = [name for name, _, _ in ARGUMENTS]
-    kinds = {**PARAMETERS, "guard": bool, "rviz": bool}
-    check_typed(__file__, sys.argv, names, kinds, files=("params_file",))
+    kinds = {**PARAMETERS, **SWITCHES}
+    check_typed(__file__, sys.argv, names, kinds, files=("params_file", "operator_params"))
     if is_typed(__file__, sys.argv):
         check_policy(context)
     check_params_file(context, others=not is_typed(__file__, sys.argv))
@@ -214,6 +222,30 @@ def guard(context: LaunchContext) -> list:
     return [*said, node, RegisterEventHandler(OnProcessExit(target_action=node, on_exit=ended))]
 
 
+def operator(context: LaunchContext) -> list:
+    if not is_true("operator", LaunchConfiguration("operator").perform(context)):
+        return []
+    guarded = is_true("guard", LaunchConfiguration("guard").perform(context))
+    parameters: dict = {"guard": guarded}
+    for name, kind in (("host", str), ("port", int), ("token_file", str)):
+        value = given(context, f"operator_{name}")
+        if value is not None:
+            parameters[name] = ParameterValue(value, value_type=kind)
+    stamped, transport = given(context, "stamped"), given(context, "image_transport")
+    if stamped is not None:
+        parameters["stamped"] = is_true("stamped", stamped)
+    if transport is not None:
+        parameters["image_transport"] = ParameterValue(transport, value_type=str)
+    start = runpy.run_path(str(SHARE / "launch" / "operator.launch.py"))["operator"]
+    names = ("namespace", "image_topic", "cmd_vel_topic")
+    return start(
+        LaunchConfiguration("operator_params").perform(context),
+        parameters,
+        *(LaunchConfiguration(name).perform(context) for name in names),
+        "teleop_cmd_vel",
+    )
+
+
 def rviz(context: LaunchContext) -> list:
     if not is_true("rviz", LaunchConfiguration("rviz").perform(context)):
         return []
@@ -261,6 +293,7 @@ def generate_launch_description() -> LaunchDescription:
                     *guard(context),
                     *inference(context),
                     *rviz(context),
+                    *operator(context),
                 ]
             ),
         ]

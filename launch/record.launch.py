@@ -7,6 +7,7 @@ a script), camera and recorder run all the same, and teleop_node can be started 
 """
 
 import os
+import runpy
 import sys
 from pathlib import Path
 
@@ -87,6 +88,11 @@ ARGUMENTS = (
     ("use_sim_time", NOT_GIVEN, "true: /clock is the time of the images"),
     ("camera", "true", "false: something else publishes the images"),
     ("teleop", "true", "false: something else publishes cmd_vel"),
+    ("operator", "false", "true: serve the operator's page"),
+    ("operator_host", NOT_GIVEN, "address the page listens on; 0.0.0.0 needs a token"),
+    ("operator_port", NOT_GIVEN, "TCP port of the page"),
+    ("operator_token_file", NOT_GIVEN, "file with the token that a page must show"),
+    ("operator_params", str(SHARE / "config" / "operator.yaml"), "parameters of the page's node"),
     ("image_topic", "camera/image_raw", "sensor_msgs/Image topic (without /compressed)"),
     ("cmd_vel_topic", "cmd_vel", "the commands that are recorded"),
     ("teleop_topic", "", "where the keyboard's commands go; '' = cmd_vel_topic"),
@@ -102,7 +108,9 @@ FINISH_SECONDS = "20"
 def check(context: LaunchContext) -> None:
     names = [name for name, _, _ in ARGUMENTS]
     kinds = {**RECORDER, **TELEOP, "camera": bool, "teleop": bool}
-    check_typed(__file__, sys.argv, names, kinds, files=("recorder_params", "teleop_params"))
+    kinds |= {"operator": bool, "operator_port": int}
+    files = ("recorder_params", "teleop_params", "operator_params")
+    check_typed(__file__, sys.argv, names, kinds, files=files)
     namespace = LaunchConfiguration("namespace").perform(context)
     for argument, nodes in (
         ("recorder_params", ("episode_recorder", "camera")),
@@ -203,6 +211,26 @@ def teleop(context: LaunchContext) -> list:
     return [node, RegisterEventHandler(OnProcessExit(target_action=node, on_exit=ended))]
 
 
+def operator(context: LaunchContext) -> list:
+    """The page; its stick speaks to the guard where teleop_topic names one, else to the base."""
+    if not is_true(context, "operator"):
+        return []
+    text = {name: LaunchConfiguration(name).perform(context) for name, _, _ in ARGUMENTS}
+    settings: dict = {"guard": bool(text["teleop_topic"])}
+    kinds = {"operator_host": str, "operator_port": int, "operator_token_file": str}
+    kinds |= {"plan": str, "image_transport": str, "stamped": bool}
+    for name, value in parameters(context, kinds).items():
+        settings[name.removeprefix("operator_")] = value
+    start = runpy.run_path(str(SHARE / "launch" / "operator.launch.py"))["operator"]
+    places = ("namespace", "image_topic", "cmd_vel_topic")
+    return start(
+        text["operator_params"],
+        settings,
+        *(text[name] for name in places),
+        text["teleop_topic"] or "teleop_cmd_vel",
+    )
+
+
 def generate_launch_description() -> LaunchDescription:
     return LaunchDescription(
         [
@@ -215,5 +243,6 @@ def generate_launch_description() -> LaunchDescription:
             OpaqueFunction(function=recorder),
             OpaqueFunction(function=camera),
             OpaqueFunction(function=teleop),
+            OpaqueFunction(function=operator),
         ]
     )

@@ -31,6 +31,7 @@ PROGRAMS = {
     "replay_node": "replay",
     "pattern_node": "pattern",
     "session_node": "recording_session",
+    "operator_node": "operator",
 }
 
 # A line above a parameter, where a list is long.
@@ -86,6 +87,12 @@ FILES = {
         "Parameters of teleop_node (node `teleop`); every value is the default.\n"
         "ros2 run mobile_vla_ros teleop_node --ros-args --params-file THIS_FILE",
         [Part("teleop_node")],
+    ),
+    "operator.yaml": (
+        "Parameters of operator_node (node `operator`), the operator's page; every value is the"
+        " default.\n"
+        "ros2 run mobile_vla_ros operator_node --ros-args --params-file THIS_FILE",
+        [Part("operator_node")],
     ),
     "trial.yaml": (
         "What trial.launch.py sets apart from its arguments: the policy waits for ~/start of the"

@@ -71,10 +71,20 @@ EXCEPTIONS = {
 # Inside nodes/: programs lie on top, below them what belongs to one of them, below that what
 # all of them share.
 FLOORS = {
-    "programs": {"camera", "inference", "recorder", "sim", "teleop", "trial", "wiring"},
+    "programs": {
+        "camera",
+        "inference",
+        "operator",
+        "recorder",
+        "sim",
+        "teleop",
+        "trial",
+        "wiring",
+    },
     "tools": {"wiring"},
     "inference": {"wiring"},
     "camera": {"wiring"},
+    "operator": {"wiring"},
     "recorder": {"wiring"},
     "sim": {"wiring"},
     "teleop": {"wiring"},

@@ -14,7 +14,7 @@ API (``now``: steady clock, seconds; one thread)::
     stick.join(person, name, now), stick.leave(person, now)
     stick.ask(person, now), stick.grant(person, now)      who may hold it
     stick.hold(person, number, beat, x, y, now) -> str    '' when it was taken, else why not
-    stick.let_go(person, now)
+    stick.let_go(person, now), stick.give_back(person, now), stick.put_down(now)
     stick.tick(now) -> Wish                         what is to be published now
 """
 
@@ -98,7 +98,7 @@ class Stick:
 
     def name(self, person: str | None) -> str:
         """What a person is called; '' for nobody."""
-        return self._people[person].name if person in self._people else ""
+        return self._people[person].name if person and person in self._people else ""
 
     def join(self, person: str, name: str, now: float) -> None:
         """A page is open."""
@@ -128,6 +128,17 @@ class Stick:
         if person != self._driver or self._asking is None:
             return False
         self._hand(self._asking[0], now)
+        return True
+
+    def give_back(self, person: str, now: float) -> bool:
+        """The driver puts the stick down for good; who asks for it has it then."""
+        if person != self._driver:
+            return False
+        if self._asking is not None:
+            self._hand(self._asking[0], now)
+            return True
+        self._put_down(now)
+        self._driver = None
         return True
 
     def _hand(self, person: str, now: float) -> None:
@@ -190,6 +201,10 @@ class Stick:
         """The finger is up."""
         if person == self._driver:
             self._put_down(now)
+
+    def put_down(self, now: float) -> None:
+        """Whoever holds it does not hold it any more: messages under way count no longer."""
+        self._put_down(now)
 
     def tick(self, now: float) -> Wish:
         """What is to be published now."""

@@ -1,0 +1,147 @@
+"""What the page may order of the other nodes; each order is one or two of their services."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from rclpy.callback_groups import CallbackGroup
+from rclpy.node import Node
+from std_msgs.msg import String
+
+from mobile_vla_ros.episodes.plan import read_plan
+from mobile_vla_ros.errors import InputError
+from mobile_vla_ros.nodes.operator.emergency import EmergencyStop
+from mobile_vla_ros.nodes.wiring.qos import queued
+from mobile_vla_ros.nodes.wiring.remote import Remote
+
+# Loading a checkpoint, or the last frames of an episode on their way to the disk.
+PATIENCE = 120.0
+QUICK = 5.0
+MOST_REASONS = 12
+
+
+class OrderError(InputError):
+    """An order that nobody can carry out."""
+
+
+class Orders:
+    """Carries out orders, each in a thread of its caller that may wait.
+
+    Args:
+        node: asks the others.
+        names: the node's parameters: names of the others.
+        estop: is released here.
+        group: a reentrant callback group.
+
+    Attributes:
+        reasons: of failures so far, the newest first.
+    """
+
+    def __init__(
+        self, node: Node, names: dict[str, Any], estop: EmergencyStop, group: CallbackGroup
+    ) -> None:
+        self.reasons: list[str] = []
+        self._estop = estop
+        self._policy = Remote(node, names["policy"], group)
+        self._recorder = Remote(node, names["recorder"], group)
+        self._trials = Remote(node, names["trials"], group)
+        self._guard = Remote(node, names["guard_name"], group)
+        self._instructions = node.create_publisher(
+            String, f"{names['policy']}/instruction", queued()
+        )
+        self._reasons = node.create_publisher(String, f"{names['trials']}/reason", queued())
+        self._known: dict[str, Callable[[Any], str]] = {
+            "instruction": self._instruct,
+            "enable": lambda _: self._switch(True),
+            "disable": lambda _: self._switch(False),
+            "reset": lambda _: self._policy.trigger("reset", QUICK) or "reset",
+            "release": self._release,
+            "hand_back": lambda _: self._guard.trigger("release", QUICK) or "handed back",
+            "mark": lambda _: self._mark(),
+            "scenario": self._choose,
+            "record": lambda _: self._recorder.trigger("start", PATIENCE),
+            "save": lambda _: self._recorder.trigger("save", PATIENCE),
+            "discard": self._discard,
+            "trial_start": lambda _: self._trials.trigger("start", PATIENCE),
+            "trial_success": lambda reason: self._judge("success", reason),
+            "trial_failure": lambda reason: self._judge("failure", reason),
+            "trial_abort": lambda reason: self._judge("abort", reason),
+        }
+
+    def carry_out(self, name: str, value: Any) -> str:
+        """Does one order; returns what to say.
+
+        Raises:
+            InputError: it is not known, or it was refused.
+        """
+        if name not in self._known:
+            raise OrderError("there is no such order; reload the page")
+        return self._known[name](value)
+
+    def stop(self) -> str:
+        """The policy's own stop, besides the e-stop.
+
+        Raises:
+            RemoteError: there is no policy, or it does not answer.
+        """
+        return self._policy.trigger("stop", QUICK)
+
+    def _instruct(self, text: Any) -> str:
+        if not isinstance(text, str):
+            raise OrderError("an instruction is a text")
+        self._policy.set_parameters(QUICK, instruction=text)
+        return f"told: {text}" if text else "the instruction is cleared"
+
+    def _switch(self, on: bool) -> str:
+        if on and self._estop.held:
+            raise OrderError("the stop is held: release it first")
+        self._policy.switch("enable", on, QUICK)
+        return "enabled" if on else "disabled"
+
+    def _release(self, sure: Any) -> str:
+        if sure is not True:
+            raise OrderError("a release takes a second, deliberate step")
+        self._estop.release()
+        return "the stop is released; nothing moves before it is handed back and enabled"
+
+    def _mark(self) -> str:
+        try:
+            self._trials.trigger("mark", QUICK)
+        except InputError:
+            self._policy.trigger("mark", QUICK)
+        return "marked"
+
+    def _choose(self, name: Any) -> str:
+        if not isinstance(name, str):
+            raise OrderError("a scenario is a text")
+        # The instruction of the scenario before must not be left standing.
+        self._recorder.set_parameters(QUICK, scenario=name, instruction="")
+        return f"scenario {name}" if name else "as the plan proposes"
+
+    def _discard(self, sure: Any) -> str:
+        if sure is not True:
+            raise OrderError("throwing an episode away takes a second, deliberate step")
+        return self._recorder.trigger("discard", PATIENCE)
+
+    def _judge(self, outcome: str, reason: Any) -> str:
+        if isinstance(reason, str) and reason:
+            self._reasons.publish(String(data=reason))
+            if reason in self.reasons:
+                self.reasons.remove(reason)
+            self.reasons = [reason, *self.reasons][:MOST_REASONS]
+        return self._trials.trigger(outcome, PATIENCE)
+
+
+def planned_instructions(path: str) -> list[dict[str, str]]:
+    """Scenario and instruction of each entry of a collection plan; none without a path.
+
+    Raises:
+        InputError: the plan cannot be read.
+    """
+    if not path:
+        return []
+    plan = read_plan(Path(path).expanduser())
+    names = [entry.name for entry in plan.progress({})]
+    return [{"scenario": name, "instruction": plan.instruction(name)} for name in names]
