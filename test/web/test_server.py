@@ -1,4 +1,4 @@
-"""The page's server over loopback: who comes in, what is refused, what a stick's message is worth."""
+"""The page's server over loopback: who comes in, what is refused, what a message is worth."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from typing import Any
 
 import aiohttp
 import pytest
+from robot_double import Serving
 
 from mobile_vla_ros.web.files import StaticFiles
 from mobile_vla_ros.web.server import MOST_PAGES
-from robot_double import Serving
 
 TOKEN = "0123456789abcdef"
 DEADLINE = 10.0
@@ -91,7 +91,8 @@ def test_a_wrong_token_is_refused_without_a_word_of_the_robot() -> None:
         client = await Client(session, serving.address).open("wrong-token")
         await until(lambda: client.socket.closed, "the end")
         assert client.refusal.startswith("the token is wrong")
-        assert {words["t"] for words in client.heard} == {"refused"} and not client.beat
+        assert {words["t"] for words in client.heard} == {"refused"}
+        assert not client.beat
         assert "driv" not in json.dumps(client.heard)
         right = await Client(session, serving.address).open(TOKEN)
         await until(lambda: right.told("view"), "the view")
@@ -103,7 +104,8 @@ def test_a_page_from_another_version_is_told_to_reload() -> None:
     async def test(serving: Serving, session: aiohttp.ClientSession) -> None:
         client = await Client(session, serving.address).open(version="older")
         await until(lambda: client.refusal, "a refusal")
-        assert "another version" in client.refusal and "reload" in client.refusal
+        assert "another version" in client.refusal
+        assert "reload" in client.refusal
 
     over_loopback(test)
 
@@ -113,7 +115,8 @@ def test_other_sites_frames_and_other_names_are_refused() -> None:
         url = f"http://{serving.address}"
         async with session.get(f"{url}/") as answer:
             policy = answer.headers["Content-Security-Policy"]
-            assert "default-src 'self'" in policy and "frame-ancestors 'none'" in policy
+            assert "default-src 'self'" in policy
+            assert "frame-ancestors 'none'" in policy
             assert answer.headers["X-Frame-Options"] == "DENY"
         for path, headers in (
             ("/", {"Host": "robot.evil.example"}),
@@ -159,7 +162,8 @@ def test_a_malformed_message_ends_its_page_alone(text: str) -> None:
         assert bad.refusal or len(text) > 4096
         beat = good.beat
         await until(lambda: good.beat > beat + 2, "the good page's beats")
-        assert not good.socket.closed and not serving.robot.orders
+        assert not good.socket.closed
+        assert not serving.robot.orders
 
     over_loopback(test)
 
@@ -182,9 +186,10 @@ def test_a_hundred_connections_leave_the_driver_undisturbed() -> None:
             await driver.hold()
             await asyncio.sleep(0.03)
         assert serving.moving
-        opened = [one for one in await asyncio.gather(*talking, return_exceptions=True)]
+        opened = list(await asyncio.gather(*talking, return_exceptions=True))
         refused = [one for one in opened if isinstance(one, Exception) or one.refusal]
-        assert len(serving.desk.pages) <= MOST_PAGES and len(refused) >= 100 - 40 - MOST_PAGES
+        assert len(serving.desk.pages) <= MOST_PAGES
+        assert len(refused) >= 100 - 40 - MOST_PAGES
         for one in await asyncio.gather(*silent, return_exceptions=True):
             if not isinstance(one, Exception):
                 await one.close()
@@ -222,7 +227,8 @@ def test_a_held_stick_drives_and_ends_with_its_last_message() -> None:
         # What was held up for long does not set it in motion again.
         await client.hold(beat=old)
         await until(lambda: client.told("held"), "why not")
-        assert "too old" in client.told("held")[0]["why"] and not serving.moving
+        assert "too old" in client.told("held")[0]["why"]
+        assert not serving.moving
 
     over_loopback(test)
 
@@ -312,6 +318,7 @@ def test_pictures_wait_for_the_last_one_to_be_seen_and_shrink_on_a_slow_link() -
             newest = client.pictures.pop()
             await client.say(t="seen", picture=int.from_bytes(newest[1:5], "big"))
             await asyncio.sleep(0.1)
-        assert sizes[0] == len(jpeg) and sizes[-1] < sizes[0] / 4
+        assert sizes[0] == len(jpeg)
+        assert sizes[-1] < sizes[0] / 4
 
     over_loopback(test)

@@ -20,7 +20,9 @@ export class Strip {
     const pen = canvas.getContext("2d");
     const style = getComputedStyle(document.body);
     const ink = (name) => style.getPropertyValue(name).trim();
-    const { width, height } = canvas;
+    const dense = devicePixelRatio || 1;
+    const width = Math.round(canvas.clientWidth * dense), height = Math.round(canvas.clientHeight * dense);
+    if (canvas.width !== width || canvas.height !== height) { canvas.width = width; canvas.height = height; }
     pen.clearRect(0, 0, width, height);
     const x = (at) => width * (1 - (now - at) / SPAN);
     const step = width / SPAN * 0.25;
@@ -34,7 +36,7 @@ export class Strip {
     pen.lineWidth = 1;
     pen.beginPath(); pen.moveTo(0, middle); pen.lineTo(width, middle); pen.stroke();
     pen.strokeStyle = ink("--accent");
-    pen.lineWidth = 3;
+    pen.lineWidth = 2 * dense;
     pen.beginPath();
     this.samples.forEach((one, i) => {
       const y = middle - one.speed / most * (middle - 2);
@@ -42,7 +44,7 @@ export class Strip {
     });
     pen.stroke();
     pen.fillStyle = ink("--quiet");
-    pen.font = "18px system-ui, sans-serif";
-    pen.fillText(`${most.toFixed(1)} m/s`, 6, 18);
+    pen.font = `${12 * dense}px system-ui, sans-serif`;
+    pen.fillText(`${most.toFixed(1)} m/s`, 6 * dense, 12 * dense);
   }
 }

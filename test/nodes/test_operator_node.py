@@ -1,0 +1,218 @@
+"""operator_node beside the guard: holding drives the base, and whatever ends it ends in zero."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rig import HERE, Rig
+
+pytestmark = pytest.mark.ros
+
+# Between the last fresh message and the last velocity that moves.
+ALLOWED = 0.3
+
+
+class Page:
+    """A page in a process of its own, which can be frozen and killed like a phone."""
+
+    def __init__(self, rig: Rig, address: str, token: str = "") -> None:
+        self.rig = rig
+        environment = dict(os.environ, PYTHONPATH=str(HERE.parents[1]))
+        self.log = rig.tmp_path / f"page{len(rig.processes)}.log"
+        self.process = subprocess.Popen(
+            [sys.executable, str(HERE / "page_client.py"), address, token],
+            stdin=subprocess.PIPE,
+            stdout=self.log.open("w"),
+            env=environment,
+            text=True,
+        )
+        rig.processes.append(self.process)
+
+    def do(self, words: str) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.write(words + "\n")
+        self.process.stdin.flush()
+
+    def heard(self, kind: str) -> list[dict[str, Any]]:
+        lines = self.log.read_text().splitlines()
+        found = [json.loads(line) for line in lines if line.endswith("}")]
+        return [words for words in found if words["t"] == kind]
+
+    def said(self, word: str) -> float:
+        """When it said the last of these, once it has."""
+        told: list[float] = []
+
+        def look() -> bool:
+            told[:] = [words["at"] for words in self.heard("said") if words["word"] == word]
+            return bool(told)
+
+        self.rig.wait(look, word)
+        return told[-1]
+
+    @property
+    def view(self) -> dict[str, Any]:
+        merged: dict[str, Any] = {}
+        for words in self.heard("view"):
+            merged |= words
+        return merged
+
+
+class Robot:
+    """The page's node, the guard, and what the base hears."""
+
+    def __init__(self, rig: Rig, **parameters: Any) -> None:
+        self.rig = rig
+        self.node = rig.start(
+            "-m", "mobile_vla_ros.nodes.operator_node", "--print-url", "--ros-args",
+            *(word for k, v in {"port": 0, **parameters}.items() for word in ("-p", f"{k}:={v}")),
+            name="operator",
+        )  # fmt: skip
+        rig.wait(lambda: "http" in rig.log("operator"), "the page's address")
+        found = re.search(r"https?://([^/\s]+)/", rig.log("operator"))
+        assert found is not None
+        self.address = found[1]
+
+    def held(self) -> Page:
+        """A page whose stick is held, and a base that moves."""
+        page = Page(self.rig, self.address)
+        self.rig.wait(lambda: page.heard("welcome"), "the welcome")
+        page.do("ask")
+        page.do("hold 0 1")
+        self.rig.wait(lambda: self.rig.moving, "motion")
+        time.sleep(0.3)
+        assert self.rig.commands[-1][1][0] == pytest.approx(0.3)
+        return page
+
+    def last_motion(self) -> float:
+        """When the base was last told to move; it has been told zeros for a while."""
+        self.rig.wait(lambda: not self.rig.moving, "zero")
+        time.sleep(0.7)
+        moving = [at for at, velocities in self.rig.commands if any(velocities)]
+        assert not self.rig.moving
+        return moving[-1]
+
+
+@pytest.fixture
+def rig(ros_domain: int, tmp_path: Path) -> Iterator[Rig]:
+    with Rig(tmp_path) as one:
+        yield one
+
+
+def start_guard(rig: Rig, *parameters: str) -> None:
+    given = [word for parameter in parameters for word in ("-p", parameter)]
+    rig.start("-m", "mobile_vla_ros.nodes.cmd_vel_guard", "--ros-args", *given, name="guard")
+    rig.wait(lambda: rig.commands, "the guard's zeros")
+
+
+def test_every_way_of_letting_go_means_standing(rig: Rig) -> None:
+    start_guard(rig)
+    robot = Robot(rig)
+
+    page = robot.held()
+    page.do("go")
+    assert robot.last_motion() - page.said("go") < ALLOWED
+
+    # The page hangs with the stick held: no more messages, the socket stays open.
+    page.do("hold 0 1")
+    rig.wait(lambda: rig.moving, "motion")
+    time.sleep(0.3)
+    page.do("freeze")
+    rig.wait(lambda: page.heard("frozen"), "the silence")
+    assert robot.last_motion() - page.heard("frozen")[0]["last"] < ALLOWED
+
+    # The phone is locked: its process stands still, and later delivers what it had to say.
+    page.do("hold 0 1")
+    rig.wait(lambda: rig.moving, "motion")
+    time.sleep(0.3)
+    os.kill(page.process.pid, signal.SIGSTOP)
+    frozen = time.monotonic()
+    assert robot.last_motion() - frozen < ALLOWED
+    page.do("freeze")
+    os.kill(page.process.pid, signal.SIGCONT)
+    woken = len(rig.commands)
+    time.sleep(0.6)
+    assert not any(any(velocities) for _, velocities in rig.commands[woken:])
+
+    # The tab is closed.
+    page.do("hold 0 1")
+    rig.wait(lambda: rig.moving, "motion")
+    page.process.kill()
+    closed = time.monotonic()
+    assert robot.last_motion() - closed < ALLOWED
+
+    # The page's program dies.
+    robot.held()
+    robot.node.kill()
+    killed = time.monotonic()
+    assert robot.last_motion() - killed < ALLOWED
+
+
+def test_stop_holds_until_it_is_released_in_two_steps(rig: Rig) -> None:
+    start_guard(rig, "takeover_release:=auto")
+    robot = Robot(rig)
+    page = robot.held()
+    page.do("stop")
+    assert robot.last_motion() - page.said("stop") < ALLOWED
+    page.do("hold 0 1")
+    rig.wait(lambda: page.heard("held"), "why not")
+    assert not rig.moving
+    assert page.view["stop_held"]
+    assert page.view["guard"] == "e-stop"
+    page.do("order release")
+    rig.wait(lambda: page.heard("answer"), "a refusal")
+    assert page.heard("answer")[-1]["ok"] is False
+    page.do("order release true")
+    rig.wait(lambda: not page.view["stop_held"], "the release")
+    # The e-stop is free, but the guard stays taken over until it is told to hand back.
+    time.sleep(0.6)
+    assert not rig.moving
+    page.do("order hand_back")
+    rig.wait(lambda: rig.moving, "motion")
+
+
+def test_without_a_guard_it_speaks_to_the_base_and_falls_silent(rig: Rig) -> None:
+    robot = Robot(rig, guard="false")
+    page = robot.held()
+    page.do("go")
+    assert robot.last_motion() - page.said("go") < ALLOWED
+    heard = len(rig.commands)
+    time.sleep(0.5)
+    assert len(rig.commands) == heard
+    page.do("hold 0 1")
+    rig.wait(lambda: rig.moving, "motion")
+    robot.node.send_signal(signal.SIGINT)
+    assert rig.wait_for_exit(robot.node, 10.0) == 0
+    assert not rig.moving
+
+
+def test_wrong_input_is_refused_in_a_sentence(rig: Rig, tmp_path: Path) -> None:
+    short = tmp_path / "token"
+    short.write_text("short")
+    for parameters, sentence in (
+        (("host:=0.0.0.0",), "listens on this machine only"),
+        ((f"token_file:={short}",), "8 to 4096 characters"),
+        (("token_file:=nowhere",), "nowhere"),
+        (("plan:=nowhere.yaml",), "nowhere.yaml"),
+    ):
+        given = [word for one in parameters for word in ("-p", one)]
+        ended = subprocess.run(
+            [sys.executable, "-m", "mobile_vla_ros.nodes.operator_node", "--ros-args", *given],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            env=dict(os.environ, PYTHONPATH=str(HERE.parents[1])),
+        )
+        assert ended.returncode == 2
+        assert ended.stderr.startswith("operator: ")
+        assert sentence in ended.stderr
+        assert len(ended.stderr.splitlines()) == 1
