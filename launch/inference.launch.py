@@ -228,9 +228,9 @@ def operator(context: LaunchContext) -> list:
     guarded = is_true("guard", LaunchConfiguration("guard").perform(context))
     parameters: dict = {"guard": guarded}
     for name, kind in (("host", str), ("port", int), ("token_file", str)):
-        value = given(context, f"operator_{name}")
-        if value is not None:
-            parameters[name] = ParameterValue(value, value_type=kind)
+        if given(context, f"operator_{name}") is not None:
+            place = LaunchConfiguration(f"operator_{name}")
+            parameters[name] = ParameterValue(place, value_type=kind)
     stamped, transport = given(context, "stamped"), given(context, "image_transport")
     if stamped is not None:
         parameters["stamped"] = is_true("stamped", stamped)

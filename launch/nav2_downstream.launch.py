@@ -26,8 +26,8 @@ def check(_context: LaunchContext) -> None:
     inference = runpy.run_path(str(SHARE / "launch" / "inference.launch.py"))
     names = {name for name, _, _ in inference["ARGUMENTS"]}
     names -= {"cmd_vel_topic", "guard", "namespace"}
-    kinds = inference["PARAMETERS"]
-    check_typed(__file__, sys.argv, names, kinds, files=("params_file",))
+    kinds = {**inference["PARAMETERS"], **inference["SWITCHES"]}
+    check_typed(__file__, sys.argv, names, kinds, files=("params_file", "operator_params"))
 
 
 def generate_launch_description() -> LaunchDescription:

@@ -96,7 +96,7 @@ def alone(context: LaunchContext) -> list:
     check_typed(__file__, sys.argv, names, PARAMETERS, files=("params_file",))
     given = {name: LaunchConfiguration(name).perform(context) for name in names}
     parameters = {
-        name: ParameterValue(given[name], value_type=kind)
+        name: ParameterValue(LaunchConfiguration(name), value_type=kind)
         for name, kind in PARAMETERS.items()
         if given[name] != NOT_GIVEN
     }

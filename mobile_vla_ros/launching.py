@@ -104,7 +104,7 @@ def check_typed_with_inference(
     """
     names = [*own, *(name for name, _, _ in inference["ARGUMENTS"])]
     kinds = {name: kind for name, (kind, _, _) in own.items()}
-    kinds |= {**inference["PARAMETERS"], "guard": bool}
+    kinds |= {**inference["PARAMETERS"], **inference["SWITCHES"]}
     check_typed(launch_file, command_line, names, kinds, files=("params_file",))
 
 
