@@ -5,6 +5,7 @@ Module names follow RoboVLMs' ``policy_head``, so that checkpoint keys match.
 
 from __future__ import annotations
 
+import inspect
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
@@ -92,4 +93,7 @@ def _own_lstm() -> AbstractContextManager[None]:
     """
     if torch.is_grad_enabled() or not torch.backends.mkldnn.is_available():
         return nullcontext()
-    return torch.backends.mkldnn.flags(enabled=False, deterministic=None, allow_tf32=None)
+    flags = torch.backends.mkldnn.flags
+    # None leaves a setting as it is; torch before 2.6 has the first one alone.
+    others = dict.fromkeys(list(inspect.signature(flags).parameters)[1:])
+    return flags(False, **others)
