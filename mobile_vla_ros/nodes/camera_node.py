@@ -88,6 +88,9 @@ class CameraNode(Life, Node):
         if self._settings["fourcc"] and len(self._settings["fourcc"]) != 4:
             raise CameraError(f"fourcc is '{self._settings['fourcc']}': it needs four letters")
         self._facts = CameraFacts(self, self._settings)
+        self._opened = time.monotonic()
+        self._held = False
+        """Whether exposure is as it is to be: held, or never to be held."""
         self._source = self._open()
         self._publisher = self.create_publisher(Image, "image", queued(QUEUE_DEPTH))
         self.get_logger().info(

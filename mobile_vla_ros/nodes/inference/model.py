@@ -38,10 +38,12 @@ class Frame:
 class Model(Protocol):
     """A policy in another process; nothing here waits for it."""
 
-    replaced: int
-    """Frames that a newer one replaced before the model had time for them."""
     features_wanted: bool
     """Whether the model is to send each frame's feature along with its chunk."""
+
+    @property
+    def replaced(self) -> int:
+        """Frames that a newer one replaced before the model had time for them."""
 
     def start(self, settings: dict) -> None:
         """Gets a policy ready, ending the one before (see `settings.model_settings`)."""

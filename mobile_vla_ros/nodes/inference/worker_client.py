@@ -18,7 +18,6 @@ from mobile_vla_ros.nodes.inference.messages import (
     MESSAGE_BYTES,
     ChunkAnswer,
     Failed,
-    FrameOrder,
     FramePassed,
     FrameRefused,
     FrameTaken,
@@ -30,6 +29,7 @@ from mobile_vla_ros.nodes.inference.messages import (
     unpack,
 )
 from mobile_vla_ros.nodes.inference.model import Frame, ModelEvents
+from mobile_vla_ros.nodes.inference.turns import FrameTurns
 from mobile_vla_ros.nodes.inference.worker import SLOT_BYTES, SLOTS
 from mobile_vla_ros.nodes.wiring.shared_frames import SharedFrames
 
@@ -68,12 +68,7 @@ class ModelWorker:
         self._channel: socket.socket | None = None
         self._ready = False
         self._last_words: Refused | Failed | None = None
-        self._next_id = 0
-        self._busy: tuple[int, int, Frame] | None = None  # (id, slot, frame) of the worker
-        self._waiting: tuple[int, int, Frame] | None = None  # (slot, size, frame) for the worker
-        self._taken: dict[int, Frame] = {}  # read by the worker, not answered yet
-        self.replaced = 0
-        """Frames that a newer one replaced before the worker had time for them."""
+        self._turns = FrameTurns(SLOTS)
         self.features_wanted = False
         """Whether the worker is to send each frame's feature along with its chunk."""
         self._orders: queue.SimpleQueue = queue.SimpleQueue()
@@ -110,15 +105,16 @@ class ModelWorker:
         with self._lock:
             if not self._ready:
                 return
-            slot = 0 if self._busy is None else (self._busy[1] + 1) % SLOTS
-            self._slots.fill(slot, source)
-            if self._waiting is not None:
-                self.replaced += 1
-            self._waiting = (slot, source.size, frame)
-            if self._busy is None:
-                sent = self._send_waiting()
+            slot = self._turns.free_slot()
+            self._turns.wait(slot, self._slots.fill(slot, source), frame)
+            sent = self._send_next()
         if sent is not None:
             self._events.frame_sent(sent)
+
+    @property
+    def replaced(self) -> int:
+        """Frames that a newer one replaced before the worker had time for them."""
+        return self._turns.replaced
 
     @property
     def alive(self) -> bool:
@@ -192,14 +188,13 @@ class ModelWorker:
         self._last_words = None
         with self._lock:
             self._channel = ours
-            self._busy = self._waiting = None
+            self._turns.clear()
         ours.send(pack(LoadOrder(settings)))
 
     def _end(self) -> None:
         with self._lock:
             self._ready = False
-            self._busy = self._waiting = None
-            self._taken.clear()
+            self._turns.clear()
             channel, self._channel = self._channel, None
         process, self._process = self._process, None
         if channel is not None:
@@ -242,16 +237,11 @@ class ModelWorker:
         """An answer about one frame: its slot is free, and the next one may go."""
         sent = None
         with self._lock:
-            frame = self._taken.pop(answer.id, None)
+            frame = self._turns.answered(answer)
             if frame is None:
-                if self._busy is None or self._busy[0] != answer.id:
-                    return
-                frame = self._busy[2]
-                self._busy = None
-                if isinstance(answer, FrameTaken):
-                    self._taken[answer.id] = frame
-            if self._busy is None and self._waiting is not None and self._ready:
-                sent = self._send_waiting()
+                return
+            if self._ready:
+                sent = self._send_next()
         if isinstance(answer, ChunkAnswer):
             more = {"feature": answer.feature, "feature_distance": answer.feature_distance}
             self._events.chunk_came(frame, answer.chunk, answer.seconds, more)
@@ -262,20 +252,17 @@ class ModelWorker:
         if sent is not None:
             self._events.frame_sent(sent)
 
-    def _send_waiting(self) -> Frame | None:
-        """Hands the waiting frame over; the lock is held."""
-        assert self._waiting is not None
-        assert self._channel is not None
-        slot, size, frame = self._waiting
-        self._waiting = None
-        self._next_id += 1
-        order = FrameOrder(self._next_id, slot, size, frame, self.features_wanted)
+    def _send_next(self) -> Frame | None:
+        """Hands the waiting frame over, if the worker has none; the lock is held."""
+        order = self._turns.next_order(self.features_wanted)
+        if order is None or self._channel is None:
+            return None
         try:
             self._channel.send(pack(order))
         except OSError:
+            self._turns.not_sent()
             return None  # it has just died: the thread hears of that by itself
-        self._busy = (self._next_id, slot, frame)
-        return frame
+        return order.frame
 
     def _bury(self) -> None:
         process = self._process

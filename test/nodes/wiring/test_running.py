@@ -29,6 +29,8 @@ PROGRAMS = (
     "sim_node",
     "recorder_node",
     "session_node",
+    "recorder_node",
+    "trial_node",
     "trial_node",
     "tools.director_node",
     "tools.doctor_node",
