@@ -118,7 +118,8 @@ def check(
 
     Example: mobile_vla episodes check ~/episodes --json report.json
     """
-    from mobile_vla_ros.episodes.checks import CheckLimits, check_episode
+    from mobile_vla_ros.episodes.check_limits import CheckLimits
+    from mobile_vla_ros.episodes.checks import check_episode
 
     limits = CheckLimits(speed=max_linear, turn_rate=max_angular, gap=gap, frames=frames)
     reports = []

@@ -1,6 +1,7 @@
 """Episodes on disk: written so that nothing is lost, read whatever wrote them."""
 
-from mobile_vla_ros.episodes.checks import CheckLimits, EpisodeReport, check_episode
+from mobile_vla_ros.episodes.check_limits import CheckLimits
+from mobile_vla_ros.episodes.checks import EpisodeReport, check_episode
 from mobile_vla_ros.episodes.names import (
     episode_name,
     find_episodes,

@@ -2,41 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from mobile_vla_ros.episodes import schema
-from mobile_vla_ros.episodes.decoder_words import DecoderWords
+from mobile_vla_ros.episodes.check_limits import CheckLimits, frames_are, times
+from mobile_vla_ros.episodes.check_pictures import looks, pictures
 from mobile_vla_ros.episodes.reader import Episode, open_episode
 from mobile_vla_ros.episodes.recovery import being_recorded
 from mobile_vla_ros.episodes.schema import PART_SUFFIX, EpisodeError
-
-
-@dataclass(frozen=True)
-class CheckLimits:
-    """What still passes.
-
-    Attributes:
-        speed: largest size of a command on a linear axis, m/s (the lab's recordings reach 1.15).
-        turn_rate: the same on an angular axis, rad/s.
-        gap: a step between stamps counts as a gap beyond this many median steps.
-        frozen: this many equal frames in a row, while a command moves the robot, are a frozen
-            camera; fewer are duplicates.
-        black: a frame is black below this mean brightness, 0 to 255.
-        frames: also read and look at the pictures.
-        odometry_age: odometry this many seconds older than its frame is out of date.
-    """
-
-    speed: float = 1.15
-    turn_rate: float = 1.15
-    gap: float = 2.5
-    frozen: int = 4
-    black: float = 6.0
-    frames: bool = True
-    odometry_age: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -70,14 +47,7 @@ def check_episode(path: str | Path, limits: CheckLimits | None = None) -> Episod
         return _interrupted(file)
     try:
         with open_episode(file) as episode:
-            problems = [
-                *_counts(episode),
-                *_stamps(episode, limits),
-                *_commands(episode, limits),
-                *_odometry(episode, limits),
-                *_words(episode),
-                *(_pictures(episode, limits) if limits.frames else ()),
-            ]
+            problems = [said for check in CHECKS for said in check(episode, limits)]
             problems += episode.problems  # last: looking at an attribute is what finds them
             return EpisodeReport(
                 file, not problems, episode.complete, len(episode), tuple(problems)
@@ -106,7 +76,7 @@ def why_unusable(path: str | Path, most: int | None = None) -> str | None:
                 count = most if episode.image_format == "jpeg" else max(1, most // 10)
                 rows = rows[:: max(1, -(-len(rows) // count))]
             sizes = set()
-            for row, look in zip(rows, _looks(episode, rows), strict=True):
+            for row, look in zip(rows, looks(episode, rows), strict=True):
                 if look is None:
                     return f"{file}: the frame of row {row} cannot be decoded"
                 if look[3]:
@@ -131,7 +101,7 @@ def _interrupted(file: Path) -> EpisodeReport:
     return EpisodeReport(file, False, False, rows, (f"{file} {said}",))
 
 
-def _counts(episode: Episode) -> Iterator[str]:
+def _counts(episode: Episode, _limits: CheckLimits) -> Iterator[str]:
     said = episode.count("num_frames")
     if said is not None and said != len(episode):
         yield f"num_frames says {said}, but there are {len(episode)} frames"
@@ -149,11 +119,11 @@ def _counts(episode: Episode) -> Iterator[str]:
             )
     if numbers["dropped"]:
         yield (
-            f"{_frames(numbers['dropped'])} dropped: the disk was slow, their stamps"
+            f"{frames_are(numbers['dropped'])} dropped: the disk was slow, their stamps"
             " were wrong, or they could not be read"
         )
     if numbers["lost"]:
-        yield f"{_frames(numbers['lost'])} lost between the camera and the recorder"
+        yield f"{frames_are(numbers['lost'])} lost between the camera and the recorder"
 
 
 def _stamps(episode: Episode, limits: CheckLimits) -> Iterator[str]:
@@ -167,7 +137,7 @@ def _stamps(episode: Episode, limits: CheckLimits) -> Iterator[str]:
     backward = np.flatnonzero(steps <= 0)
     if len(backward):
         yield (
-            f"the image stamps do not rise: {_times(len(backward))}, first after row {backward[0]}"
+            f"the image stamps do not rise: {times(len(backward))}, first after row {backward[0]}"
         )
         return
     if str(episode.attributes.get("recording_mode")) == "key_press":
@@ -238,93 +208,17 @@ def _odometry(episode: Episode, limits: CheckLimits) -> Iterator[str]:
         )
 
 
-def _words(episode: Episode) -> Iterator[str]:
+def _words(episode: Episode, _limits: CheckLimits) -> Iterator[str]:
     if not episode.instruction:
         yield "no instruction, and none follows from the scenario; `relabel --instruction` adds it"
 
 
-def _pictures(episode: Episode, limits: CheckLimits) -> Iterator[str]:
-    black: list[int] = []
-    runs: list[tuple[int, int]] = []  # first row and length of each run of equal frames
-    moving = (episode.actions != 0).any(axis=1)
-    first, previous = 0, b""
-    cut: list[int] = []
-    sizes: dict[tuple[int, ...], int] = {}
-    unreadable: list[int] = []
-    try:
-        for row, look in enumerate(_looks(episode, range(len(episode)))):
-            if look is None:
-                unreadable.append(row)
-                first, previous = row, b""
-                continue
-            content, brightness, size, torn = look
-            sizes.setdefault(size, row)
-            if torn:
-                cut.append(row)
-            if brightness < limits.black:
-                black.append(row)
-            if row and content == previous and moving[row - 1]:
-                if runs and runs[-1][0] == first:
-                    runs[-1] = (first, row - first + 1)
-                else:
-                    runs.append((first, row - first + 1))
-            else:
-                first = row
-            previous = content
-    except EpisodeError as error:
-        yield str(error)
-        return
-    if len(sizes) > 1:
-        yield f"the frames change size, first in row {list(sizes.values())[1]}"
-    if unreadable:
-        there = len(episode.jpeg(unreadable[0]) or b"")
-        yield (
-            f"{len(unreadable)} of {len(episode)} frames cannot be decoded, first row "
-            f"{unreadable[0]} ({there} bytes)"
-        )
-    if cut:
-        yield f"{_frames(len(cut))} damaged: bytes are missing, first row {cut[0]}"
-    if black:
-        yield f"{_frames(len(black))} black, first row {black[0]}"
-    frozen = [run for run in runs if run[1] >= limits.frozen]
-    for start, length in frozen[:1]:
-        yield (
-            f"the camera is frozen {_times(len(frozen))} while the robot moves, first in rows "
-            f"{start} to {start + length - 1}"
-        )
-    repeated = sum(length - 1 for start, length in runs if length < limits.frozen)
-    if repeated:
-        yield f"{_frames(repeated)} the same as the one before while the robot moves"
-
-
-def _looks(
-    episode: Episode, rows: range
-) -> Iterator[tuple[bytes, float, tuple[int, ...], bool] | None]:
-    """Of each frame: what it is compared by, mean brightness, size, and whether bytes are gone.
-
-    None for one that cannot be decoded.
-    """
-    if episode.image_format == "raw":
-        for row in rows:
-            image = episode.image(row)
-            yield image.tobytes(), float(image[::8, ::8].mean()), image.shape, False
-        return
-    import cv2
-
-    with DecoderWords() as words:
-        for row in rows:
-            data = episode.jpeg(row) or b""
-            encoded = np.frombuffer(data, np.uint8)
-            small = cv2.imdecode(encoded, cv2.IMREAD_REDUCED_GRAYSCALE_8) if data else None
-            if small is None:
-                yield None
-                continue
-            yield data, float(small.mean()), small.shape, words.heard()
-
-
-def _frames(count: int) -> str:
-    return "1 frame is" if count == 1 else f"{count} frames are"
-
-
-def _times(count: int) -> str:
-    return "once" if count == 1 else f"{count} times"
+CHECKS: tuple[Callable[[Episode, CheckLimits], Iterator[str]], ...] = (
+    _counts,
+    _stamps,
+    _commands,
+    _odometry,
+    _words,
+    pictures,
+)
+"""Every check: an open episode and the limits to one sentence per problem; in order of telling."""

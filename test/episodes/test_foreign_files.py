@@ -11,7 +11,7 @@ import pytest
 from h5py import h5a, h5d, h5p, h5s, h5t
 
 from mobile_vla_ros.episodes import EpisodeError, check_episode, find_episodes, open_episode
-from mobile_vla_ros.episodes.checks import CheckLimits
+from mobile_vla_ros.episodes.check_limits import CheckLimits
 from mobile_vla_ros.episodes.writer import EpisodeWriter
 
 IMAGES = np.random.default_rng(0).integers(1, 256, (5, 8, 8, 3), dtype=np.uint8)
