@@ -20,6 +20,8 @@ from typing import Any
 
 import numpy as np
 
+from mobile_vla_ros.errors import InputError
+
 _BLOCK = 1 << 20
 _MODE = 0o644
 _LONE = re.compile("[\ud800-\udfff]")
@@ -135,6 +137,20 @@ def _remove_abandoned(folder: Path, prefix: str) -> None:
         with contextlib.suppress(OSError):
             if time.time() - path.stat().st_mtime > _ABANDONED:
                 path.unlink()
+
+
+def home_path(path: str | Path) -> Path:
+    """The path with a leading ``~`` or ``~name`` put in full.
+
+    Raises:
+        InputError: there is no such home, as in a container whose user nobody knows.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise InputError(
+            f"{path}: no home directory is known here; set HOME or give the path in full"
+        ) from None
 
 
 def sync(path: str | Path) -> None:

@@ -33,6 +33,7 @@ from mobile_vla_ros.episodes.recording import (
 from mobile_vla_ros.episodes.room import needed_bytes
 from mobile_vla_ros.episodes.viewfinder import Sight
 from mobile_vla_ros.errors import InputError
+from mobile_vla_ros.files import home_path
 from mobile_vla_ros.nodes.recorder.camera import RecordedCamera
 from mobile_vla_ros.nodes.recorder.orders import EpisodeOrder
 from mobile_vla_ros.nodes.recorder.parameters import ANSWERS, HEARS, PARAMETERS, TELLS, refusal
@@ -70,9 +71,9 @@ class RecorderNode(Life, Node):
         self._settings = declare(self, PARAMETERS)
         settings = self._settings
         self._message = "ready"
-        self._directory = str(Path(settings["directory"]).expanduser())
+        self._directory = str(home_path(settings["directory"]))
         _make_folder(self._directory)
-        plan = read_plan(Path(settings["plan"]).expanduser()) if settings["plan"] else None
+        plan = read_plan(home_path(settings["plan"])) if settings["plan"] else None
         if settings["scenario"]:
             check_scenario(settings["scenario"])
         self._labelling = Labelling(plan)

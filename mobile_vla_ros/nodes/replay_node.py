@@ -12,7 +12,6 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from rclpy.node import Node
@@ -20,6 +19,7 @@ from rclpy.time import Time
 from sensor_msgs.msg import CompressedImage, Image
 
 from mobile_vla_ros.episodes import Episode, open_episode
+from mobile_vla_ros.files import home_path
 from mobile_vla_ros.nodes.wiring.image_message import compressed_message, image_message
 from mobile_vla_ros.nodes.wiring.parameters import Declared, ParameterError, declare
 from mobile_vla_ros.nodes.wiring.program import VELOCITY, Program, Topic
@@ -116,7 +116,7 @@ class ReplayNode(Life, Node):
         self._settings = declare(self, PARAMETERS)
         if not self._settings["episode"]:
             raise ParameterError("parameter episode is empty: name the file to play")
-        self._episode: Episode = open_episode(Path(self._settings["episode"]).expanduser())
+        self._episode: Episode = open_episode(home_path(self._settings["episode"]))
         compressed = self._settings["compressed"]
         if compressed and self._episode.jpeg(0) is None:
             raise ParameterError(

@@ -29,6 +29,7 @@ from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Bool, String
 
 from mobile_vla_ros.errors import InputError
+from mobile_vla_ros.files import home_path
 from mobile_vla_ros.nodes.trial.keeper import IncidentKeeper
 from mobile_vla_ros.nodes.trial.parameters import ANSWERS, HEARS, PARAMETERS, TELLS, settings_of
 from mobile_vla_ros.nodes.trial.reports import TrialReports
@@ -78,8 +79,8 @@ class TrialNode(Life, Node):
         # What trials are timed with: it never jumps (a simulated clock does not either).
         simulated = self.get_parameter("use_sim_time").value
         self._steady: Callable[[], float] = self._now if simulated else time.monotonic
-        directory = Path(values["directory"]).expanduser()
-        plan = read_plan(Path(values["plan"]).expanduser()) if values["plan"] else None
+        directory = home_path(values["directory"])
+        plan = read_plan(home_path(values["plan"])) if values["plan"] else None
         self._book = TrialBook(directory / "trials.jsonl", plan, values["key"])
         if values["unattended"] and not (values["field"] and plan):
             raise TrialError("unattended needs a field and a plan: nobody else can place a robot")

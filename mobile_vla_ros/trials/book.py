@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from mobile_vla_ros.files import home_path
 from mobile_vla_ros.trials.log import TrialLog, read_trials
 from mobile_vla_ros.trials.plan import PlannedTrial, TrialPlan
 from mobile_vla_ros.trials.record import TrialError, TrialRecord
@@ -142,12 +143,11 @@ def _checkpoint_paths(plan: TrialPlan | None, key: str) -> dict[str, str]:
         if plan.blind:
             raise TrialError("the plan is blind: give its key file, so that models can load")
         return dict(plan.checkpoints)
+    file = home_path(key)
     try:
-        text = Path(key).expanduser().read_text(encoding="utf-8")
+        text = file.read_text(encoding="utf-8")
         return dict(json.loads(text)["paths"])
     except OSError as error:
         raise TrialError(f"cannot read the key {key}: {error.strerror}") from error
-    except RuntimeError as error:  # a ~ without HOME
-        raise TrialError(f"cannot read the key {key}: no home directory is known") from error
     except (ValueError, KeyError, TypeError) as error:
         raise TrialError(f"{key} is not the key of a blind plan") from error

@@ -2,9 +2,10 @@ import json
 
 import pytest
 
+from mobile_vla_ros.errors import InputError
 from mobile_vla_ros.trials.book import TrialBook
 from mobile_vla_ros.trials.log import read_trials
-from mobile_vla_ros.trials.plan import PlannedTrial, TrialPlan
+from mobile_vla_ros.trials.plan import PlannedTrial, TrialPlan, make_plan
 from mobile_vla_ros.trials.record import TrialError, TrialRecord
 
 
@@ -111,3 +112,15 @@ def test_a_blind_plan_needs_its_key_and_reads_only_that(tmp_path) -> None:
     key.write_text(json.dumps({"paths": {"A": "/a", "B": "/b"}}))
     book = TrialBook(log, plan(blind=True), str(key))
     assert book.checkpoint(book.next()) == "/a"
+
+
+def test_a_key_in_a_home_that_nobody_knows_is_said(tmp_path, monkeypatch) -> None:
+    plan, _ = make_plan({"1box_left": "go"}, {"a": "x", "b": "y"}, repeats=2, blind=True)
+    monkeypatch.delenv("HOME", raising=False)
+
+    def unknown(_: int):
+        raise KeyError("uid not found")
+
+    monkeypatch.setattr("pwd.getpwuid", unknown)
+    with pytest.raises(InputError, match="no home directory is known"):
+        TrialBook(tmp_path / "trials.jsonl", plan, "~/plan.key.json")

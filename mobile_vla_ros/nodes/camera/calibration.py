@@ -10,6 +10,7 @@ import numpy as np
 import yaml
 
 from mobile_vla_ros.errors import InputError
+from mobile_vla_ros.files import home_path
 from mobile_vla_ros.rig import Rig
 
 
@@ -73,7 +74,7 @@ def read_calibration(path: str | Path) -> CameraModel:
     Raises:
         CalibrationError: there is no such file, or a matrix is missing or of another shape.
     """
-    file = Path(path).expanduser()
+    file = home_path(path)
     try:
         values = yaml.safe_load(file.read_text(encoding="utf-8"))
     except OSError as error:

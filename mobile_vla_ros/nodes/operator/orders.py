@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from rclpy.callback_groups import CallbackGroup
@@ -12,6 +11,7 @@ from std_msgs.msg import String
 
 from mobile_vla_ros.episodes.plan import read_plan
 from mobile_vla_ros.errors import InputError
+from mobile_vla_ros.files import home_path
 from mobile_vla_ros.nodes.operator.emergency import EmergencyStop
 from mobile_vla_ros.nodes.wiring.qos import queued
 from mobile_vla_ros.nodes.wiring.remote import Remote
@@ -142,6 +142,6 @@ def planned_instructions(path: str) -> list[dict[str, str]]:
     """
     if not path:
         return []
-    plan = read_plan(Path(path).expanduser())
+    plan = read_plan(home_path(path))
     names = [entry.name for entry in plan.progress({})]
     return [{"scenario": name, "instruction": plan.instruction(name)} for name in names]

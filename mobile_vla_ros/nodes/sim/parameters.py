@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
+from mobile_vla_ros.files import home_path
 from mobile_vla_ros.nodes.wiring.parameters import Declared, ParameterError
 from mobile_vla_ros.sim.camera import CameraSettings
 from mobile_vla_ros.sim.scenario import parse_scenario
@@ -81,7 +80,7 @@ def checked(settings: dict) -> dict:
         )
     for name in ("report", "plot") if settings["episodes"] else ():
         if settings[name]:
-            path = Path(settings[name]).expanduser()
+            path = home_path(settings[name])
             if not path.absolute().parent.is_dir():
                 raise ParameterError(f"{name}: the folder {path.parent} does not exist")
             settings[name] = str(path)
