@@ -13,10 +13,14 @@ from typing import Any
 import typer
 
 from mobile_vla_ros.bundled import DEMO
-from mobile_vla_ros.cli.output import write_json
+from mobile_vla_ros.cli.output import check_target, write_json
 from mobile_vla_ros.errors import InputError
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
+# Programs that want to run, for each core, from where on nothing keeps its time.
+BUSY = 1.5
+# s: a chunk is played for 0.8 s from its frame's capture, and velocities come every 0.05 s.
+LATE_CHUNK, LATE_COMMAND = 0.6, 0.3
 
 
 @app.command()
@@ -32,6 +36,9 @@ def demo(
     out: Path = typer.Option(Path("demo_output"), help="Folder for the episode and the picture."),
     json_file: Path | None = typer.Option(None, "--json", help="Machine-readable result."),
     plot: Path | None = typer.Option(None, "--plot", help="The picture (default: in OUT)."),
+    video: Path | None = typer.Option(
+        None, help="A film of the drive (.mp4): what the robot saw, and its path from above."
+    ),
 ) -> None:
     """Drives, records, checks and draws one run in the simulated field, in about a minute.
 
@@ -47,15 +54,22 @@ def demo(
         if importlib.util.find_spec(module) is None:
             raise InputError(f"{module} cannot be imported: {advice}")
     from mobile_vla_ros.episodes.checks import check_episode
+    from mobile_vla_ros.sim.drivefilm import require_encoder
     from mobile_vla_ros.sim.engine import require_mujoco
     from mobile_vla_ros.sim.scenario import parse_scenario
 
     parse_scenario(scenario)
+    if video is not None:
+        check_target(video)
+        require_encoder(video)
     require_mujoco()
     try:
         (out / "episodes").mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"cannot write to {out}: {error.strerror}") from error
+    cores = len(os.sched_getaffinity(0))
+    if os.getloadavg()[0] > BUSY * cores:
+        _say(f"this machine is busy (load {os.getloadavg()[0]:.1f} on {cores} cores): it may fail")
     trace = _run(scenario, seed, instruction, checkpoint or DEMO, out)
     episode = _saved(trace["saved"])
     report = check_episode(episode)
@@ -65,9 +79,17 @@ def demo(
     for when, state in trace["states"]:
         print(f"{max(when, 0):6.1f} s  {state}")
     _tell(trace, measured)
+    late = [] if trace["success"] else signs_of_load(measured, os.getloadavg()[0] / cores)
+    if late:
+        print(
+            f"this machine is too busy for the demo ({', '.join(late)}): try again when it is not"
+        )
     fault = "; ".join(report.problems) or "no fault found"
     print(f"episode {episode}: {report.frames} frames, {fault}")
     print(f"picture {picture}")
+    if video is not None:
+        _film(trace, scenario, seed, episode, video)
+        print(f"film {video}")
     write_json(
         json_file,
         {
@@ -78,6 +100,7 @@ def demo(
             "episode": episode,
             "episode_ok": report.ok,
             "picture": picture,
+            "video": video,
             **measured,
         },
     )
@@ -103,22 +126,52 @@ def _run(scenario: str, seed: int, instruction: str, checkpoint: str, out: Path)
         director = nodes.start(
             "tools.director_node", listen=True, scenario=scenario, instruction=instruction
         )
-        telling = threading.Thread(target=_pass_on, args=(director.stderr,), daemon=True)
+        ended = threading.Event()
+        telling = threading.Thread(target=_pass_on, args=(director.stderr, ended), daemon=True)
         telling.start()
         assert director.stdout is not None
-        output = director.stdout.read()
-        director.wait()
+        try:
+            output = director.stdout.read()
+            director.wait()
+        except KeyboardInterrupt:
+            # What the others say while they end is nobody's fault.
+            ended.set()
+            raise
         telling.join(1.0)
         if director.returncode != 0:
             nodes.check()
+            load, cores = os.getloadavg()[0], len(os.sched_getaffinity(0))
+            if load > BUSY * cores:
+                raise InputError(f"this machine is too busy (load {load:.1f} on {cores} cores)")
             raise InputError("the demo did not come to its end; see above")
     return json.loads(output.splitlines()[-1])
 
 
-def _pass_on(stream) -> None:
+def _pass_on(stream, ended: threading.Event) -> None:
     for line in stream:
-        if not line.startswith("["):
-            print(line.rstrip(), file=sys.stderr, flush=True)
+        if not line.startswith("[") and not ended.is_set():
+            _say(line.rstrip())
+
+
+def _say(sentence: str) -> None:
+    print(sentence, file=sys.stderr, flush=True)
+
+
+def signs_of_load(measured: dict[str, Any], load: float) -> list[str]:
+    """What says that the machine was too busy for a drive; empty when nothing does.
+
+    Args:
+        measured: the drive's pace, as `_measure` gives it.
+        load: programs that want to run, for each core.
+    """
+    signs = []
+    if load > BUSY:
+        signs.append(f"{load:.1f} programs want to run on each core")
+    if measured["latency"]["p99"] > LATE_CHUNK:
+        signs.append(f"answers of the policy came {measured['latency']['p99']:.1f} s late")
+    if measured["longest_pause"] > LATE_COMMAND:
+        signs.append(f"{measured['longest_pause']:.1f} s passed between two velocities")
+    return signs
 
 
 def _saved(message: str) -> Path:
@@ -139,6 +192,7 @@ def _measure(trace: dict[str, Any]) -> dict[str, Any]:
         "command_rate": float((len(commands) - 1) / (commands[-1, 0] - commands[0, 0])),
         "chunk_rate": float((len(chunks) - 1) / (chunks[-1, 0] - chunks[0, 0])),
         "latency": percentiles(chunks[:, 1], (50, 99)),
+        "longest_pause": float(np.diff(commands[:, 0]).max()),
         "seconds": trace["seconds"],
     }
 
@@ -156,6 +210,27 @@ def _tell(trace: dict[str, Any], measured: dict[str, Any]) -> None:
         f"{outcome['distance']:.2f} m from the bottle after {outcome['driving_time']:.1f} s and "
         f"{outcome['path_length']:.2f} m"
     )
+
+
+def _film(trace: dict[str, Any], scenario: str, seed: int, episode: Path, target: Path) -> None:
+    import numpy as np
+
+    from mobile_vla_ros.episodes import open_episode
+    from mobile_vla_ros.sim.drivefilm import write_film
+
+    with open_episode(episode) as recorded:
+        stamps = np.asarray(recorded.image_stamps)
+        write_film(
+            target,
+            scenario=scenario,
+            seed=seed,
+            title=f"{trace['instruction']}: {trace['reason']}",
+            odometry=np.array(trace["odometry"]).reshape(-1, 6),
+            commands=np.array(trace["commands"]).reshape(-1, 4),
+            frames=(
+                (float(stamps[row] - stamps[0]), recorded.image(row)) for row in range(len(stamps))
+            ),
+        )
 
 
 def _draw(trace: dict[str, Any], scenario: str, seed: int, episode: Path, picture: Path) -> None:

@@ -214,6 +214,8 @@ class SimNode(Life, Node):
                     return
                 if order.field is not None:
                     last = time.monotonic()
+            if live.news:
+                self._note_end()
             if outcomes.due(now) or live.news:
                 outcomes.restart(now)
                 self._publish_outcome()
@@ -242,6 +244,15 @@ class SimNode(Life, Node):
         while not self._heard.empty():
             self._heard.get()
         self._publish_outcome()
+
+    def _note_end(self) -> None:
+        """Says how a drive has ended; an evaluation tells of all of them at its end."""
+        outcome = self._live.field.outcome()
+        if outcome.decided and self._live.course is None:
+            again = (
+                f"ros2 service call {self.get_fully_qualified_name()}/reset std_srvs/srv/Trigger"
+            )
+            self.get_logger().info(f"{outcome.sentence()} (once more: {again})")
 
     def _take_resets(self) -> bool:
         taken = False

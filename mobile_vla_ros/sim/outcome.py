@@ -57,6 +57,11 @@ class Outcome:
         """True when nothing that follows can change it."""
         return self.reason != RUNNING
 
+    def sentence(self) -> str:
+        """How it ended, in one line: 'reached, 0.35 m from the bottle after 11.9 s'."""
+        place = "" if self.collided else f", {self.distance:.2f} m from the bottle"
+        return f"{self.reason}{place} after {self.driving_time:.1f} s"
+
     @property
     def collided(self) -> bool:
         """True when the robot touched something."""

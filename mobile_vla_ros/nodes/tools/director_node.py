@@ -41,6 +41,7 @@ PARAMETERS = (
 )
 # An hour at 50 Hz; of what comes faster the last is kept.
 MOST_ROWS = 200_000
+PROGRESS_PERIOD = 3.0  # s between two lines while others start
 PROGRAM = Program(
     node="director",
     module="tools.director_node",
@@ -144,10 +145,15 @@ class DirectorNode(Life, Node):
                 self._say(f"{seconds:5.1f} s  {self.state}, {distance:.2f} m to the bottle")
 
     def _wait(self, condition: Callable[[], object], what: str, stop: StopSignal) -> None:
-        deadline = time.monotonic() + self._values["patience"]
+        begin = time.monotonic()
+        due, deadline = begin + PROGRESS_PERIOD, begin + self._values["patience"]
         while not condition():
             if stop.wait(0.05) or time.monotonic() > deadline:
                 raise InputError(f"{what} did not come up in time (state '{self.state}')")
+            if time.monotonic() >= due:
+                due += PROGRESS_PERIOD
+                state = f": {self.state}" if self.outcome and self.state else ""
+                self._say(f"{time.monotonic() - begin:5.1f} s  waiting for {what}{state}")
 
     def _on_state(self, message: String) -> None:
         self.state = message.data
