@@ -95,7 +95,7 @@ def read_manifest(directory: Path) -> Manifest:
     try:
         graphs = {str(name): str(digest) for name, digest in section["graphs"].items()}
         noted = {str(name): str(digest) for name, digest in section["weights"].items()}
-        head = None if section["head"] is None else HeadShape(**section["head"])
+        head = None if section["head"] is None else _head(section["head"])
         backbone = {str(name): int(value) for name, value in section["backbone"].items()}
         dtype, parameters = str(section["dtype"]), int(section["parameters"])
     except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -140,3 +140,9 @@ def _weights(path: Path, digest: str) -> Header:
             "the checkpoint again"
         )
     return header
+
+
+def _head(section: Mapping[str, Any]) -> HeadShape:
+    """A head's shape; directories of earlier versions call its fixed part the gripper's."""
+    names = {"gripper_outputs": "fixed_outputs"}
+    return HeadShape(**{names.get(name, name): value for name, value in section.items()})
