@@ -11,6 +11,7 @@ import typer
 
 from mobile_vla_ros import bundled
 from mobile_vla_ros.cli.output import write_json
+from mobile_vla_ros.words import KnownInstructions
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
@@ -26,6 +27,9 @@ def inspect(
     ),
     config: Path | None = typer.Option(
         None, help="A run JSON; by default the one inside the checkpoint or beside it."
+    ),
+    list_instructions: bool = typer.Option(
+        False, "--list-instructions", help="Only the instructions it was trained with, one a line."
     ),
     json_file: Path | None = typer.Option(None, "--json", help="Write the result as JSON."),
 ) -> None:
@@ -57,7 +61,10 @@ def inspect(
             result = describe_manifest(manifest)
     result["onnx"] = None if manifest is None else graph_facts(manifest)
     result["slow_here"] = slow_formats()
-    _show(result)
+    if list_instructions:
+        _list_instructions(result["instructions"])
+    else:
+        _show(result)
     write_json(json_file, result)
     try:
         if plan is not None:
@@ -96,11 +103,20 @@ def _show(result: dict[str, Any]) -> None:
         lines["onnx"] = _graphs(result["onnx"])
     if result["slow_here"]:
         lines["slow here"] = "; ".join(result["slow_here"])
+    if result["instructions"]:
+        lines["words"] = "; ".join(KnownInstructions(result["instructions"]).templates)
     width = max(map(len, lines))
     for name, text in lines.items():
         typer.echo(f"{name:<{width}}  {text}")
     for note in result["notes"]:
         typer.echo(f"note: {note}")
+
+
+def _list_instructions(sentences: list[str]) -> None:
+    for sentence in sentences:
+        typer.echo(sentence)
+    if not sentences:
+        typer.echo("it does not say which instructions it was trained with", err=True)
 
 
 def _graphs(onnx: dict[str, Any]) -> str:

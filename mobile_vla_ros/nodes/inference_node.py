@@ -39,6 +39,7 @@ from mobile_vla_ros.nodes.inference.reception import Reception
 from mobile_vla_ros.nodes.inference.requests import Requests
 from mobile_vla_ros.nodes.inference.rivals import Rivals
 from mobile_vla_ros.nodes.inference.settings import (
+    DriveError,
     briefing,
     limits_of,
     model_settings,
@@ -46,6 +47,7 @@ from mobile_vla_ros.nodes.inference.settings import (
 )
 from mobile_vla_ros.nodes.inference.telemetry import Telemetry
 from mobile_vla_ros.nodes.inference.topics import ANSWERS, HEARS, TELLS
+from mobile_vla_ros.nodes.inference.vocabulary import Vocabulary
 from mobile_vla_ros.nodes.inference.worker_client import WORKER_COMMAND, ModelWorker
 from mobile_vla_ros.nodes.wiring.camera_subscription import CameraSubscription
 from mobile_vla_ros.nodes.wiring.parameters import declare, present_values
@@ -129,7 +131,8 @@ class InferenceNode(Life, LifecycleNode):
         self._camera: CameraSubscription | None = None
         self._patience = Patience(self, self._driver, self._camera_topic)
 
-        self._requests = Requests(self, self._driver, self._telemetry)
+        self._vocabulary = Vocabulary(self.get_logger())
+        self._requests = Requests(self, self._driver, self._telemetry, self._vocabulary)
         # A node that starts itself is never 'unconfigured' in anybody's eyes.
         self._driver.start(loading=self._values["autostart"])
         self._telemetry.start(
@@ -144,6 +147,7 @@ class InferenceNode(Life, LifecycleNode):
                 self._intake.readings,
                 self._own_readings,
                 self._reception.readings,
+                self._vocabulary.readings,
             ),
         )
 
@@ -153,6 +157,10 @@ class InferenceNode(Life, LifecycleNode):
     def on_configure(self) -> None:
         try:
             report = self._load()
+            sentences = report["policy"].get("instructions", ())
+            self._vocabulary.begin(sentences, self._values["strict_instructions"])
+            if objection := self._vocabulary.objection(self._driver.orders.instruction):
+                raise DriveError(objection)
             self._install(report)
         except InputError:
             self._dismantle()
@@ -160,6 +168,7 @@ class InferenceNode(Life, LifecycleNode):
         finally:
             self._driver.end_loading()
         briefing(self.get_logger(), report, self._values, self._driver.orders.instruction)
+        self._vocabulary.hear(self._driver.orders.instruction)
         # What was made so far lives as long as the node: no later collection looks at it again.
         gc.collect()
         gc.freeze()

@@ -21,6 +21,7 @@ from mobile_vla_ros.policy.provenance import Provenance
 from mobile_vla_ros.policy.run_file import read_run_file
 from mobile_vla_ros.policy.tensors import StoredTensor
 from mobile_vla_ros.rig import rig_of
+from mobile_vla_ros.words import instructions_of
 
 STATISTICS_FILE = "feature_statistics.safetensors"
 # Second sets of weights that trainers keep beside the trained ones.
@@ -276,6 +277,7 @@ def _checkpoint(
         if isinstance(files, Mapping):
             setattr(provenance, key, {str(name): str(digest) for name, digest in files.items()})
     provenance.rig = rig_of(extra)
+    provenance.instructions = instructions_of(extra)
     episodes = extra.pop("episodes", None)
     if isinstance(episodes, Mapping):
         provenance.episodes = dict(episodes)

@@ -297,6 +297,7 @@ def _config(plan: LoadPlan, action_axes: Sequence[str] | None, dtype: str) -> di
         "training_files": dict(checkpoint.provenance.training_files),
         "validation_files": dict(checkpoint.provenance.validation_files),
         "episodes": dict(checkpoint.provenance.episodes),
+        "instructions": list(checkpoint.provenance.instructions),
         "backbone": dict(plan.kosmos_values),
     }
     return values

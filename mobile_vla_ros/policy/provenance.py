@@ -27,6 +27,7 @@ class Provenance:
         validation_files: the same for its validation set.
         episodes: what every stage of its training has seen, recognisable by content: lists
             ``training`` and ``validation`` of plain values, ``unknown_stages`` of names.
+        instructions: the sentences it was trained with; () where it does not say.
         statistics: what the training frames' features were like, or None.
         rig: where the camera stood that most training episodes were recorded with.
         recorded: what a converted directory noted about its source.
@@ -38,6 +39,7 @@ class Provenance:
     training_files: Mapping[str, str] = field(default_factory=dict)
     validation_files: Mapping[str, str] = field(default_factory=dict)
     episodes: Mapping[str, Any] = field(default_factory=dict)
+    instructions: tuple[str, ...] = ()
     statistics: FeatureStatistics | None = None
     rig: Rig = field(default_factory=Rig)
     recorded: Mapping[str, Any] = field(default_factory=dict)

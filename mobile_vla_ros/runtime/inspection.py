@@ -8,6 +8,7 @@ from typing import Any
 from mobile_vla_ros.policy.processor import this_processor
 from mobile_vla_ros.runtime.loading import policy_config_of
 from mobile_vla_ros.runtime.manifest import Manifest
+from mobile_vla_ros.words import instructions_of
 
 NAMES = {"F32": "float32", "F16": "float16", "BF16": "bfloat16", "I8": "int8"}
 
@@ -54,6 +55,7 @@ def describe_manifest(manifest: Manifest) -> dict[str, Any]:
         },
         "backbone": str(manifest.directory),
         "training_files": len(extra.get("training_files") or ()),
+        "instructions": list(instructions_of(extra)),
         "notes": [str(note) for note in extra.get("notes") or ()],
     }
 

@@ -21,6 +21,7 @@ from mobile_vla_ros.runtime.manifest import Manifest, graph_file, read_manifest
 from mobile_vla_ros.runtime.policy import OnnxPolicy, OnnxPrecision, Sessions
 from mobile_vla_ros.runtime.providers import HALF, Device, choose_device
 from mobile_vla_ros.runtime.sessions import GraphSession
+from mobile_vla_ros.words import instructions_of
 
 STATISTICS_FILE = "feature_statistics.safetensors"
 QUANTISED_PARTS = {"vision": "model.backbone.vision_model.", "text": "model.backbone.text_model."}
@@ -177,6 +178,7 @@ def _provenance(manifest: Manifest) -> Provenance:
         validation_files=dict(extra.get("validation_files") or {}),
         episodes=dict(extra.get("episodes") or {}),
         rig=rig_of(extra),
+        instructions=instructions_of(extra),
         statistics=statistics,
         recorded=dict(extra.get("source") or {}),
     )

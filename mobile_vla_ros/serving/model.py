@@ -135,6 +135,7 @@ def welcome(policy: Any, checkpoint: str, load_seconds: float, step_seconds: flo
             "action_axes_confirmed": bool(config.action_axes_confirmed),
             "frame_period": float(config.frame_period),
             "action_period": float(config.action_period),
+            "instructions": list(getattr(getattr(policy, "provenance", None), "instructions", ())),
             "device": str(policy.device),
             "dtype": str(policy.dtype).removeprefix("torch."),
             "checkpoint": checkpoint,

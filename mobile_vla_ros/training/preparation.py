@@ -12,7 +12,7 @@ from typing import Any
 from mobile_vla_ros.policy.config import PolicyConfig
 from mobile_vla_ros.policy.model import PolicyModel
 from mobile_vla_ros.rig import commonest, mixed
-from mobile_vla_ros.training.augmentation import Transform
+from mobile_vla_ros.training.augmentation import Transform, mirror_text
 from mobile_vla_ros.training.cache import (
     FeatureCache,
     FeatureDataset,
@@ -32,6 +32,7 @@ from mobile_vla_ros.training.module import PolicyTraining, attach_adapters
 from mobile_vla_ros.training.run import RunConfig
 from mobile_vla_ros.training.run_schema import RunError
 from mobile_vla_ros.training.start import starting_network
+from mobile_vla_ros.words import said_in
 
 FORMAT = 1
 
@@ -139,9 +140,18 @@ def _metadata(
         "training_files": {episode.path.name: episode.sha256 for episode in split.train},
         "validation_files": {episode.path.name: episode.sha256 for episode in split.validation},
         "episodes": episodes_entry(split.train, split.validation, history),
+        "instructions": said_in(_sentences(run, split)),
         "image_mean": tuple(config.image_mean),
         "image_std": tuple(config.image_std),
     }
+
+
+def _sentences(run: RunConfig, split: EpisodeSplit) -> Iterable[str]:
+    """Every instruction that training says, mirrored ones too."""
+    for episode in split.train:
+        yield episode.instruction
+        if run.augmentation.mirror:
+            yield mirror_text(episode.instruction)
 
 
 def _cache_key(model: PolicyModel, config: PolicyConfig) -> str:

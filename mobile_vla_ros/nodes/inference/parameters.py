@@ -48,6 +48,11 @@ PARAMETERS = (
         "what to do, in words; it does not move without. ~/instruction sets it too",
         live=True,
     ),
+    Declared(
+        "strict_instructions",
+        False,
+        "true = refuse an instruction that the policy was not trained with; false = only warn",
+    ),
     Declared("enabled", True, "false = wait for ~/enable", live=True),
     Declared(
         "server", "", "a policy elsewhere, such as wss://gpu-box:8765, instead of checkpoint"

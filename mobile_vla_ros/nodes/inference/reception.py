@@ -70,6 +70,8 @@ class Reception:
         ):
             values[f"{name}_p50"], values[f"{name}_p99"] = percentiles.at(50, 99)
         for name, value in self.report.get("policy", {}).items():
+            if name == "instructions":
+                continue  # too many for a status; `inspect` lists them
             values[name] = ", ".join(value) if isinstance(value, list) else value
         return values
 

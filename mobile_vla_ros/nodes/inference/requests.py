@@ -16,6 +16,7 @@ from mobile_vla_ros.nodes.inference.driver import Driver
 from mobile_vla_ros.nodes.inference.parameters import LIMITS, PARAMETERS
 from mobile_vla_ros.nodes.inference.settings import limits_of
 from mobile_vla_ros.nodes.inference.telemetry import Telemetry
+from mobile_vla_ros.nodes.inference.vocabulary import Vocabulary
 from mobile_vla_ros.nodes.wiring.parameters import present_values, refusal
 from mobile_vla_ros.nodes.wiring.qos import queued
 
@@ -30,12 +31,16 @@ class Requests:
         node: with its parameters declared.
         driver: does what is asked.
         telemetry: tells what was asked.
+        vocabulary: knows which words the policy knows.
     """
 
-    def __init__(self, node: Node, driver: Driver, telemetry: Telemetry) -> None:
+    def __init__(
+        self, node: Node, driver: Driver, telemetry: Telemetry, vocabulary: Vocabulary
+    ) -> None:
         self._node = node
         self._driver = driver
         self._telemetry = telemetry
+        self._vocabulary = vocabulary
         node.create_subscription(String, "~/instruction", self._on_instruction, queued())
         node.create_service(SetBool, "~/enable", self._on_enable)
         node.create_service(Trigger, "~/stop", self._on_stop)
@@ -54,6 +59,8 @@ class Requests:
         instruction = changes.get("instruction")
         if instruction is not None and len(instruction) > MAX_INSTRUCTION:
             return f"an instruction of {len(instruction)} letters is too long"
+        if instruction is not None and (objection := self._vocabulary.objection(instruction)):
+            return objection
         limits = None
         if changes.keys() & set(LIMITS):
             try:
@@ -66,6 +73,7 @@ class Requests:
             self._node.get_logger().info(
                 f"instruction: {instruction}" if instruction.strip() else "no instruction any more"
             )
+            self._vocabulary.hear(instruction)
         for name in ("instruction", "enabled"):
             if name in changes:
                 self._telemetry.tell(f"{name}: {changes[name]}")

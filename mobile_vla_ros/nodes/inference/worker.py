@@ -132,6 +132,7 @@ class Worker:
                     ),
                     "frame_period": self._overrides.get("frame_period", config.frame_period),
                     "action_period": self._overrides.get("action_period", config.action_period),
+                    "instructions": _instructions(policy),
                     "device": str(policy.device) + _ran_by(policy),
                     "dtype": str(policy.dtype).removeprefix("torch."),
                 },
@@ -188,6 +189,10 @@ class Worker:
 
     def _send(self, message: object) -> None:
         send_message(self._channel, message)
+
+
+def _instructions(policy) -> list[str]:
+    return list(getattr(getattr(policy, "provenance", None), "instructions", ()))
 
 
 def _ran_by(policy) -> str:
