@@ -13,8 +13,13 @@ from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 
-from mobile_vla_ros.fastdds import image_room
-from mobile_vla_ros.launching import camera_info_topic, check_sections, check_typed
+from mobile_vla_ros.fastdds import LINKS, image_room
+from mobile_vla_ros.launching import (
+    LaunchArgumentError,
+    camera_info_topic,
+    check_sections,
+    check_typed,
+)
 
 SHARE = Path(__file__).resolve().parents[1]
 NOT_GIVEN = "(as in params_file)"
@@ -22,6 +27,8 @@ ARGUMENTS = (
     ("source", NOT_GIVEN, "device, file or GStreamer pipeline; see config/camera.yaml"),
     ("params_file", str(SHARE / "config" / "camera.yaml"), "parameters of the node"),
     ("image_topic", "camera/image_raw", "where the images go"),
+    ("policy_image_topic", "camera/policy_image", "where the small picture goes, if any"),
+    ("link", "wired", "wifi: to a station elsewhere, over a network that loses packets"),
     ("namespace", "", "keeps two robots on one network apart"),
 )
 
@@ -36,7 +43,11 @@ def camera(context) -> list:
     source = LaunchConfiguration("source").perform(context)
     if source != NOT_GIVEN:
         parameters.append({"source": ParameterValue(source, value_type=str)})
-    room = image_room(SHARE, os.environ)
+    link = LaunchConfiguration("link").perform(context)
+    if link not in LINKS:
+        raise LaunchArgumentError(f"launch argument link is '{link}': use {' or '.join(LINKS)}")
+    room = image_room(SHARE, os.environ, link)
+    small = f"{context.launch_configurations['policy_image_topic']}/compressed"
     actions = [SetEnvironmentVariable(name, value) for name, value in room.items()]
     actions.append(
         Node(
@@ -47,6 +58,7 @@ def camera(context) -> list:
             parameters=parameters,
             remappings=[
                 ("image", LaunchConfiguration("image_topic")),
+                ("policy_image/compressed", small),
                 ("camera_info", camera_info_topic(context.launch_configurations["image_topic"])),
             ],
             output="screen",

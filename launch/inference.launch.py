@@ -25,7 +25,7 @@ from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 
-from mobile_vla_ros.fastdds import image_room
+from mobile_vla_ros.fastdds import LINKS, image_room
 from mobile_vla_ros.launching import (
     LaunchArgumentError,
     check_sections,
@@ -70,6 +70,7 @@ ARGUMENTS = (
     ("params_file", DEFAULT_FILE, "parameters of the nodes"),
     ("image_topic", "camera/image_raw", "sensor_msgs/Image topic (without /compressed)"),
     ("image_transport", NOT_GIVEN, "raw or compressed"),
+    ("link", "wired", "wifi: between robot and station packets get lost"),
     ("cmd_vel_topic", "cmd_vel", "where the base listens"),
     ("instruction", NOT_GIVEN, "what to do, in words; it does not move without"),
     ("enabled", NOT_GIVEN, "true, or false: wait for ~/enable"),
@@ -98,6 +99,8 @@ CHECKED = ("params_file", "guard", "namespace")
 UNUSABLE = 2
 DELIBERATE = (0, UNUSABLE)
 RESPAWN_DELAY = 1.0
+# Frames that a lossy link may have to send again; the node still takes the newest of them.
+WIFI_DEPTH = 5
 
 
 def check(context: LaunchContext) -> None:
@@ -147,6 +150,8 @@ def inference(context: LaunchContext, **changed) -> list:
         parameters[name] = (
             is_true(name, value) if kind is bool else ParameterValue(value, value_type=kind)
         )
+    if chosen_link(context) == "wifi":
+        parameters["image_depth"] = WIFI_DEPTH
     parameters.update(changed)
     guarded = is_true("guard", LaunchConfiguration("guard").perform(context))
     if guarded:
@@ -266,10 +271,17 @@ def rviz(context: LaunchContext) -> list:
     ]
 
 
-def room_for_images() -> list:
-    """Fast DDS profiles with a segment that holds camera images, unless the user has their own."""
-    room = image_room(SHARE, os.environ)
+def room_for_images(context: LaunchContext) -> list:
+    """Fast DDS profiles with room for images and for this link, unless the user has their own."""
+    room = image_room(SHARE, os.environ, chosen_link(context))
     return [SetEnvironmentVariable(name, value) for name, value in room.items()]
+
+
+def chosen_link(context: LaunchContext) -> str:
+    link = LaunchConfiguration("link").perform(context)
+    if link not in LINKS:
+        raise LaunchArgumentError(f"launch argument link is '{link}': use {' or '.join(LINKS)}")
+    return link
 
 
 def is_true(name: str, value: str) -> bool:
@@ -289,7 +301,7 @@ def generate_launch_description() -> LaunchDescription:
             # One function, so that a bad argument is found before any process is started.
             OpaqueFunction(
                 function=lambda context: [
-                    *room_for_images(),
+                    *room_for_images(context),
                     *guard(context),
                     *inference(context),
                     *rviz(context),

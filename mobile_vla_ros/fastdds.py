@@ -17,17 +17,22 @@ def own_profiles(environment: Mapping[str, str]) -> str:
     return next((environment[n] for n in PROFILE_VARIABLES if environment.get(n)), "")
 
 
-def image_room(share: Path, environment: Mapping[str, str]) -> dict[str, str]:
-    """The variables to set, so that images have room.
+LINKS = {"wired": "fastdds.xml", "wifi": "fastdds_wifi.xml"}
+"""Kinds of network between robot and station, and the profiles that suit them."""
+
+
+def image_room(share: Path, environment: Mapping[str, str], link: str = "wired") -> dict[str, str]:
+    """The variables to set, so that images have room, and get through.
 
     Args:
         share: the package's share folder, or the repository.
         environment: that of the processes to come.
+        link: a name of ``LINKS``.
 
     Returns:
         Name -> value; empty where the user has profiles of their own, or ``share`` has none.
     """
-    profiles = share / "config" / "fastdds.xml"
+    profiles = share / "config" / LINKS[link]
     if own_profiles(environment) or not profiles.is_file():
         return {}
     return dict.fromkeys(PROFILE_VARIABLES, str(profiles))

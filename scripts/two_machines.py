@@ -30,6 +30,8 @@ from pathlib import Path
 
 from bad_link import BadLink, Trouble
 
+from mobile_vla_ros.fastdds import PROFILE_VARIABLES
+
 HERE = Path(__file__).resolve()
 ROOT = HERE.parents[1]
 ROBOT, STATION = "mvla_robot", "mvla_station"
@@ -159,12 +161,17 @@ def wait_for(path: Path, text: str, seconds: float) -> None:
         time.sleep(0.2)
 
 
+def fastdds(arguments) -> dict[str, str]:
+    """The environment that names the profiles of Fast DDS."""
+    profile = str(ROOT / "config" / arguments.profile)
+    return dict.fromkeys(PROFILE_VARIABLES, profile)
+
+
 @contextlib.contextmanager
 def robot_and_station(way: str, folder: Path, arguments) -> Iterator[Programs]:
     """Everything but the field, ready to drive."""
     programs = Programs(folder, domain=arguments.domain)
-    profile = str(ROOT / "config" / arguments.profile)
-    ros = {"FASTRTPS_DEFAULT_PROFILES_FILE": profile, "FASTDDS_DEFAULT_PROFILES_FILE": profile}
+    ros = fastdds(arguments)
     drive = ["--ros-args", "-r", "cmd_vel:=policy_cmd_vel", "-p", "stamped:=true"]
     if way == "server":
         token = folder / "token"
@@ -177,7 +184,8 @@ def robot_and_station(way: str, folder: Path, arguments) -> Iterator[Programs]:
         place, extra = ROBOT, {}
     else:
         drive += ["-p", f"checkpoint:={arguments.checkpoint}"]
-        drive += ["-p", "image_transport:=compressed"]
+        drive += ["-p", "image_transport:=compressed", "-r", "image:=policy_image"]
+        drive += ["-p", f"image_depth:={arguments.depth}"]
         place, extra = STATION, ros
     programs.start(ROBOT, "guard", *node("cmd_vel_guard"), **ros)
     programs.start(place, "inference", *node("inference_node"), *drive, **extra)
@@ -204,9 +212,10 @@ def drive_once(
     sim += ["-p", f"scenario:=1box_{side}", "-p", f"seed:={seed}", "-p", "announce:=true"]
     sim += ["-p", f"time_limit:={arguments.time_limit}"]
     if arguments.way == "ros":
-        sim += ["-p", "compressed:=true"]
+        sim += ["-p", "policy_image_width:=640"]
     observer = programs.start(ROBOT, f"observer_{seed}", str(HERE), "--observe", str(report))
-    sim_field = programs.start(ROBOT, f"sim_{seed}", *node("sim_node"), *sim)
+    ros = fastdds(arguments) if arguments.way == "ros" else {}
+    sim_field = programs.start(ROBOT, f"sim_{seed}", *node("sim_node"), *sim, **ros)
     begin, sent = time.monotonic(), link.sent_bytes()
     end = begin + arguments.time_limit + 20
     due = None if condition.breaks is None else begin + condition.breaks[0]
@@ -333,7 +342,8 @@ def main() -> int:
     parser.add_argument("--first-seed", type=int, default=500000)
     parser.add_argument("--time-limit", type=float, default=40.0, help="s per field")
     parser.add_argument("--checkpoint", type=Path, default=CHECKPOINT)
-    parser.add_argument("--profile", default="fastdds.xml", help="a file of config/")
+    parser.add_argument("--profile", default="fastdds_wifi.xml", help="a file of config/")
+    parser.add_argument("--depth", type=int, default=5, help="image_depth, with --way ros")
     parser.add_argument("--domain", type=int, default=91, help="ROS_DOMAIN_ID")
     parser.add_argument("--out", type=Path, default=Path("build/two_machines"))
     parser.add_argument("--observe", type=Path, help=argparse.SUPPRESS)

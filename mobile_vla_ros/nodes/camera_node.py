@@ -17,6 +17,7 @@ from sensor_msgs.msg import Image
 
 from mobile_vla_ros.nodes.camera.facts import FACT_PARAMETERS, CameraFacts
 from mobile_vla_ros.nodes.camera.source import CameraError, Source
+from mobile_vla_ros.nodes.wiring import policy_image
 from mobile_vla_ros.nodes.wiring.image_message import image_message
 from mobile_vla_ros.nodes.wiring.parameters import Declared, declare
 from mobile_vla_ros.nodes.wiring.program import Program, Topic
@@ -56,6 +57,7 @@ PARAMETERS = (
         0.0,
         60.0,
     ),
+    *policy_image.PARAMETERS,
     *FACT_PARAMETERS,
     Declared("reopen_period", 1.0, "seconds between attempts after a camera is lost", 0.1, 60.0),
 )
@@ -66,6 +68,7 @@ PROGRAM = Program(
     parameters=PARAMETERS,
     tells=(
         Topic("image", "sensor_msgs/Image", "bgr8, reliable, stamped when it was captured"),
+        policy_image.TOPIC,
         Topic("camera_info", "sensor_msgs/CameraInfo", "with each image, of the same stamp"),
         Topic("/tf_static", "tf2_msgs/TFMessage", "base_frame -> frame_id, with camera_height"),
         Topic(
@@ -93,6 +96,7 @@ class CameraNode(Life, Node):
         """Whether exposure is as it is to be: held, or never to be held."""
         self._source = self._open()
         self._publisher = self.create_publisher(Image, "image", queued(QUEUE_DEPTH))
+        self._small = policy_image.PolicyImage(self, self._settings)
         self.get_logger().info(
             f"opened {self._source.description}: on {self._publisher.topic_name}"
         )
@@ -177,6 +181,7 @@ class CameraNode(Life, Node):
         stamp = (self.get_clock().now() - Duration(seconds=age)).to_msg()
         frame_id = self._settings["frame_id"]
         self._publisher.publish(image_message(frame, stamp, frame_id, encoding="bgr8"))
+        self._small.publish(frame[:, :, ::-1], stamp, frame_id)
         self._facts.publish(stamp, *frame.shape[:2])
 
 

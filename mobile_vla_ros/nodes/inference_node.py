@@ -219,6 +219,7 @@ class InferenceNode(Life, LifecycleNode):
             self._intake.take,
             transport=values["image_transport"],
             reliability=values["image_reliability"],
+            depth=values["image_depth"],
             lost=self._intake.lost,
         )
 

@@ -33,6 +33,7 @@ from mobile_vla_ros.nodes.sim.parameters import (
     checked,
     scenario_names,
 )
+from mobile_vla_ros.nodes.wiring import policy_image
 from mobile_vla_ros.nodes.wiring.image_message import image_message
 from mobile_vla_ros.nodes.wiring.odometry_message import odometry_message
 from mobile_vla_ros.nodes.wiring.parameters import declare, refusal
@@ -59,6 +60,7 @@ PROGRAM = Program(
     ),
     tells=(
         Topic("image", "sensor_msgs/Image", "rgb8, what the robot's camera sees"),
+        policy_image.TOPIC,
         Topic("odom", "nav_msgs/Odometry", "of the wheels, m and rad"),
         Topic("~/outcome", "std_msgs/String", "JSON: scenario, how the run stands"),
         Topic("instruction", "std_msgs/String", "with announce or episodes: what to do"),
@@ -95,6 +97,7 @@ class SimNode(Life, Node):
             camera_settings(settings), settings["time_limit"], course, settings["window"]
         )
         self._images = self.create_publisher(Image, "image", queued(5))
+        self._small = policy_image.PolicyImage(self, settings)
         self._odometry = self.create_publisher(Odometry, "odom", queued(10))
         self._outcomes = self.create_publisher(String, "~/outcome", latched())
         self._instructions = self.create_publisher(String, "instruction", queued(1))
@@ -199,8 +202,9 @@ class SimNode(Life, Node):
             if self._clocks is not None:
                 self._clocks.publish(Clock(clock=self._stamp()))
             if frames.due(now):
-                stamp = self._stamp()
-                message = image_message(live.frame(), stamp, settings["frame_id"])
+                stamp, pixels = self._stamp(), live.frame()
+                message = image_message(pixels, stamp, settings["frame_id"])
+                self._small.publish(pixels, stamp, settings["frame_id"])
                 late.append((now + settings["latency"], message))
             while late and now >= late[0][0]:
                 self._images.publish(late.popleft()[1])

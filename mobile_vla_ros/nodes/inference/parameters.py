@@ -103,6 +103,13 @@ PARAMETERS = (
         options=("auto", "reliable", "best_effort"),
     ),
     Declared(
+        "image_depth",
+        1,
+        "images that may wait; 1 = the newest only, 5 over a network that loses packets",
+        1,
+        30,
+    ),
+    Declared(
         "stamp_source",
         "header",
         "capture time: header = the image's stamp, receipt = its arrival",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from mobile_vla_ros.files import home_path
+from mobile_vla_ros.nodes.wiring import policy_image
 from mobile_vla_ros.nodes.wiring.parameters import Declared, ParameterError
 from mobile_vla_ros.sim.camera import CameraSettings
 from mobile_vla_ros.sim.scenario import parse_scenario
@@ -48,6 +49,7 @@ PARAMETERS = (
     ),
     Declared("report", "", "JSON file for the evaluation's result"),
     Declared("plot", "", "figure of the evaluation's paths from above"),
+    *policy_image.PARAMETERS,
     Declared("base_frame", "base_link", "child frame of odom"),
     Declared("odom_frame", "odom", "frame of odom"),
     Declared("frame_id", "camera", "frame of the images"),
