@@ -99,6 +99,14 @@ KEYS: dict[str, dict[str, str]] = {
         "path_length": "m, mean over the successes",
         "collisions": "a count",
     },
+    "gate": {
+        "decision": "promote or hold",
+        "checks[].name": "what was looked at",
+        "checks[].ok": "false: it speaks for holding",
+        "checks[].value": "what was found",
+        "checks[].limit": "what would do",
+        "sha256": "of the files of candidate and current, of the data and the incidents, by name",
+    },
     "trials report": {
         "checkpoints[].name": "of the plan",
         "checkpoints[].trials": "a count",

@@ -27,6 +27,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "sim": ("sim", "The simulated field: collect episodes, evaluate a policy."),
     "episodes": ("episodes", "List, check, mend, show, merge, import and export episodes."),
     "verify": ("verify", "Measure predicted against recorded velocities on held-out episodes."),
+    "gate": ("gate", "Decide whether a checkpoint may go on the robot: promote or hold."),
     "context": ("context", "Extract, compare, probe, ablate and draw what the policy sees."),
     "latent": ("latent", "Compare what two policies' LSTMs hold."),
     "report": ("report", "Put the results of runs side by side in one HTML file."),

@@ -72,7 +72,7 @@ def collect_command(
         frame_period=frame_period,
         image_format=image_format,
     )
-    with _bar("collecting", episodes) as advance:
+    with progress_bar("collecting", episodes) as advance:
         done = collect(out, settings, workers, lambda _: advance())
     successes = sum(item.success for item in done)
     rows = sum(item.rows for item in done)
@@ -142,7 +142,7 @@ def evaluate_command(
     camera = CameraSettings(width=width, height=height)
     loop = LoopSettings(camera_period=1 / camera_rate, latency=latency / 1000)
     policy = load_policy(checkpoint, backbone, config, device, dtype, runtime)
-    with _bar("driving", episodes) as advance:
+    with progress_bar("driving", episodes) as advance:
         result = evaluate(
             policy,
             plan=plan,
@@ -206,7 +206,8 @@ def _scenarios(given: list[str]) -> tuple[str, ...]:
 
 
 @contextmanager
-def _bar(what: str, total: int) -> Iterator[Any]:
+def progress_bar(what: str, total: int) -> Iterator[Any]:
+    """A bar on the terminal; what it yields moves it on by one."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
