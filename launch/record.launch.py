@@ -178,6 +178,8 @@ def camera(context: LaunchContext) -> list:
                 ("camera_info", camera_info_topic(context.launch_configurations["image_topic"])),
             ],
             output="screen",
+            respawn=True,
+            respawn_delay=2.0,
         )
     ]
 

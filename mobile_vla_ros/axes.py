@@ -10,3 +10,8 @@ PLANAR_AXES = ("linear.x", "linear.y", "angular.z")
 
 UNICYCLE_AXES = ("linear.x", "angular.z")
 """What moves a base that cannot go sideways: forward and turning."""
+
+
+def unit_of(axis: str) -> str:
+    """The unit of a velocity on this axis, as it is written."""
+    return "rad/s" if axis.startswith("angular") else "m/s"

@@ -419,7 +419,12 @@ def import_bag(
 
 
 def _show_files(screen: Console, entries: list) -> None:
-    table = Table("file", "scenario", box=None, pad_edge=False)
+    table = Table(box=None, pad_edge=False)
+    # What a name is cut to cannot be copied; the words beside it may wrap.
+    table.add_column(
+        "file", no_wrap=True, min_width=max((len(e.path.name) for e in entries), default=0)
+    )
+    table.add_column("scenario")
     for heading in ("frames", "seconds", "MB"):
         table.add_column(heading, justify="right")
     for heading in ("frames as", "outcome", "instruction"):

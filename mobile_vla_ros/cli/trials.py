@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
+import secrets
 from pathlib import Path
 
+import numpy as np
 import typer
 from rich.console import Console
 from rich.table import Table as ScreenTable
 
+from mobile_vla_ros import bundled
 from mobile_vla_ros.cli.output import write_json
+from mobile_vla_ros.hub import is_uri
 
+_SEEDS = 2**31
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
@@ -45,7 +50,12 @@ def plan(
     blind: bool = typer.Option(
         False, help="Hide which checkpoint drives; the key goes to OUT with .key before .json."
     ),
-    seed: int = typer.Option(0, help="Seed of the random order."),
+    seed: int | None = typer.Option(
+        None, help="Seed of the random order (and of a blind plan's codes); drawn when not given."
+    ),
+    elsewhere: bool = typer.Option(
+        False, "--elsewhere", help="The checkpoints lie on the machine that drives, not here."
+    ),
     json_file: Path | None = typer.Option(None, "--json", help="Machine-readable result."),
 ) -> None:
     """Lays out scenarios x starts x checkpoints in a random, balanced order.
@@ -59,6 +69,9 @@ def plan(
     from mobile_vla_ros.trials.plan import make_plan, plan_to_json
 
     checkpoints = _named(checkpoint)
+    key_file = out.with_suffix(".key" + out.suffix)
+    if not elsewhere:
+        _require(checkpoints)
     scenarios = {}
     for entry in scenario:
         name, _, words = entry.partition("=")
@@ -67,16 +80,17 @@ def plan(
         scenarios,
         checkpoints,
         repeats=repeats or None,
-        seed=seed,
+        seed=secrets.randbelow(_SEEDS) if seed is None else seed,
+        codes=np.random.default_rng() if seed is None else None,
         blind=blind,
         difference=_difference(detect),
         alpha=alpha,
         power=power,
         sequential=sequential,
     )
+    _refuse_existing(out, *([key_file] if blind else []))
     write_json(out, plan_to_json(trials))
     if blind:
-        key_file = out.with_suffix(".key" + out.suffix)
         paths = {code: checkpoints[name] for code, name in key.items()}
         write_json(key_file, {"names": key, "paths": paths})
         print(f"{key_file} tells which code is which checkpoint; do not open it before the end")
@@ -101,6 +115,27 @@ def _named(entries: list[str]) -> dict[str, str]:
             raise TrialError(f"two checkpoints are called {name!r}")
         checkpoints[name] = path
     return checkpoints
+
+
+def _require(checkpoints: dict[str, str]) -> None:
+    """Refuses checkpoints that are not there: the field is no place to find that out."""
+    from mobile_vla_ros.trials.record import TrialError
+
+    for name, path in checkpoints.items():
+        if not is_uri(path) and not bundled.find(path).exists():
+            raise TrialError(
+                f"checkpoint {name}: {path} does not exist{bundled.places(path)}; give"
+                " --elsewhere when it lies on the machine that drives"
+            )
+
+
+def _refuse_existing(*files: Path) -> None:
+    """A plan that is being driven, or whose key is lost, cannot be had back."""
+    from mobile_vla_ros.trials.record import TrialError
+
+    for file in files:
+        if file.exists():
+            raise TrialError(f"{file} is there already, and a plan is never overwritten")
 
 
 def _difference(words: str) -> tuple[float, float] | None:

@@ -77,6 +77,7 @@ def make_plan(
     *,
     repeats: int | None = None,
     seed: int = 0,
+    codes: np.random.Generator | None = None,
     blind: bool = False,
     difference: tuple[float, float] | None = None,
     alpha: float = 0.05,
@@ -93,7 +94,9 @@ def make_plan(
         scenarios: scenario name -> instruction.
         checkpoints: checkpoint name -> path.
         repeats: starts per scenario; None takes as many as ``difference`` needs.
-        seed: of the order.
+        seed: of the order; it stands in the plan.
+        codes: draws a blind plan's codes; by default they follow from ``seed``, and whoever knows
+            the order in which the checkpoints were given can work them out.
         blind: replace the names by codes.
         difference: the two success rates to be told apart, e.g. (0.9, 0.6).
         alpha: significance level of the planned test.
@@ -119,10 +122,10 @@ def make_plan(
     names = list(checkpoints)
     key: dict[str, str] = {}
     if blind:
-        codes = [chr(ord("A") + index) for index in range(len(names))]
-        shuffled = [names[index] for index in rng.permutation(len(names))]
-        key = dict(zip(codes, shuffled, strict=True))
-        names = codes
+        letters = [chr(ord("A") + index) for index in range(len(names))]
+        shuffled = [names[index] for index in (codes or rng).permutation(len(names))]
+        key = dict(zip(letters, shuffled, strict=True))
+        names = letters
     plan = TrialPlan(
         trials=_in_blocks(scenarios, names, repeats, rng),
         checkpoints={name: "" if blind else str(checkpoints[name]) for name in names},

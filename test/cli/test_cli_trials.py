@@ -17,6 +17,7 @@ def run(*arguments: str) -> int:
 
 
 PLAN = ["-c", "good=/models/g", "-c", "bad=/models/b", "-s", "1box_left", "-s", "2box_right"]
+PLAN += ["--elsewhere"]
 
 
 def drive(plan, path, count: int | None = None) -> None:
@@ -103,11 +104,27 @@ def test_eight_trials_say_not_enough_to_tell(tmp_path, capsys) -> None:
     [
         (["report", "missing.jsonl"], "cannot read the trial log"),
         (["plan", "p.json", "-c", "a", "-s", "1box_left", "--repeats", "2"], "NAME=PATH"),
-        (["plan", "p.json", "-c", "a=b", "-s", "corridor", "--repeats", "2"], "names no side"),
-        (["plan", "p.json", "-c", "a=b", "-s", "1box_left", "--detect", "x"], "two rates"),
-        (["plan", "p.json", "-c", "a=b", "-s", "1box_left"], "how often"),
         (
-            ["plan", "/dev/null/p.json", "-c", "a=b", "-s", "1box_left", "--repeats", "1"],
+            ["plan", "p.json", "--elsewhere", "-c", "a=b", "-s", "corridor", "--repeats", "2"],
+            "names no side",
+        ),
+        (
+            ["plan", "p.json", "--elsewhere", "-c", "a=b", "-s", "1box_left", "--detect", "x"],
+            "two rates",
+        ),
+        (["plan", "p.json", "--elsewhere", "-c", "a=b", "-s", "1box_left"], "how often"),
+        (
+            [
+                "plan",
+                "/dev/null/p.json",
+                "--elsewhere",
+                "-c",
+                "a=b",
+                "-s",
+                "1box_left",
+                "--repeats",
+                "1",
+            ],
             "cannot write",
         ),
     ],
@@ -121,3 +138,27 @@ def test_wrong_input_is_one_sentence_and_status_two(
     assert error.count("\n") == 1
     assert words in error
     assert not list(tmp_path.iterdir())
+
+
+def test_a_checkpoint_that_is_not_there_and_a_plan_that_is_are_refused(tmp_path, capsys) -> None:
+    plan = tmp_path / "plan.json"
+    rest = ["-s", "1box_left", "--repeats", 2]
+    assert run("plan", plan, "-c", "a=demo", "-c", "b=/no/such.ckpt", *rest) == 2
+    assert "checkpoint b: /no/such.ckpt does not exist" in capsys.readouterr().err
+    assert not plan.exists()
+    assert run("plan", plan, "-c", "a=demo", *rest) == 0
+    written = plan.read_bytes()
+    assert run("plan", plan, "-c", "a=demo", *rest) == 2
+    assert "never overwritten" in capsys.readouterr().err
+    assert plan.read_bytes() == written
+
+
+def test_seeds_and_blind_codes_are_drawn_where_none_is_given(tmp_path) -> None:
+    seeds, keys = set(), set()
+    for number in range(12):
+        plan = tmp_path / f"{number}.json"
+        assert run("plan", plan, *PLAN, "--repeats", 1, "--blind") == 0
+        seeds.add(read_plan(plan).seed)
+        keys.add((tmp_path / f"{number}.key.json").read_text())
+    assert len(seeds) > 1
+    assert len(keys) == 2

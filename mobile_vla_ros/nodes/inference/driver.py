@@ -206,6 +206,12 @@ class Driver:
         return self._view
 
     @property
+    def axes(self) -> tuple[str, ...]:
+        """What the components of a command are; () without a pilot."""
+        pilot = self._pilot
+        return () if pilot is None else pilot.axes
+
+    @property
     def base_topic(self) -> str | None:
         """Full name of the topic that velocities go to; None when they go nowhere."""
         base = self._base

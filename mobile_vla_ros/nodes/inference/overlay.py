@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
 import cv2
 import numpy as np
+from PIL import Image, ImageDraw, ImageFont
 
 from mobile_vla_ros.control import ActionChunk, integrate
 from mobile_vla_ros.states import DRIVING
@@ -19,6 +27,8 @@ BOTTOM = 34
 _PATH = (80, 230, 150)
 _BAD = (255, 140, 40)
 _INK = (255, 255, 255)
+FONT_SIZE = 17
+NO_FONT = "(no font for it: apt install fonts-nanum)"
 
 
 def draw_overlay(
@@ -56,6 +66,38 @@ def draw_overlay(
     return picture
 
 
+@functools.cache
+def wide_font() -> ImageFont.FreeTypeFont | None:
+    """A font of this system that has Korean letters; None where there is none."""
+    for file in _font_files():
+        try:
+            return ImageFont.truetype(file, FONT_SIZE)
+        except OSError:
+            continue
+    return None
+
+
+def _font_files() -> Iterator[str]:
+    """Files to try: what fontconfig names first, then what lies where fonts lie."""
+    program = shutil.which("fc-match")
+    if program is not None:
+        asked = [program, "-f", "%{lang}\\n%{file}", ":lang=ko"]
+        with contextlib.suppress(OSError, subprocess.SubprocessError):
+            answer = subprocess.run(asked, capture_output=True, text=True, timeout=5, check=True)
+            languages, _, file = answer.stdout.partition("\n")
+            # Without any it names the one that it likes best.
+            if "ko" in languages.split("|"):
+                yield file
+    for folder in (
+        "/usr/share/fonts",
+        "/usr/local/share/fonts",
+        "~/.fonts",
+        "~/.local/share/fonts",
+    ):
+        for pattern in ("*Nanum*Gothic.ttf", "*CJK*Regular*", "*[Mm]algun.ttf", "*UnDotum.ttf"):
+            yield from sorted(map(str, Path(folder).expanduser().rglob(pattern)))
+
+
 def _on_picture(ground: np.ndarray, width: int, height: int) -> np.ndarray:
     """Ground points [n,2] (m, x forward, y left) -> pixels int32 [m,1,2], those in front."""
     focal = width / 2 / np.tan(FIELD_OF_VIEW / 2)
@@ -68,6 +110,14 @@ def _on_picture(ground: np.ndarray, width: int, height: int) -> np.ndarray:
 
 
 def _write(picture: np.ndarray, text: str, baseline: int, colour: tuple[int, int, int]) -> None:
-    text = text.encode("ascii", "replace").decode()[:70]
+    text = text[:70]
+    font = None if text.isascii() else wide_font()
+    if font is not None:
+        strip = Image.fromarray(picture[baseline - 20 : baseline + 8])
+        ImageDraw.Draw(strip).text((8, 20), text, fill=colour, font=font, anchor="ls")
+        picture[baseline - 20 : baseline + 8] = np.asarray(strip)
+        return
+    if not text.isascii():
+        text = f"{text.encode('ascii', 'replace').decode()[:40]} {NO_FONT}"
     place = (8, baseline)
     cv2.putText(picture, text, place, cv2.FONT_HERSHEY_SIMPLEX, 0.55, colour, 1, cv2.LINE_AA)

@@ -13,6 +13,7 @@ from rclpy.node import Node
 from rclpy.publisher import Publisher
 from sensor_msgs.msg import CompressedImage
 
+from mobile_vla_ros.axes import unit_of
 from mobile_vla_ros.nodes.inference.driver import Driver
 from mobile_vla_ros.nodes.wiring.image_message import compressed_message
 from mobile_vla_ros.nodes.wiring.images import ImageError, ImageFormat, decode_compressed, to_rgb
@@ -90,7 +91,10 @@ class OverlayPublisher:
         view = self._driver.view
         text = "no command"
         if view.command is not None and view.command.velocities is not None:
-            text = "  ".join(f"{value:+.2f}" for value in view.command.velocities)
+            text = "  ".join(
+                f"{axis} {value:+.2f} {unit_of(axis)}"
+                for axis, value in zip(self._driver.axes, view.command.velocities, strict=False)
+            )
         chunk = view.chunk if view.state == DRIVING else None
         instruction = self._driver.orders.instruction.strip()
         picture = draw_overlay(image, chunk, view.state, instruction, text)
