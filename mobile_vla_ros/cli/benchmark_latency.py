@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from mobile_vla_ros.cli import link
 from mobile_vla_ros.cli.output import write_json
 from mobile_vla_ros.errors import InputError
 
@@ -40,6 +41,9 @@ def latency(
     error: bool = typer.Option(
         False, help="Load it in float32 as well and print what the number format costs."
     ),
+    server: str = link.SERVER,
+    token_file: Path | None = link.TOKEN_FILE,
+    server_certificate: Path | None = link.CERTIFICATE,
     data: Path | None = typer.Option(None, help="Episodes to take frames from (else drawn ones)."),
     json_file: Path | None = typer.Option(None, "--json", help="Machine-readable result."),
     raw: Path | None = typer.Option(None, help="Raw samples as .npz."),
@@ -58,11 +62,16 @@ def latency(
     mobile_vla benchmark --random full --dtype bfloat16 --runs 5 --json full.json
 
     mobile_vla benchmark -c left_v3 --runtime torch,onnx --dtype float32,int8
+
+    mobile_vla benchmark --server wss://gpu-box:8765 --token-file token.txt --runs 100
     """
     if context.invoked_subcommand is not None:
         return
+    if server:
+        link.benchmark(server, token_file, server_certificate, runs, json_file)
+        return
     if bool(checkpoint) == bool(random):
-        raise InputError("give --checkpoint, or --random full|medium|small|tiny")
+        raise InputError("give --checkpoint, --server, or --random full|medium|small|tiny")
     if runtime:
         from mobile_vla_ros.cli.benchmark_runtimes import runtimes
 

@@ -17,7 +17,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from mobile_vla_ros.cli import options
+from mobile_vla_ros.cli import link, options
 from mobile_vla_ros.cli.output import write_json
 from mobile_vla_ros.errors import InputError
 from mobile_vla_ros.rig import Rig
@@ -25,6 +25,9 @@ from mobile_vla_ros.rig import Rig
 if TYPE_CHECKING:
     from mobile_vla_ros.trials.readiness import Finding
 
+# Of a probed server; and the longest that its users wait, s.
+PROBE_FRAMES = 30
+SLOW_ANSWER = 0.2
 INSTRUCTION = "Navigate around obstacles and reach the front of the bottle"
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
@@ -54,6 +57,9 @@ def doctor(
     camera_height: float = typer.Option(0.0, help="Of this camera's lens, m; 0: not said."),
     camera_tilt: float = typer.Option(0.0, help="That this camera looks down, degrees."),
     field_of_view: float = typer.Option(0.0, help="Of this camera, degrees across; 0: not said."),
+    server: str = link.SERVER,
+    token_file: Path | None = link.TOKEN_FILE,
+    server_certificate: Path | None = link.CERTIFICATE,
     json_file: Path | None = typer.Option(None, "--json", help="Machine-readable result."),
 ) -> None:
     """Checks ROS, camera, base, clocks, disk, memory and the checkpoint, and says what to do.
@@ -100,12 +106,35 @@ def doctor(
                 field_of_view=field_of_view or None,
             )
             tell(_policy(checkpoint, backbone, config, device, dtype, runtime, frames_file, here))
-        else:
+        elif not server:
             tell([Finding("checkpoint", "warning", "none given", "give --checkpoint")])
+        if server:
+            tell([_server(server, token_file, server_certificate)])
     level = worst_level(findings)
     write_json(json_file, {"level": level, "findings": findings})
     if level == FAILURE:
         raise typer.Exit(1)
+
+
+def _server(server: str, token_file: Path | None, certificate: Path | None):
+    """Whether a policy server answers, and how fast."""
+    from mobile_vla_ros.trials.readiness import FAILURE, OK, WARNING, Finding
+
+    try:
+        seen = link.figures(link.measure(server, token_file, certificate, PROBE_FRAMES))
+    except InputError as error:
+        return Finding("server", FAILURE, str(error))
+    times = seen["stages"]["frame_to_chunk"]
+    trips = seen["stages"]["round_trip"]
+    text = (
+        f"{seen['policy']['checkpoint']}: frame to chunk p50 {1000 * times['p50']:.0f} ms, p99"
+        f" {1000 * times['p99']:.0f} ms; round trip {1000 * trips['p50']:.0f} /"
+        f" {1000 * trips['p99']:.0f} ms; {seen['megabits_per_second']:.2f} Mbit/s up;"
+        f" {seen['answers']} of {seen['frames']} frames answered"
+    )
+    slow = not times["p99"] <= SLOW_ANSWER
+    advice = "users wait 200 ms at most: a nearer server, or a better network" if slow else ""
+    return Finding("server", WARNING if slow else OK, text, advice)
 
 
 def _graph(
