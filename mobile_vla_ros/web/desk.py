@@ -131,7 +131,7 @@ class Desk:
             with self._lock:
                 self._stick.put_down(now)
             self._robot.letting_go()
-            page.tell({"t": "say", "text": "STOP"})
+            self.show()
         elif kind == "hold":
             page.refused_hold(self._hold(page, values, now))
         elif kind == "go":

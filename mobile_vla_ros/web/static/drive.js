@@ -104,9 +104,8 @@ export class Drive {
   }
 
   // Where the stick is, or null when nobody holds it.
-  position() {
+  position(pad) {
     const pace = Number(this.pace.value) / 100;
-    const pad = this.gamepad();
     if (pad) return pad;
     if (this.pointer !== null && this.pointer !== -1) return this.place.map((v) => v * pace);
     if (this.keys.size) {
@@ -129,13 +128,16 @@ export class Drive {
         held = [bent(pad.axes[0] || 0) * speed, -bent(pad.axes[1] || 0) * speed];
       }
     }
-    if (stopped && !this.padStopped) this.stop();
+    const pressed = stopped && !this.padStopped;
     this.padStopped = stopped;
-    return held;
+    if (pressed) this.stop();
+    return stopped ? null : held;
   }
 
   tick() {
-    const place = this.locked ? null : this.position();
+    // Its stop counts even where its stick does not.
+    const pad = this.gamepad();
+    const place = this.locked ? null : this.position(pad);
     if (place && !document.hidden) {
       this.holding = true;
       const [x, y] = place;
