@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import socket
 import sys
 import threading
 from pathlib import Path
@@ -15,6 +16,9 @@ import typer
 from mobile_vla_ros.bundled import DEMO
 from mobile_vla_ros.cli.output import check_target, write_json
 from mobile_vla_ros.errors import InputError
+
+# A person at the page takes his time.
+PERSON_SECONDS = 600.0
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 # Programs that want to run, for each core, from where on nothing keeps its time.
@@ -33,6 +37,10 @@ def demo(
     checkpoint: str = typer.Option(
         DEMO, "--checkpoint", "-c", help="The policy that drives; demo is the bundled one."
     ),
+    page: bool = typer.Option(
+        False, "--page", help="You drive it from the operator's page: instruction, STOP, stick."
+    ),
+    page_port: int = typer.Option(8080, help="TCP port of the page.", min=1, max=65535),
     out: Path = typer.Option(Path("demo_output"), help="Folder for the episode and the picture."),
     json_file: Path | None = typer.Option(None, "--json", help="Machine-readable result."),
     plot: Path | None = typer.Option(None, "--plot", help="The picture (default: in OUT)."),
@@ -44,6 +52,8 @@ def demo(
 
     The field, the inference node and the recorder run as processes and talk over ROS 2, as on a
     robot. Exit status 1 when the bottle was not reached or the episode has a fault.
+
+    With --page nothing is told to the robot: open the address that is printed, and say it there.
 
     Example: mobile_vla demo --scenario 2box_right --seed 11
     """
@@ -70,7 +80,9 @@ def demo(
     cores = len(os.sched_getaffinity(0))
     if os.getloadavg()[0] > BUSY * cores:
         _say(f"this machine is busy (load {os.getloadavg()[0]:.1f} on {cores} cores): it may fail")
-    trace = _run(scenario, seed, instruction, checkpoint or DEMO, out)
+    if page:
+        _check_port(page_port)
+    trace = _run(scenario, seed, instruction, checkpoint or DEMO, out, page_port if page else None)
     episode = _saved(trace["saved"])
     report = check_episode(episode)
     measured = _measure(trace)
@@ -108,23 +120,48 @@ def demo(
         raise typer.Exit(1)
 
 
-def _run(scenario: str, seed: int, instruction: str, checkpoint: str, out: Path) -> dict[str, Any]:
+def _check_port(port: int) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise InputError(f"port {port}: {error.strerror}; give another --page-port") from error
+
+
+def _run(
+    scenario: str, seed: int, instruction: str, checkpoint: str, out: Path, page_port: int | None
+) -> dict[str, Any]:
     from mobile_vla_ros.benchmark.processes import NodeProcesses
 
     os.environ.setdefault("MUJOCO_GL", "egl")
     with NodeProcesses(f"/demo_{os.getpid()}") as nodes:
+        by_page = page_port is not None
+        patience = {"time_limit": PERSON_SECONDS} if by_page else {}
         nodes.start(
             "sim_node",
             *("-r", "state:=mobile_vla/state"),
             scenario=scenario,
             seed=seed,
+            **patience,
         )
-        nodes.start("inference_node", checkpoint=checkpoint)
+        if by_page:
+            nodes.start("inference_node", "-r", "cmd_vel:=policy_cmd_vel", checkpoint=checkpoint)
+            nodes.start("cmd_vel_guard")
+            nodes.start("operator_node", port=page_port)
+            _say(f"the operator's page: http://127.0.0.1:{page_port}/")
+        else:
+            nodes.start("inference_node", checkpoint=checkpoint)
         nodes.start(
             "recorder_node", directory=str((out / "episodes").absolute()), image_format="jpeg"
         )
         director = nodes.start(
-            "tools.director_node", listen=True, scenario=scenario, instruction=instruction
+            "tools.director_node",
+            listen=True,
+            scenario=scenario,
+            instruction=instruction,
+            by_page=by_page,
+            **patience,
         )
         ended = threading.Event()
         telling = threading.Thread(target=_pass_on, args=(director.stderr, ended), daemon=True)

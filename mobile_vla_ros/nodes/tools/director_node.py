@@ -37,6 +37,7 @@ PARAMETERS = (
     Declared("scenario", "1box_left", "scenario that the field shows"),
     Declared("instruction", "", "what the policy is told; '' = the field's own"),
     Declared("patience", 120.0, "s to wait for the other nodes", 1.0, 3600.0),
+    Declared("by_page", False, "true = a person gives the instruction; it is waited for"),
     Declared("time_limit", 45.0, "s after which the drive is ended", 1.0, 3600.0),
 )
 # An hour at 50 Hz; of what comes faster the last is kept.
@@ -94,13 +95,18 @@ class DirectorNode(Life, Node):
         self._say("the field is there")
         self._wait(lambda: self.state in _READY, "the policy", stop)
         self._say(f"the policy is loaded: {self.state}")
+        by_page = self._values["by_page"]
         instruction = self._values["instruction"] or self.outcome["instruction"]
+        if by_page:
+            self._say(f"say it on the page, for example: {instruction}")
+            instruction = self._told(stop)
         self._recorder.set_parameters(
             timeout=20.0, scenario=self._values["scenario"], instruction=instruction
         )
         self._start_recording(stop)
         self._start = time.monotonic()
-        self._policy.set_parameters(instruction=instruction)
+        if not by_page:
+            self._policy.set_parameters(instruction=instruction)
         self._say(f"told: {instruction}")
         self._drive(stop)
         ended = time.monotonic() - self._start
@@ -121,6 +127,18 @@ class DirectorNode(Life, Node):
             "saved": saved,
             **{name: list(rows) for name, rows in self.trace.items()},
         }
+
+    def _told(self, stop: StopSignal) -> str:
+        """What a person has told the policy.
+
+        Raises:
+            InputError: nobody has, within the time limit.
+        """
+        deadline = time.monotonic() + self._values["time_limit"]
+        while not (told := str(self._policy.parameter("instruction") or "")):
+            if stop.wait(0.3) or time.monotonic() > deadline:
+                raise InputError("nobody gave an instruction in time")
+        return told
 
     def _start_recording(self, stop: StopSignal) -> None:
         deadline = time.monotonic() + self._values["patience"]

@@ -64,8 +64,9 @@ function order(name, value = null) {
 
 function show() {
   sessionStorage.removeItem("reloaded");
-  $("words").textContent = view.stop_held ? "STOP is held" : view.words || "";
-  $("advice").textContent = view.stop_held ? "release it in two steps when it is safe" : view.advice || "";
+  const [words, advice] = headline();
+  $("words").textContent = words;
+  $("advice").textContent = advice;
   const [speed, turn] = view.speed || [0, 0];
   $("speed").textContent = `${speed.toFixed(2)} m/s`;
   $("turn").textContent = `${turn.toFixed(2)} rad/s`;
@@ -86,6 +87,18 @@ function show() {
   showTrials(view.trials, view.reasons || [], order);
 }
 
+// What stands above everything: the gate before the base has the last word.
+function headline() {
+  const guard = view.guard || "";
+  if (view.stop_held) return ["STOP is held", "release it in two steps when it is safe"];
+  if (guard === "e-stop") return ["The e-stop is not handed back", "Drive: Hand back to the policy"];
+  if (guard === "two teleop sources") return ["Two people drive", "one of them must let go for good"];
+  if (guard === "deadman") return ["The deadman is not held", view.words || ""];
+  if (guard.startsWith("unheard input")) return ["The guard holds it", guard];
+  if (view.taken_over) return [guard === "teleop" ? "A person drives" : "A person has taken over", "Drive: Hand back to the policy"];
+  return [view.words || "", view.advice || ""];
+}
+
 function showStick() {
   const role = view.role;
   const texts = {
@@ -97,6 +110,7 @@ function showStick() {
   $("take").hidden = role === "driver";
   $("take").textContent = role === "looking" ? "Ask for the stick" : "Take the stick";
   $("give").hidden = role !== "driver";
+  $("hand-back").hidden = !(view.taken_over || view.guard === "e-stop") || Boolean(view.stop_held);
   $("grant").hidden = !(role === "driver" && view.asking);
   if ($("grant").hidden === false) $("grant").textContent = `Hand it to ${view.asking}`;
   drive.lock(view.stop_held ? "STOP is held" : role === "looking" ? "another person drives" : "");
