@@ -66,6 +66,7 @@ def ablate(
         # Where a query looks moves with the image, so the map belongs to one frame.
         looks = where[-1] if looks is None else looks
         measured.append(_changes(policy, told, context, average, _quadrants(where.mean(axis=0))))
+    assert looks is not None
     effects = _Effects(measured, labels, policy.config.action_axes, seed, resamples)
     single = [effects.of(f"token {token}") for token in range(tokens)]
     importance = np.array([entry["rms_change"] for entry in single])

@@ -188,8 +188,8 @@ def _tells_apart(
         elif name in ("euclidean", "distance_over_std"):
             result[name] = bool(mine.high < other.low)
         else:
-            other = max(other.high, exchanged[name].high) if name in exchanged else other.high
-            result[name] = bool(mine.low > other)
+            high = max(other.high, exchanged[name].high) if name in exchanged else other.high
+            result[name] = bool(mine.low > high)
     return result
 
 

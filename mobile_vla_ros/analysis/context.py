@@ -89,8 +89,9 @@ def extract(
         AnalysisError: nothing to read, an unfinished extraction of something else in
             ``directory``, or values that are not finite.
     """
-    recordings = None if windows is not None else find_recordings(data, limit)
+    recordings = None
     if windows is None:
+        recordings = find_recordings(data, limit)
         windows = choose_windows(
             recordings,
             policy.config.frame_period,
@@ -226,7 +227,7 @@ class _Arrays:
 
     def close(self) -> None:
         """Lets the files go."""
-        self.context = self.action = self.moments = self.done = None
+        del self.context, self.action, self.moments, self.done
 
 
 def _open(path: Path, dtype: type, shape: tuple[int, ...]) -> np.memmap:

@@ -83,7 +83,7 @@ class Bins:
         return Frames(vectors, histogram, index.reshape(vectors.shape))
 
     def histogram_json(self, pair: Pairs) -> dict[str, list]:
-        counts = sum(pair.histograms.values())
+        counts = np.sum(list(pair.histograms.values()), axis=0)
         return {
             "edges": np.round(self.pooled, 6).tolist(),
             "a": counts[0].tolist(),

@@ -88,12 +88,17 @@ def latency_effect(
         errors.append(error_sums(config.normalise(sent), config.normalise(recorded)).sum(axis=0))
     rng = np.random.default_rng([seed, 14])
     ones = np.ones(len(ends))
-    end = bootstrap_mean(np.array(ends), ones, rng, resamples=resamples)
+    mean_end = bootstrap_mean(np.array(ends), ones, rng, resamples=resamples)
     error = bootstrap_sums(np.stack(errors), rmse, rng, resamples=resamples)
     return {
         "latency": latency,
         "open_loop": True,
-        "path_end_error": {"value": end.value, "low": end.low, "high": end.high, "unit": "m"},
+        "path_end_error": {
+            "value": mean_end.value,
+            "low": mean_end.low,
+            "high": mean_end.high,
+            "unit": "m",
+        },
         "heading_error": {"value": float(np.mean(headings)), "unit": "rad"},
         "recorded_path_length": {"value": float(np.mean(lengths)), "unit": "m"},
         "share_of_time_at_zero": float(np.mean(zeros)),

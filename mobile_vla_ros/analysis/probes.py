@@ -334,7 +334,7 @@ class _Solved:
 def _sums(
     predicted: np.ndarray, truth: np.ndarray, groups: np.ndarray, count: int, kind: str
 ) -> np.ndarray:
-    rows = []
+    rows: list[Sequence[float] | np.ndarray] = []
     for episode in range(count):
         mine = groups == episode
         if kind == "side":

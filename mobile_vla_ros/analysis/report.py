@@ -12,7 +12,7 @@ from mobile_vla_ros.analysis.gallery import DRAWN, Gallery
 from mobile_vla_ros.analysis.results import PAIRED, Run, not_measured, read_runs
 from mobile_vla_ros.analysis.summary import interval, known, summary_rows
 from mobile_vla_ros.plots import inside, similarity
-from mobile_vla_ros.plots.page import Section, Table, write_page
+from mobile_vla_ros.plots.page import Picture, Section, Table, write_page
 
 
 def write_report(
@@ -121,7 +121,7 @@ def _remarks(command: str, run: Run) -> list[str | Table]:
 
 
 def _pair_name(result: dict[str, Any], runs: Sequence[Run]) -> str:
-    names = {}
+    names: dict[str, str] = {}
     for run in runs:
         for own in run.results.values():
             if own.get("checkpoint_sha256"):
@@ -176,7 +176,9 @@ def _pair_section(
     return section
 
 
-def _provenance(runs: Sequence[Run], pairs: Sequence[tuple[str, dict]]) -> list[str | Table]:
+def _provenance(
+    runs: Sequence[Run], pairs: Sequence[tuple[str, dict]]
+) -> list[str | Table | Picture]:
     rows: list[list[str]] = []
     for run in runs:
         for command, result in run.results.items():
@@ -190,7 +192,7 @@ def _provenance(runs: Sequence[Run], pairs: Sequence[tuple[str, dict]]) -> list[
                     run.files[command].name,
                 ]
             )
-    content: list[str | Table] = [
+    content: list[str | Table | Picture] = [
         Table(["run", "command", "checkpoint", "SHA-256", "episodes", "result"], rows)
     ]
     files: dict[str, str] = {}

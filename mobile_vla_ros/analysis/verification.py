@@ -216,8 +216,11 @@ def _baselines(traces: list[Trace], config, policy_step0: np.ndarray, interval) 
     repeat_last sends on what was in force before the frame (standstill before the first);
     mean is the best constant there is for these very episodes.
     """
-    last, changed, still = [], [], []
-    policy_changed, policy_still = [], []
+    last: list[np.ndarray] = []
+    changed: list[np.ndarray] = []
+    still: list[np.ndarray] = []
+    policy_changed: list[np.ndarray] = []
+    policy_still: list[np.ndarray] = []
     for trace in traces:
         commands = trace.truth_normalised[:, 0]
         zero = config.normalise(np.zeros_like(commands[:1]))

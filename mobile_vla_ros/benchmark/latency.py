@@ -130,7 +130,9 @@ def measure_latency(
         lean = drive.lean_pairs(plain, lean_pairs, tick)
 
     seconds = drive.samples.seconds
-    modes = {name: _mode(seconds[name]) for name in ("stream", "window") if name in seconds}
+    modes: dict[str, Any] = {
+        name: _mode(seconds[name]) for name in ("stream", "window") if name in seconds
+    }
     if "stream" in modes:
         for stage, seconds_once in (("first_call", first_call), ("warm_up", warming)):
             modes["stream"]["stages"][stage] = once(seconds_once)
@@ -142,7 +144,7 @@ def measure_latency(
     device_bytes = None
     if policy.device.type == "cuda":
         device_bytes = torch.cuda.max_memory_allocated(policy.device)
-    step = float(np.median(seconds.get("stream", seconds.get("window"))["total"]))
+    step = float(np.median(seconds["stream" if "stream" in seconds else "window"]["total"]))
     return LatencyResult(
         machine=machine,
         model=model,

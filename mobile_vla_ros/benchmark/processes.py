@@ -38,7 +38,7 @@ class NodeProcesses:
     def __enter__(self) -> NodeProcesses:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, *_reason: object) -> None:
         for _, process in reversed(self._running):
             if process.poll() is None:
                 process.send_signal(signal.SIGINT)

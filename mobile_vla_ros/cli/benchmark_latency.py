@@ -165,7 +165,7 @@ def _save_samples(path: Path, samples: dict[str, dict[str, list[float]]]) -> Non
         for stage, seconds in stages.items()
     }
     try:
-        np.savez(path, **flat)
+        np.savez(path, allow_pickle=False, **flat)
     except OSError as error:
         raise InputError(f"cannot write {path}: {error.strerror}") from error
 

@@ -64,7 +64,7 @@ def recorder(
         raise typer.Exit(1)
 
 
-def _with_progress(load, measure) -> RecorderResult:  # type: ignore[no-untyped-def]
+def _with_progress(load, measure) -> RecorderResult:
     if not sys.stderr.isatty():
         return measure(load)
     from rich.console import Console

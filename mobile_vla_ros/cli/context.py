@@ -123,7 +123,7 @@ def compare(
         result = run(*pair, seed=seed, progress=bar)
         result["skipped"] = pair[0].summary["skipped"]
         result["files"] = pair[0].summary["files"]
-        result["maps"] = maps(*pair, seed=seed)
+        result["maps"] = maps(pair[0], pair[1], seed=seed)
     write_json(json_file, result)
     if plot is not None:
         from mobile_vla_ros.plots.similarity import context_figures

@@ -133,8 +133,10 @@ def attention(
         from mobile_vla_ros.plots.inside import attention as draw
         from mobile_vla_ros.plots.style import save_figure
 
-        images = [frame(item) for item in result["frames"][:4]]
-        save_figure(draw(result, images), plot)
+        found = [(item, frame(item)) for item in result["frames"][:4]]
+        shown = [(item, image) for item, image in found if image is not None]
+        drawn = {**result, "frames": [item for item, _ in shown]}
+        save_figure(draw(drawn, [image for _, image in shown]), plot)
     typer.echo(
         f"the action token gives {result['share_on_image']:.0%} of its attention to the image"
     )

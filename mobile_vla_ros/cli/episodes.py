@@ -6,7 +6,7 @@ import importlib.util
 import subprocess
 import sys
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import typer
 from rich.console import Console
@@ -77,9 +77,9 @@ def list_episodes(
         missing = str(count.missing) if wanted else ""
         table.add_row(count.name or "(none)", str(count.done), target, missing)
     total = [sum(c.done for c in counts), sum(c.target for c in counts)]
-    missing = sum(c.missing for c in counts)
+    lacking = sum(c.missing for c in counts)
     table.add_row(
-        "together", str(total[0]), str(total[1]) if wanted else "", str(missing) if wanted else ""
+        "together", str(total[0]), str(total[1]) if wanted else "", str(lacking) if wanted else ""
     )
     screen.print(table)
     incomplete = sum(not entry.complete for entry in entries)
@@ -236,15 +236,15 @@ def show(
     from mobile_vla_ros.episodes.sheet import draw_episode, driven_path
 
     if is_incident(path):
-        facts = _show_incident(path, plot or Path(path.with_suffix(".png").name))
-        for name, value in facts.items():
+        shown = _show_incident(path, plot or Path(path.with_suffix(".png").name))
+        for name, value in shown.items():
             print(f"{name}: {value}")
-        write_json(json_file, facts)
+        write_json(json_file, shown)
         return
     with open_episode(path) as episode:
         target = draw_episode(episode, plot or path.with_suffix(".png").name, pictures)
         route, source = driven_path(episode)
-        facts = {
+        facts: dict[str, Any] = {
             "path": path,
             "frames": len(episode),
             "duration": float(episode.image_stamps[-1] - episode.image_stamps[0]),

@@ -266,7 +266,7 @@ def _train(
     # What is measured is the best checkpoint, so its loss is the row's.
     found["last_val_loss"], found["val_loss"] = found["val_loss"], found.pop("best_val_loss")
     found["checkpoint"] = found["best_checkpoint"] or found["last_checkpoint"]
-    found["data"] = str(Path(data or run.data.data_dir).resolve())
+    found["data"] = str(Path(data or run.data.data_dir or ".").resolve())
     more = measure(row.measure, found, drives=DRIVES[small], device=DEVICES[device])
     return {**found, **more}
 

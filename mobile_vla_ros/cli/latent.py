@@ -64,7 +64,7 @@ def compare(
     states = [
         gather(policy, chosen, instruction=instruction, progress=bar) for policy in (first, second)
     ]
-    result = compare_latents(*states, chosen, seed=seed)
+    result = compare_latents(states[0], states[1], chosen, seed=seed)
     result["skipped"] = recordings.skipped
     write_json(json_file, result)
     if plot is not None:

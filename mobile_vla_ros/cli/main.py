@@ -9,6 +9,7 @@ import io
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 import typer
 import typer.main
@@ -57,7 +58,7 @@ _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 # The base of what the parser raises for a wrong command line. Which library it comes from depends
 # on typer's version (click until 0.2x, its own copy later), so it is read off a public subclass.
-_ParserError = [
+_ParserError: Any = [
     cls for cls in typer.BadParameter.__mro__ if "format_message" in vars(cls) or cls is object
 ][-2]
 

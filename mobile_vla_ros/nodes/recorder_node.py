@@ -123,11 +123,11 @@ class RecorderNode(Life, Node):
             began = self._begin()
         except InputError as error:
             return self._refuse(response, error)
-        error = await began
+        fault = await began
         label = session.recording.label
-        response.success = not error
-        response.message = error or f"recording '{label.scenario}': {label.instruction}"
-        if not error and (warning := self._robot.silence()):
+        response.success = not fault
+        response.message = fault or f"recording '{label.scenario}': {label.instruction}"
+        if not fault and (warning := self._robot.silence()):
             self.get_logger().warning(warning)
             response.message += f" ({warning})"
         return response

@@ -195,7 +195,7 @@ class ReplayNode(Life, Node):
 
     def _command(self, action: np.ndarray) -> None:
         if self._velocity is not None:
-            self._velocity.publish(twist_of(self._episode.action_axes, action))
+            self._velocity.publish(twist_of(self._episode.action_axes, action.tolist()))
 
     def _stand_still(self) -> None:
         self._command(np.zeros(len(self._episode.action_axes)))

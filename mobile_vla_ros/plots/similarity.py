@@ -123,9 +123,9 @@ def embedding(result: dict[str, Any], method: str) -> Figure:
                 )
             for place, word in enumerate(names):
                 keep = scenario == word
-                colour = shades(place / max(1, len(names) - 1))
+                shade = shades(place / max(1, len(names) - 1))
                 places[row, 1].plot(
-                    *points[keep].T, markers[place % len(markers)], color=colour, ms=3.5,
+                    *points[keep].T, markers[place % len(markers)], color=shade, ms=3.5,
                     alpha=0.7, mew=0, ls="",
                 )  # fmt: skip
             drawn = places[row, 2].scatter(

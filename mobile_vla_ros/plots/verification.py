@@ -33,7 +33,8 @@ def overview(result: dict[str, Any]) -> Figure:
     axes = list(result["rmse"])
     with house_style():
         figure = plt.figure(figsize=(2 * COLUMN + 0.4, 7.6))
-        upper, middle, lower = figure.subfigures(3, 1, height_ratios=[1.25, 1, 1.1])
+        parts: Any = figure.subfigures(3, 1, height_ratios=[1.25, 1, 1.1])
+        upper, middle, lower = parts
         _draw_traces(upper, result, shown=2)
         left, right = middle.subplots(1, 2)
         _draw_per_step(left, result)

@@ -320,6 +320,7 @@ class Link:
 
     async def _listen(self, lane: Lane) -> str:
         channel = lane.socket
+        assert channel is not None
         while True:
             packet = await channel.receive()
             lane.heard = self._clock()
@@ -388,6 +389,7 @@ class Link:
     async def _watch(self, lane: Lane) -> None:
         """Pings a lane, and throws it away when nothing comes back."""
         channel = lane.socket
+        assert channel is not None
         while True:
             await asyncio.sleep(PING_SECONDS)
             if self._clock() - lane.heard > SILENCE_SECONDS:

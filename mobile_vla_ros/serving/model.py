@@ -106,6 +106,7 @@ class Model:
         if known != key:
             stream = self._policy.stream(frame.instruction, **overrides)
         elif generation != frame.generation:
+            assert stream is not None
             stream.reset()
         self._streams[robot] = (key, stream, frame.generation)
         return stream

@@ -122,10 +122,12 @@ class ModelProcess:
             await asyncio.get_running_loop().run_in_executor(None, process.wait, _REAP_SECONDS)
 
     def _send(self, values: Any) -> None:
+        assert self._writer is not None
         body = msgpack.packb(values)
         self._writer.write(LENGTH.pack(len(body)) + body)
 
     async def _receive(self) -> tuple[str, Any]:
+        assert self._reader is not None
         try:
             head = await self._reader.readexactly(LENGTH.size)
             size = LENGTH.unpack(head)[0]
@@ -138,6 +140,7 @@ class ModelProcess:
         return kind, content
 
     def _ending(self) -> str:
+        assert self._process is not None
         try:
             status = self._process.wait(_REAP_SECONDS)
         except subprocess.TimeoutExpired:

@@ -181,8 +181,8 @@ class PolicyServer:
                 ready(self._address(listener), self._welcome)
             await _first(*tasks, stop)
             for task in tasks:
-                if task.done() and not task.cancelled() and task.exception() is not None:
-                    raise task.exception()
+                if task.done() and not task.cancelled():
+                    task.result()
         finally:
             for task in tasks:
                 task.cancel()
@@ -242,15 +242,17 @@ class PolicyServer:
         if len(self._connections) >= room:
             log.warning("%s was refused: %d connections are open", peer, room)
             return web.Response(status=503, text="too many connections\n")
+        transport = request.transport
+        assert transport is not None
         channel = web.WebSocketResponse(
             max_msg_size=wire.MAX_MESSAGE, heartbeat=HEARTBEAT_SECONDS, compress=False
         )
-        connection = Connection(channel, request.transport, peer)
+        connection = Connection(channel, transport, peer)
         self._connections.add(connection)
         writer = None
         try:
             await channel.prepare(request)
-            hurry(request.transport.get_extra_info("socket"))
+            hurry(transport.get_extra_info("socket"))
             writer = asyncio.ensure_future(self._write(connection))
             await self._read(connection)
         except WireError as error:
@@ -393,6 +395,7 @@ class PolicyServer:
                 continue
             robot, request = chosen
             begin = time.monotonic()
+            assert self._model is not None
             try:
                 answer = await self._model.step(robot, request.connection.overrides, request.frame)
             except ModelFailure as failure:
@@ -428,7 +431,8 @@ class PolicyServer:
                 connection.send(wire.Failed(sentence[: wire.MAX_TEXT]))
         self._seats.drop_waiting()
         while True:
-            await self._model.close()
+            if self._model is not None:
+                await self._model.close()
             if failures > 1:
                 await asyncio.sleep(min(2.0 ** (failures - 2), SLOWEST_RESTART))
             self._model = ModelProcess(self._model_settings, self._command)
@@ -440,7 +444,7 @@ class PolicyServer:
                 log.error("the model cannot be started anew: %s", failure)
         log.info("the model works again")
         for connection in self._connections:
-            if connection.robot:
+            if connection.robot and self._welcome is not None:
                 connection.send(self._welcome)
 
     async def _write_figures(self, path: Path) -> None:

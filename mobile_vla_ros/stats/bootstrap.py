@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy.stats import t as student
@@ -64,7 +65,7 @@ def bootstrap_sums(
 
 
 def bootstrap_mean(
-    sums: np.ndarray, counts: np.ndarray, rng: np.random.Generator, **options: float
+    sums: np.ndarray, counts: np.ndarray, rng: np.random.Generator, **options: Any
 ) -> Interval:
     """Bootstrap over episodes of a mean: sums [episodes] over counts [episodes]."""
     both = np.stack([np.asarray(sums, float), np.asarray(counts, float)], axis=-1)

@@ -122,7 +122,7 @@ class _CrossSums:
             - self.right_sum @ self.right_by_a
             + self.ab_sum
         )
-        return _unbiased(count, trace, k_total, m_total, product)
+        return _unbiased(count, float(trace), float(k_total), float(m_total), float(product))
 
 
 def _unbiased(n: int, trace: float, k_total: float, m_total: float, product: float) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Sequence
+from typing import Literal
 
 import numpy as np
 
@@ -27,6 +28,6 @@ def percentiles(
     names = [f"p{percent}" for percent in percents]
     if not len(values):
         return dict.fromkeys(names, math.nan)
-    method = "inverted_cdf" if occurred else "linear"
+    method: Literal["inverted_cdf", "linear"] = "inverted_cdf" if occurred else "linear"
     found = np.percentile(np.asarray(list(values), np.float64), list(percents), method=method)
     return dict(zip(names, found.tolist(), strict=True))

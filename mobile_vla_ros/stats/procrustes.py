@@ -24,10 +24,10 @@ def procrustes_difference(x: np.ndarray, y: np.ndarray) -> float:
     """
     if len(x) != len(y):
         raise ValueError(f"{len(x)} and {len(y)} samples cannot be paired")
-    x, y = _unit(x), _unit(y)
-    if x is None or y is None:
+    one, other = _unit(x), _unit(y)
+    if one is None or other is None:
         return float("nan")
-    aligned = np.linalg.svd(x.T @ y, compute_uv=False).sum()
+    aligned = np.linalg.svd(one.T @ other, compute_uv=False).sum()
     return float(np.clip(1 - aligned**2, 0.0, 1.0))
 
 

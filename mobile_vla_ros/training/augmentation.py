@@ -74,9 +74,10 @@ def draw_transform(settings: AugmentationSettings, rng: np.random.Generator) -> 
     c = settings.colour
     scale = 1 - settings.crop * abs(crop)
     room = (1 - scale) / 2 + settings.shift
+    red, green, blue = (float(1 + 0.5 * c * value) for value in gain)
     return Transform(
         mirror=bool(mirror < settings.mirror),
-        gain=tuple(float(1 + 0.5 * c * value) for value in gain),
+        gain=(red, green, blue),
         contrast=float(1 + c * contrast),
         brightness=float(64 * c * brightness),
         saturation=float(max(0.0, 1 + 2 * c * saturation)),

@@ -64,9 +64,8 @@ def weights_digest(tensors: Mapping[str, Tensor]) -> str:
     for name in sorted(tensors):
         value = tensors[name].detach().contiguous().cpu()
         digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
-        digest.update(
-            value.view(torch.uint8).numpy() if value.dim() else bytes(value.item().hex(), "ascii")
-        )
+        number = float(value.item()).hex().encode("ascii") if not value.dim() else b""
+        digest.update(value.view(torch.uint8).numpy().data if value.dim() else number)
     return digest.hexdigest()
 
 

@@ -84,6 +84,6 @@ def read_labels(path: Path, attributes: Mapping[str, Any], rows: int) -> Episode
     visible = ((places[..., :2] >= 0) & (places[..., :2] <= 1)).all(-1)
     objects = np.full((rows, MOST_OBJECTS, 5), np.nan, dtype=np.float32)
     objects[:, : places.shape[1]] = np.concatenate(
-        [places[..., :2], visible[..., None], places[..., 2:]], axis=-1
+        [places[..., :2], np.asarray(visible)[..., None], places[..., 2:]], axis=-1
     )
     return EpisodeLabels(chunks=chunks, objects=objects)

@@ -68,6 +68,7 @@ class PolicyTraining(pl.LightningModule):
         self.save_hyperparameters({"configs": dict(run.raw)})
         self.encoder_calls = 0
         self.sample: FeatureSample | None = None
+        self._random_state: Tensor | None = None
         self._statistics: tuple[int, FeatureStatistics | None] | None = None
         self.auxiliary: AuxiliaryHeads | None = None
         if run.auxiliary.on:
@@ -225,7 +226,7 @@ class PolicyTraining(pl.LightningModule):
             for name, value in zip(names, said, strict=True):
                 self.log(f"val_{name}", value, batch_size=size)
 
-    def configure_optimizers(self) -> dict[str, Any]:
+    def configure_optimizers(self) -> Any:
         groups = []
         for kind, parameters in parameter_groups(self).items():
             rate = (
@@ -279,7 +280,7 @@ class PolicyTraining(pl.LightningModule):
 
     def on_train_start(self) -> None:
         # Dropout goes on with the random numbers it would have drawn without the interruption.
-        if getattr(self, "_random_state", None) is not None:
+        if self._random_state is not None:
             torch.set_rng_state(self._random_state)
             self._random_state = None
 
@@ -362,7 +363,7 @@ def attach_adapters(model: PolicyModel, run: RunConfig) -> list[str]:
         ]
     settings = LoraConfig(
         r=run.setup.lora_r,
-        lora_alpha=run.setup.lora_alpha,
+        lora_alpha=run.setup.lora_alpha,  # type: ignore[arg-type]
         lora_dropout=run.setup.lora_dropout,
         bias=run.setup.lora_bias,
         target_modules=targets,

@@ -70,7 +70,7 @@ def episode_samples(
         for start in range(len(run) - window_size + 1)
     ]
     if every_row and windows:
-        windows = sorted({tuple(window) for window in windows})
+        windows = [list(window) for window in sorted({tuple(window) for window in windows})]
     chunks, mask = command_chunks(
         stamps, velocities, stamps[rows], chunk_size=chunk_size, action_period=action_period
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -57,7 +58,7 @@ def starting_network(
     """
     check_start(run)
     directory = Path(run.model_path)
-    kosmos = kosmos_config(read_run_file(directory / "config.json"), str(directory))
+    kosmos: Any = kosmos_config(read_run_file(directory / "config.json"), str(directory))
     width = kosmos.text_config.embed_dim
     raw = {**run.raw, "action_axes": list(run.action_axes)}
     config = policy_config(

@@ -285,7 +285,7 @@ def _lightning(run: RunConfig, accelerator: str | None, **more: Any) -> pl.Train
             devices=settings.devices,
             num_nodes=settings.num_nodes,
             strategy=settings.strategy,
-            precision=settings.precision,
+            precision=settings.precision,  # type: ignore[arg-type]
             max_epochs=settings.max_epochs,
             max_steps=settings.max_steps,
             gradient_clip_val=settings.gradient_clip_val,

@@ -83,8 +83,11 @@ def read_calibration(path: str | Path) -> CameraModel:
         raise CalibrationError(f"the calibration {file} is no YAML") from None
     if not isinstance(values, dict):
         raise CalibrationError(f"the calibration {file} is no YAML of a camera")
-    size = values.get("image_width"), values.get("image_height")
-    if not all(isinstance(side, int) and side > 0 for side in size):
+    width, height = (
+        side if isinstance(side, int) else 0
+        for side in (values.get("image_width"), values.get("image_height"))
+    )
+    if width <= 0 or height <= 0:
         raise CalibrationError(f"the calibration {file} has no image_width and image_height")
     k = _matrix(file, values, "camera_matrix", (3, 3))
     if not (k[0, 0] > 0 and k[1, 1] > 0):
@@ -92,7 +95,8 @@ def read_calibration(path: str | Path) -> CameraModel:
     plain = np.hstack([k, np.zeros((3, 1))])
     return CameraModel(
         "calibrated",
-        *size,
+        width,
+        height,
         str(values.get("distortion_model") or "plumb_bob"),
         _matrix(file, values, "distortion_coefficients", (-1,), np.zeros(5)),
         k,

@@ -112,6 +112,7 @@ class LinkProcess:
 
     def _keep_link(self) -> None:
         asyncio.set_event_loop(self._loop)
+        assert self._link is not None
         self._loop.run_until_complete(self._link.run())
 
     def _take(self, order: FrameOrder) -> None:
@@ -129,6 +130,7 @@ class LinkProcess:
             image=image,
             feature=order.feature,
         )
+        assert self._link is not None
         self._loop.call_soon_threadsafe(self._link.offer, picture)
 
     # -- LinkEvents, on the link's thread ------------------------------------------------------
@@ -157,6 +159,7 @@ class LinkProcess:
         self._say_reach(SERVER_REFUSED, sentence)
 
     def answered(self, answer: wire.ChunkMessage) -> None:
+        assert self._link is not None
         axes = self._overrides.get("action_axes") or self._link.action_axes
         distance = answer.feature_distance
         chunk = ActionChunk(

@@ -58,8 +58,8 @@ def draw_overlay(
         points = _on_picture(ground, WIDTH, height)
         if len(points) > 1:
             cv2.polylines(picture, [points], False, colour, 4, cv2.LINE_AA)
-    picture[:TOP] //= 3
-    picture[-BOTTOM:] //= 3
+    for strip in (picture[:TOP], picture[-BOTTOM:]):
+        np.floor_divide(strip, 3, out=strip)
     _write(picture, state, 24, colour)
     _write(picture, instruction, 48, _INK)
     _write(picture, command, height - 12, _INK)

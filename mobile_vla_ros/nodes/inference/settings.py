@@ -35,6 +35,7 @@ def model_settings(values: dict) -> dict:
             address, token or certificate that cannot be used.
     """
     axes = [axis for axis in values["action_axes"] if axis]
+    chosen: tuple[str, ...]
     if values["server"]:
         _check_server(values)
         chosen = (*_OF_THE_LINK, *_OVERRIDES)

@@ -57,12 +57,15 @@ class RecordedRobot:
         self._velocity: VelocitySubscription | None = None
         self._velocity_reliability = ReliabilityPolicy.RELIABLE
         self.look()
+        # Of two arguments: rclpy hands over the message and when it came.
+        on_key: Any = self._on_key
+        on_odometry: Any = self._on_odometry
         if self._by_key:
-            node.create_subscription(TwistStamped, "teleop_key", self._on_key, queued())
+            node.create_subscription(TwistStamped, "teleop_key", on_key, queued())
         if settings["odom"]:
             # Best effort hears every publisher; a reliable subscription would miss some.
             profile = QoSProfile(depth=COMMAND_QUEUE, reliability=ReliabilityPolicy.BEST_EFFORT)
-            node.create_subscription(Odometry, "odom", self._on_odometry, profile)
+            node.create_subscription(Odometry, "odom", on_odometry, profile)
         if settings["guard"]:
             node.create_subscription(
                 Bool, f"{settings['guard']}/taken_over", self._on_takeover, latched()

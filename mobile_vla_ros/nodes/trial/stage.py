@@ -129,7 +129,7 @@ class TrialStage:
         """
         if self._recorder is None:
             return
-        words = {"scenario": scenario, "instruction": instruction}
+        words: dict[str, Any] = {"scenario": scenario, "instruction": instruction}
         try:
             self._recorder.set_parameters(**words)
         except RemoteError:

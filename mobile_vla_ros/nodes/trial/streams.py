@@ -121,7 +121,7 @@ class TrialStreams(Node):
             return
         now = self._now()
         chunk = chunk_of(message, self._course.axes)
-        self._course.hear_chunk(chunk.axes, chunk.velocities, now - chunk.stamp)
+        self._course.hear_chunk(chunk.axes, chunk.velocities.tolist(), now - chunk.stamp)
         if self._keeper is not None:
             self._keeper.hear_chunk(chunk, now)
 

@@ -127,4 +127,5 @@ class CameraSubscription:
         )
 
     def _count_lost(self, event) -> None:
+        assert self._lost is not None
         self._lost(event.total_count_change)

@@ -25,7 +25,7 @@ def image_message(
     message = Image(height=height, width=width, step=3 * width, encoding=encoding)
     # rclpy takes an array of bytes as it is; anything else it checks value by value.
     data = array.array("B")
-    data.frombytes(memoryview(np.ascontiguousarray(pixels).reshape(-1)))
+    data.frombytes(np.ascontiguousarray(pixels).reshape(-1).data)
     message.data = data
     return _headed(message, stamp, frame_id)
 

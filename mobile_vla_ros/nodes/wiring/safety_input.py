@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from typing import Any
 
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
@@ -57,10 +58,11 @@ class ButtonSubscription:
         # A message that comes by two routes counts once.
         self._seen: deque[int] = deque(maxlen=4 * QUEUE)
         for reliable, is_latched in ROUTES:
+            heard: Any = self._on_latched if is_latched else self._on_any
             node.create_subscription(
                 Bool,
                 topic,
-                self._on_latched if is_latched else self._on_any,
+                heard,
                 QoSProfile(
                     history=HistoryPolicy.KEEP_LAST,
                     depth=QUEUE,

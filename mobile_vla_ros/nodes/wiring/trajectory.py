@@ -58,7 +58,9 @@ def chunk_of(message: MultiDOFJointTrajectory, axes: tuple[str, ...]) -> ActionC
         raise ValueError(f"a chunk of {len(message.points)} steps has no action period")
     second = message.points[1].time_from_start
     return ActionChunk(
-        velocities=np.float32([velocities_of(p.velocities[0], axes) for p in message.points]),
+        velocities=np.array(
+            [velocities_of(p.velocities[0], axes) for p in message.points], np.float32
+        ),
         axes=axes,
         stamp=nanoseconds_of(message.header.stamp) / NANOSECONDS,
         action_period=second.sec + second.nanosec / NANOSECONDS,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from geometry_msgs.msg import Twist, TwistStamped
 from rclpy.callback_groups import CallbackGroup
@@ -10,6 +11,7 @@ from rclpy.clock import Clock, ClockType
 from rclpy.duration import Duration
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
+from rclpy.subscription import Subscription
 
 from mobile_vla_ros.nodes.wiring.qos import adapted_reliability, newest_only
 
@@ -124,7 +126,7 @@ class VelocitySubscription:
         self._adds = (with_stamp, with_info)
         self._qos = qos
         self._group = callback_group
-        self._subscription = None
+        self._subscription: Subscription | None = None
         self._heard_as: tuple[str, ReliabilityPolicy] | None = None
         self._resolved = node.resolve_topic_name(topic)
         self._timer = node.create_timer(
@@ -165,11 +167,12 @@ class VelocitySubscription:
             self._node.destroy_subscription(self._subscription)
         self._heard_as = (kind, qos.reliability)
         stamped = kind == TWIST_STAMPED
+        # rclpy hands over the information to callbacks that take two arguments.
+        callback: Any = self._on_message_with_info if self._adds[1] else self._on_message
         self._subscription = self._node.create_subscription(
             TwistStamped if stamped else Twist,
             self._topic,
-            # rclpy hands over the information to callbacks that take two arguments.
-            self._on_message_with_info if self._adds[1] else self._on_message,
+            callback,
             qos,
             callback_group=self._group,
         )
