@@ -59,9 +59,9 @@ def part_path(path: str | Path) -> Path:
 
 
 def storable(value: Any) -> Any:
-    """A value as HDF5 can hold it: text as UTF-8, which a file's name need not be."""
+    """A value as HDF5 can hold it: text as UTF-8, which a file's name need not be, without NUL."""
     if isinstance(value, str):
-        return value.encode("utf-8", errors="replace").decode("utf-8")
+        return value.replace("\0", "\ufffd").encode("utf-8", errors="replace").decode("utf-8")
     return value
 
 

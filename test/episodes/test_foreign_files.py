@@ -299,3 +299,20 @@ def test_odometry_is_looked_at(tmp_path: Path) -> None:
         for said in problems([pose(row, stamp=min(100 + row * 0.4, 100.0)) for row in range(6)])
     )
     assert any("6 of 6" in said for said in problems([pose(row, stamp=5.0) for row in range(6)]))
+
+
+def test_text_that_hdf5_cannot_hold_is_kept_as_far_as_it_can(tmp_path: Path) -> None:
+    with EpisodeWriter(
+        tmp_path / "e.h5",
+        scenario="1box_left",
+        instruction="go\0left \ud800",
+        attributes={"note": "a\0b"},
+        flush=False,
+    ) as writer:
+        writer.append(
+            image=IMAGES[0], action=[0, 0, 0], image_stamp=1, received_stamp=1, action_stamp=1
+        )
+        path = writer.finish()
+    with open_episode(path) as episode:
+        assert episode.attributes["note"] == "a\ufffdb"
+        assert episode.instruction.startswith("go")
