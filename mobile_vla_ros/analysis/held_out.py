@@ -10,12 +10,8 @@ import numpy as np
 from mobile_vla_ros.analysis.recordings import AnalysisError, side_of_name
 from mobile_vla_ros.analysis.traces import Trace, error_sums
 from mobile_vla_ros.episodes import Episode
-from mobile_vla_ros.episodes.identity import (
-    Identity,
-    KnownEpisodes,
-    identify,
-    read_seen,
-)
+from mobile_vla_ros.episodes.identity import Identity, identify
+from mobile_vla_ros.episodes.known_episodes import KnownEpisodes, read_seen
 from mobile_vla_ros.stats.bootstrap import bootstrap_sums
 from mobile_vla_ros.stats.regression import rmse
 

@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 
 from mobile_vla_ros.axes import AXES
-from mobile_vla_ros.episodes.attributes import READ_ERRORS
 from mobile_vla_ros.episodes.reader import Episode
 from mobile_vla_ros.episodes.schema import EpisodeError
 
@@ -24,14 +23,7 @@ ORIGINS = "origins"  # attribute: identities of the recordings that a changed fi
 SOURCE = "augmentation_source"  # attribute by which a changed copy names its recording
 
 _KEPT = 12  # frames kept of an episode
-_HEIGHT, _WIDTH = 8, 12
-_FEWEST = 3  # kept frames that must lie inside the other file
-_SHARE = 0.75  # of those, how many have to agree
-_ALIKE = 3.0  # grey levels, root mean square: compression, another size
-_EQUAL = 0.5  # the same where the clock says that it was another day
-_COMMAND = 2e-3  # m/s, rad/s
-_EPOCH = 1e8  # s: stamps above are a real clock's, and two recordings never share them
-_MIRRORED = np.array([1, -1, 1, -1, 1, -1], np.float64)  # signs of the six axes in a mirror
+HEIGHT, WIDTH = 8, 12
 
 
 @dataclass(frozen=True)
@@ -97,7 +89,7 @@ class Identity:
                 start=float(values["start"]),
                 times=times,
                 commands=commands.reshape(len(times), len(AXES)),
-                looks=looks.reshape(len(times), _HEIGHT, _WIDTH),
+                looks=looks.reshape(len(times), HEIGHT, WIDTH),
                 stage=str(values.get("stage", "")),
             )
         except (KeyError, TypeError, AttributeError) as error:
@@ -137,7 +129,7 @@ def identify(episode: Episode, sha256: str | None = None) -> Identity:
     """
     rows = np.unique(np.linspace(0, len(episode) - 1, _KEPT).astype(int))
     looks = np.stack([look(episode.image(int(row))) for row in rows])
-    stamps, commands = episode.image_stamps, _six(episode)
+    stamps, commands = episode.image_stamps, commands_of(episode)
     digest = hashlib.sha256()
     # Microseconds: what a stamp keeps on its way through other formats.
     digest.update(np.round(np.nan_to_num(stamps) * 1e6).astype("<i8").tobytes())
@@ -179,174 +171,14 @@ def look(image: np.ndarray) -> np.ndarray:
     """uint8 [8,12] grey levels of a frame, uint8 [H,W,3] RGB."""
     import cv2
 
-    small = cv2.resize(image, (_WIDTH, _HEIGHT), interpolation=cv2.INTER_AREA)
+    small = cv2.resize(image, (WIDTH, HEIGHT), interpolation=cv2.INTER_AREA)
     return cv2.cvtColor(small, cv2.COLOR_RGB2GRAY)
 
 
-class KnownEpisodes:
-    """Episodes that somebody has seen, and the question whether another file is one of them."""
-
-    def __init__(self, known: Iterable[Identity]) -> None:
-        self.known = tuple(known)
-        self._exact: dict[str, Identity] = {}
-        self._stems: dict[str, Identity] = {}
-        for identity in self.known:
-            stem = identity.name.removesuffix(".h5")
-            self._stems.setdefault(identity.source or stem, identity)
-            for key in (identity.sha256, identity.id, *identity.origins):
-                self._exact.setdefault(key, identity)
-
-    def __len__(self) -> int:
-        return len(self.known)
-
-    def find(self, episode: Episode, identity: Identity | None = None) -> Identity | None:
-        """The known episode that the file holds, in whole or in part, or None.
-
-        Args:
-            episode: the file.
-            identity: its own identity, where that is known already.
-
-        Raises:
-            EpisodeError: a frame that it is recognised by cannot be read.
-        """
-        if not self.known:
-            return None
-        own = identity or identify(episode)
-        found = self.find_exact(own)
-        if found is not None:
-            return found
-        if own.source and own.source in self._stems:
-            return self._stems[own.source]
-        frames = _Frames(episode)
-        return next((known for known in self.known if frames.hold(known)), None)
-
-    def find_exact(self, own: Identity) -> Identity | None:
-        """The known episode of the same bytes or content, or of which it says it was made."""
-        keys = (own.sha256, own.id, *own.origins)
-        return next((self._exact[key] for key in keys if key in self._exact), None)
-
-
-class _Frames:
-    """The rows of a file, looked at only where stamps and commands leave a doubt."""
-
-    def __init__(self, episode: Episode) -> None:
-        self._episode = episode
-        self._stamps = episode.image_stamps
-        self._commands = _six(episode)
-        self._looks: dict[int, np.ndarray] = {}
-        steps = np.diff(self._stamps)
-        # In a file thinned out, the rows half a step away are others.
-        self._slack = 0.3 * float(np.median(steps)) if len(steps) else 0.0
-
-    def hold(self, known: Identity) -> bool:
-        """Whether the known recording, or a part of it, is here."""
-        stamps = self._stamps
-        if not known.known_by_content:
-            return False
-        if not np.isfinite(stamps).all() or np.any(np.diff(stamps) <= 0):
-            return False
-        tells = _tells(known.looks)
-        here = np.array([known.start])
-        _, inside = self._rows_at(known, here, slack=1e-3)
-        if inside.sum() >= min(_FEWEST, len(known.times)):
-            # Both count by one clock, so that what was seen at one time has to be the same.
-            return self._agrees(known, here, _ALIKE if tells else _EQUAL, slack=1e-3)
-        dated = min(known.start, float(stamps[0])) > _EPOCH
-        if not tells:
-            return False  # pictures that say nothing prove nothing
-        # When it may have begun here: of any three kept frames in a row, one is an anchor.
-        anchors = known.times[min(_FEWEST, len(known.times)) - 1 :: _FEWEST]
-        starts = (stamps[None, :] - anchors[:, None]).ravel()
-        limit = _EQUAL if dated else _ALIKE
-        return self._agrees(known, starts, limit, slack=self._slack + 1e-6)
-
-    def _agrees(self, known: Identity, starts: np.ndarray, limit: float, slack: float) -> bool:
-        """Whether it agrees with the rows here, had it begun at one of ``starts``."""
-        rows, inside = self._rows_at(known, starts, slack)
-        enough = inside.sum(axis=1) >= min(_FEWEST, len(known.times))
-        for mirrored in (False, True):
-            signs = _MIRRORED if mirrored else np.ones(len(AXES))
-            apart = np.abs(self._commands[rows] - known.commands * signs)
-            alike = (np.nan_to_num(apart, nan=0.0) <= _COMMAND).all(axis=2)
-            looks = known.looks[..., ::-1] if mirrored else known.looks
-            for place in np.flatnonzero(enough & _most(alike, inside)):
-                kept = inside[place]
-                there = np.stack([self._look(int(row)) for row in rows[place, kept]])
-                apart = np.sqrt(np.mean((there - looks[kept].astype(float)) ** 2, axis=(1, 2)))
-                if np.mean(apart <= limit) >= _SHARE:
-                    return True
-        return False
-
-    def _rows_at(
-        self, known: Identity, starts: np.ndarray, slack: float
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """int64 [N, K], the row nearest to each kept frame; bool [N, K], whether it is near."""
-        stamps, end = self._stamps, len(self._stamps) - 1
-        wanted = starts[:, None] + known.times
-        after = np.clip(np.searchsorted(stamps, wanted), 0, end)
-        before = np.clip(after - 1, 0, end)
-        nearer = np.abs(stamps[before] - wanted) <= np.abs(stamps[after] - wanted)
-        rows = np.where(nearer, before, after)
-        return rows, np.abs(stamps[rows] - wanted) <= slack
-
-    def _look(self, row: int) -> np.ndarray:
-        """float64 [8,12]; NaN for a frame that cannot be read."""
-        if row not in self._looks:
-            try:
-                self._looks[row] = look(self._episode.image(row)).astype(np.float64)
-            except EpisodeError:
-                self._looks[row] = np.full((_HEIGHT, _WIDTH), np.nan)
-        return self._looks[row]
-
-
-def _most(alike: np.ndarray, inside: np.ndarray) -> np.ndarray:
-    """bool [N]: of the kept frames that lie inside, enough are alike."""
-    counted = np.maximum(inside.sum(axis=1), 1)
-    return (alike & inside).sum(axis=1) >= _SHARE * counted
-
-
-def _tells(looks: np.ndarray) -> bool:
-    """Whether the pictures have content and change, so that likeness means something."""
-    values = looks.astype(np.float64)
-    changes = np.sqrt(np.mean((values[0] - values[-1]) ** 2))
-    return bool(values.std(axis=(1, 2)).min() > _ALIKE and changes > _ALIKE)
-
-
-def _six(episode: Episode) -> np.ndarray:
+def commands_of(episode: Episode) -> np.ndarray:
     """float64 [T, 6]: the commands on the six axes, NaN where there is no such column."""
     found = np.full((len(episode), len(AXES)), np.nan)
     for column, axis in enumerate(episode.action_axes):
         if axis in AXES:
             found[:, AXES.index(axis)] = episode.actions[:, column]
     return found
-
-
-def read_seen(
-    stored: Mapping[str, Any],
-    training_files: Mapping[str, str] | None,
-    validation_files: Mapping[str, str] | None,
-) -> tuple[list[Identity], list[Identity]]:
-    """The training and the validation episodes that a checkpoint lists.
-
-    Args:
-        stored: its lists ``training`` and ``validation``; entries of another making are left
-            aside.
-        training_files, validation_files: name -> SHA-256, all that older checkpoints list.
-    """
-    found = []
-    for key, files in (("training", training_files), ("validation", validation_files)):
-        entries = stored.get(key)
-        identities = []
-        for entry in entries if isinstance(entries, (list, tuple)) else ():
-            try:
-                identities.append(Identity.from_plain(entry))
-            except READ_ERRORS:
-                continue
-        known = {identity.sha256 for identity in identities}
-        identities += [
-            Identity.bare(name, digest)
-            for name, digest in (files or {}).items()
-            if digest not in known
-        ]
-        found.append(identities)
-    return found[0], found[1]

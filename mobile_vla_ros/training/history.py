@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from mobile_vla_ros.episodes import open_episode
-from mobile_vla_ros.episodes.identity import Identity, KnownEpisodes, read_seen
+from mobile_vla_ros.episodes.identity import Identity
+from mobile_vla_ros.episodes.known_episodes import KnownEpisodes, read_seen
 from mobile_vla_ros.policy.checkpoint import open_checkpoint
 
 

@@ -9,7 +9,8 @@ import pytest
 
 from mobile_vla_ros.episodes import open_episode
 from mobile_vla_ros.episodes.editing import join, relabel, trim
-from mobile_vla_ros.episodes.identity import Identity, KnownEpisodes, identify, read_seen
+from mobile_vla_ros.episodes.identity import Identity, identify
+from mobile_vla_ros.episodes.known_episodes import KnownEpisodes, read_seen
 from mobile_vla_ros.episodes.writer import EpisodeWriter
 
 START = 1_760_000_000.0

@@ -11,7 +11,7 @@ import torch
 
 from mobile_vla_ros.episodes import open_episode
 from mobile_vla_ros.episodes.editing import relabel, trim
-from mobile_vla_ros.episodes.identity import KnownEpisodes, read_seen
+from mobile_vla_ros.episodes.known_episodes import KnownEpisodes, read_seen
 from mobile_vla_ros.policy.checkpoint import open_checkpoint
 from mobile_vla_ros.training.dataset import load_split
 from mobile_vla_ros.training.history import history_of
