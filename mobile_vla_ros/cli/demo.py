@@ -137,7 +137,7 @@ def _run(
     os.environ.setdefault("MUJOCO_GL", "egl")
     with NodeProcesses(f"/demo_{os.getpid()}") as nodes:
         by_page = page_port is not None
-        patience = {"time_limit": PERSON_SECONDS} if by_page else {}
+        patience: dict[str, Any] = {"time_limit": PERSON_SECONDS} if by_page else {}
         nodes.start(
             "sim_node",
             *("-r", "state:=mobile_vla/state"),
