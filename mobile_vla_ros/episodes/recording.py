@@ -39,6 +39,8 @@ MOST_PRESSES = 256
 # A stamp further ahead of its arrival than this, or further behind it, s, is from another clock.
 FUTURE_STAMP = 0.1
 STALE_STAMP = 1.0
+# A camera that has sent nothing for so long, and for three of its own intervals, is silent, s.
+CAMERA_SILENCE = 0.8
 
 
 class RecordingError(InputError):
@@ -259,6 +261,9 @@ class Take:
         last_row, last_seen: stamps of the newest row and of the newest frame, s.
         seen: frames of it, whether they became rows or not.
         accepted: rows handed to the sink.
+        heard: when the newest frame came, s.
+        suspected: whether the last look heard nothing.
+        silent, silences: whether the camera sends nothing now, and how often it has begun to.
         received, written, dropped, lost_in_gaps, lost_in_events: see `Counts`.
     """
 
@@ -276,6 +281,10 @@ class Take:
     dropped: int = 0
     lost_in_gaps: int = 0
     lost_in_events: int = 0
+    heard: float = math.inf
+    suspected: bool = False
+    silent: bool = False
+    silences: int = 0
 
     @property
     def counts(self) -> Counts:
@@ -329,7 +338,7 @@ class Recording:
         """
         if self.state != IDLE:
             raise RecordingError(f"an episode is {self.state} already: save or discard it first")
-        self._take = Take(RatePicker(self.settings.rate), started=now)
+        self._take = Take(RatePicker(self.settings.rate), started=now, heard=now)
         self._camera.close_gap()  # it was before this episode
         self.episode += 1
         self.label = label
@@ -338,12 +347,16 @@ class Recording:
         return self.episode
 
     def save(self, complete: bool = True, outcome: str = "") -> int:
-        """Ends the episode; ``ended`` is expected when the sink has it safe."""
+        """Ends the episode; ``ended`` is expected when the sink has it safe.
+
+        One whose camera has been silent is not complete.
+        """
         if self.state != RECORDING:
             raise RecordingError("no episode is being recorded: start one first")
         self.state = SAVING
         self._newest = None
         self._take.lost_in_gaps += self._camera.close_gap()
+        complete = complete and not self._take.silences
         self.sink.finish(self.episode, self.counts, complete, outcome)
         return self.episode
 
@@ -355,6 +368,36 @@ class Recording:
         self._newest = None
         self.sink.discard(self.episode)
         return self.episode
+
+    def watch(self, now: float) -> str:
+        """News of the camera in mid-episode, to be asked for several times a second.
+
+        Args:
+            now: on the clock of the frames' arrival, s.
+
+        Returns:
+            A sentence when it has fallen silent and when it is back; else ''.
+        """
+        take = self._take
+        if self.state != RECORDING:
+            return ""
+        passed = now - take.heard
+        silent = passed > max(CAMERA_SILENCE, 3 * self.camera_interval)
+        if silent and not take.suspected:
+            # After a stall of our own its frames wait to be read: the next look tells.
+            take.suspected = True
+            return ""
+        take.suspected = silent
+        before, take.silent = take.silent, silent
+        if silent and not before:
+            take.silences += 1
+            return (
+                f"the camera has sent nothing for {passed:.1f} s in mid-episode: the episode will"
+                " not be complete; discard it, or save what there is"
+            )
+        if before and not silent:
+            return "the camera is back; the episode has a gap, and will not be complete"
+        return ""
 
     # What the sink reports
 
@@ -415,6 +458,7 @@ class Recording:
             self.leave_out()
             return False
         take = self._take
+        take.heard = received
         missing = self._camera.add(stamp)
         # Behind its first row an episode counts frames of whatever stamp: a clock that was set
         # back would else pass for a camera that sent nothing.

@@ -100,6 +100,7 @@ class RecorderNode(Life, Node):
         self.add_on_set_parameters_callback(self._on_parameters)
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self.create_timer(PUMP_PERIOD, self._session.pump, clock=steady)
+        self.create_timer(PUMP_PERIOD, self._watch_camera, clock=steady)
         self.create_timer(STATUS_PERIOD, self._publish_status, clock=steady)
         # A save waits for the disk without holding up the frames: its coroutine must not keep
         # the node's own callback group.
@@ -242,6 +243,13 @@ class RecorderNode(Life, Node):
             if change:
                 self._session.stop_early(change)
         self._session.recording.frame(sight.stamp, sight.received, (form, data))
+
+    def _watch_camera(self) -> None:
+        news = self._session.recording.watch(self._now())
+        if news:
+            self._message = news
+            self.get_logger().error(news)
+            self._publish_status()
 
     def _now(self) -> float:
         return self.get_clock().now().nanoseconds * 1e-9

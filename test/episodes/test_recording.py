@@ -476,3 +476,52 @@ def test_odometry_of_this_clock_counts_from_its_stamp_but_for_one_that_is_far_of
     times = [clock.time(stamp, 10.05 + k / 10) for k, stamp in enumerate(stamps)]
     assert times == pytest.approx([10.0, 10.1, 10.25, 10.3, 10.45, 10.5])
     assert clock.agrees
+
+
+def test_a_camera_that_dies_in_mid_episode_is_news_within_a_second_and_spoils_completeness() -> (
+    None
+):
+    recording, sink = every_frame()
+    recording.start(LEFT, 0.0)
+    now = 0.0
+    for number in range(20):
+        now = 0.1 * number
+        recording.frame(now, now, number)
+        assert recording.watch(now + 0.05) == ""
+    assert recording.watch(now + 0.7) == ""
+    assert recording.watch(now + 0.85) == ""
+    assert "sent nothing for 0.9 s" in recording.watch(now + 0.9)
+    assert recording.watch(now + 1.5) == ""
+    recording.frame(now + 3.0, now + 3.0, "back")
+    assert "is back" in recording.watch(now + 3.0)
+    recording.save()
+    assert sink.finished[0][2] is False
+    assert sink.finished[0][1].lost > 0
+    recording.ended(1)
+    assert recording.watch(now + 9.0) == ""
+    recording.start(LEFT, now + 9.0)
+    recording.frame(now + 9.1, now + 9.1, "next episode")
+    recording.save()
+    assert sink.finished[1][2] is True
+
+
+def test_frames_that_waited_while_the_recorder_was_held_up_are_no_silence() -> None:
+    recording, sink = every_frame()
+    recording.start(LEFT, 0.0)
+    recording.frame(0.1, 0.1, "before")
+    assert recording.watch(2.0) == ""
+    recording.frame(1.9, 2.0, "had waited")
+    assert recording.watch(2.05) == ""
+    recording.save()
+    assert sink.finished[0][2] is True
+
+
+def test_a_slow_camera_is_not_silent_between_its_frames() -> None:
+    recording, sink = every_frame()
+    recording.start(LEFT, 0.0)
+    for number in range(10):
+        recording.frame(1.0 * number, 1.0 * number, number)
+        if number > 2:
+            assert recording.watch(1.0 * number + 0.99) == ""
+    recording.save()
+    assert sink.finished[0][2] is True
