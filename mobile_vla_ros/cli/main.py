@@ -43,6 +43,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     ),
     "push": ("push", "Send a policy or a data set to a hub, with its card."),
     "pull": ("pull", "Fetch a policy or a data set from a hub."),
+    "watch": ("watch", "Show what a running robot sees, intends and does, live."),
     "demo": ("demo", "Drive, record, check and draw one run in the simulated field."),
 }
 

@@ -27,6 +27,7 @@ BOTTOM = 34
 _PATH = (80, 230, 150)
 _BAD = (255, 140, 40)
 _INK = (255, 255, 255)
+MOST_LETTERS = 88  # that fit the width
 FONT_SIZE = 17
 NO_FONT = "(no font for it: apt install fonts-nanum)"
 
@@ -110,7 +111,7 @@ def _on_picture(ground: np.ndarray, width: int, height: int) -> np.ndarray:
 
 
 def _write(picture: np.ndarray, text: str, baseline: int, colour: tuple[int, int, int]) -> None:
-    text = text[:70]
+    text = text[:MOST_LETTERS]
     font = None if text.isascii() else wide_font()
     if font is not None:
         strip = Image.fromarray(picture[baseline - 20 : baseline + 8])

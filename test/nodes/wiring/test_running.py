@@ -33,6 +33,7 @@ PROGRAMS = (
     "trial_node",
     "trial_node",
     "tools.director_node",
+    "tools.watch_node",
     "tools.doctor_node",
     "tools.probe_node",
 )
