@@ -108,8 +108,9 @@ class Check:
     def training(self, mode: str) -> dict[str, Any]:
         """Steps of a training of the full size: memory and samples per second."""
         from mobile_vla_ros.policy.random_policies import run_of
-        from mobile_vla_ros.training.module import PolicyTraining, attach_adapters
+        from mobile_vla_ros.training.module import PolicyTraining
         from mobile_vla_ros.training.run import check_run
+        from mobile_vla_ros.training.trainable import attach_adapters
 
         raw = run_of(self.size, lora_r=32 if mode == "lora" else None)
         raw["train_setup"]["freeze_backbone"] = True

@@ -20,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from mobile_vla_ros.policy.heads import DrivingHead
 from mobile_vla_ros.policy.random_policies import random_policy
-from mobile_vla_ros.training.module import masked_huber
+from mobile_vla_ros.training.losses import masked_huber
 
 ROWS = 18  # of the lab's episodes: window 8 and chunk 10
 WINDOW, CHUNK = 8, 10

@@ -24,16 +24,11 @@ from mobile_vla_ros.training.augmentation import (
     draw_transform,
     transform_images,
 )
-from mobile_vla_ros.training.dataset import (
-    FrameCache,
-    TrainingEpisode,
-    episode_windows,
-    instruction_of,
-    labels_of,
-    write_array,
-)
+from mobile_vla_ros.training.dataset import TrainingEpisode
+from mobile_vla_ros.training.frames import FrameCache, write_array
 from mobile_vla_ros.training.run import RunConfig
 from mobile_vla_ros.training.run_schema import AugmentationSettings
+from mobile_vla_ros.training.windows import episode_windows, instruction_of, labels_of
 
 
 def why_no_cache(run: RunConfig, token_is_trained: bool = False) -> str | None:

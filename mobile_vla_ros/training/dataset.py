@@ -3,38 +3,25 @@
 from __future__ import annotations
 
 import fnmatch
-import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from torch.utils.data import Dataset
 
 from mobile_vla_ros.episodes import EpisodeError, find_episodes, open_episode
 from mobile_vla_ros.episodes.identity import SOURCE, Identity, identify
 from mobile_vla_ros.errors import InputError
-from mobile_vla_ros.files import whole_file
 from mobile_vla_ros.hub import DATASET, resolve
-from mobile_vla_ros.policy.config import normalise
-from mobile_vla_ros.policy.preprocess import as_frames, resize
 from mobile_vla_ros.rig import Rig, rig_of
 from mobile_vla_ros.training.augmentation import (
-    IDENTITY,
-    Transform,
-    draw_transform,
-    mirror_text,
-    mirror_velocities,
     one_sided,
-    transform_images,
-    transform_places,
 )
 from mobile_vla_ros.training.history import History
 from mobile_vla_ros.training.labels import EXPERT_AXES, EpisodeLabels, read_labels
 from mobile_vla_ros.training.run import RunConfig
-from mobile_vla_ros.training.run_schema import AugmentationSettings, RunError
+from mobile_vla_ros.training.run_schema import RunError
 from mobile_vla_ros.training.samples import (
     EpisodeSamples,
     episode_samples,
@@ -100,35 +87,7 @@ def load_split(
     if data is None:
         raise RunError("no data: give --data or train_dataset.data_dir in the run file.")
     folder = resolve(data, DATASET)
-    if not folder.is_dir():
-        raise RunError(
-            f"{folder} is no folder of episodes; give --data, or correct train_dataset.data_dir "
-            f"in the run file."
-        )
-    validation_pattern = run.data.validation_pattern
-    paths = find_episodes(folder)
-    excluded = run.data.exclude_pattern
-    chosen = [
-        path
-        for path in paths
-        if fnmatch.fnmatch(path.name, run.data.episode_pattern)
-        and not (excluded and fnmatch.fnmatch(path.name, excluded))
-    ]
-    if not chosen:
-        raise RunError(
-            f"no episode in {folder} matches '{run.data.episode_pattern}' "
-            f"({len(paths)} episodes there)."
-        )
-    for_validation = [
-        path
-        for path in paths
-        if validation_pattern and fnmatch.fnmatch(path.name, validation_pattern)
-    ]
-    if validation_pattern and not for_validation:
-        raise RunError(
-            f"no episode in {folder} matches validation_pattern '{validation_pattern}'."
-        )
-    chosen = [path for path in chosen if path not in set(for_validation)]
+    chosen, for_validation = _matching(run, folder)
     wrap = progress or iter
     episodes, left_out = _load(run, list(wrap(chosen)))
     if not episodes:
@@ -159,6 +118,39 @@ def load_split(
         mirror_allowed=not one_sided([episode.side for episode in train]),
         left_out=tuple(left_out),
     )
+
+
+def _matching(run: RunConfig, folder: Path) -> tuple[list[Path], list[Path]]:
+    """The files to split, and those that the run file keeps for validation."""
+    if not folder.is_dir():
+        raise RunError(
+            f"{folder} is no folder of episodes; give --data, or correct train_dataset.data_dir "
+            f"in the run file."
+        )
+    validation_pattern = run.data.validation_pattern
+    paths = find_episodes(folder)
+    excluded = run.data.exclude_pattern
+    chosen = [
+        path
+        for path in paths
+        if fnmatch.fnmatch(path.name, run.data.episode_pattern)
+        and not (excluded and fnmatch.fnmatch(path.name, excluded))
+    ]
+    if not chosen:
+        raise RunError(
+            f"no episode in {folder} matches '{run.data.episode_pattern}' "
+            f"({len(paths)} episodes there)."
+        )
+    for_validation = [
+        path
+        for path in paths
+        if validation_pattern and fnmatch.fnmatch(path.name, validation_pattern)
+    ]
+    if validation_pattern and not for_validation:
+        raise RunError(
+            f"no episode in {folder} matches validation_pattern '{validation_pattern}'."
+        )
+    return [path for path in chosen if path not in set(for_validation)], for_validation
 
 
 def with_readable_frames(
@@ -300,160 +292,6 @@ def load_episode(run: RunConfig, path: Path) -> TrainingEpisode:
         identity=identity,
         rig=rig,
     )
-
-
-def episode_windows(episodes: Sequence[TrainingEpisode], start_weight: float) -> np.ndarray:
-    """Every window as (episode, window), int64 [N, 2]; starts of episodes `start_weight` times.
-
-    At the start a robot has to choose its side, and few frames show it.
-    """
-    pairs = []
-    for number, episode in enumerate(episodes):
-        for window in range(len(episode.samples)):
-            near_start = episode.samples.windows[window, 0] < 4
-            pairs += [(number, window)] * (max(1, round(start_weight)) if near_start else 1)
-    return np.asarray(pairs, dtype=np.int64).reshape(-1, 2)
-
-
-class FrameCache:
-    """Resized frames of episodes on disk: uint8 [F, S, S, 3], one file per episode.
-
-    Every frame is decoded and resized once, then mapped into memory by whoever reads it.
-    """
-
-    def __init__(self, folder: str | Path, size: int) -> None:
-        self.folder = Path(folder)
-        self.size = size
-        self._open: dict[str, np.ndarray] = {}
-
-    def __getstate__(self) -> dict[str, Any]:
-        # A worker process opens its own files.
-        return {**self.__dict__, "_open": {}}
-
-    def frames(self, episode: TrainingEpisode) -> np.ndarray:
-        """uint8 [F, S, S, 3] RGB of the episode's `samples.rows`, mapped from disk."""
-        name = self._name(episode)
-        if name not in self._open:
-            path = self.folder / name
-            if not path.exists():
-                self._write(path, episode)
-            self._open[name] = np.load(path, mmap_mode="r")
-        return self._open[name]
-
-    def _name(self, episode: TrainingEpisode) -> str:
-        rows = hashlib.sha256(episode.samples.rows.tobytes()).hexdigest()[:8]
-        return f"{episode.sha256[:24]}_{rows}_{self.size}.npy"
-
-    def _write(self, path: Path, episode: TrainingEpisode) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with open_episode(episode.path) as file:
-            frames = np.stack(
-                [
-                    resize(as_frames(file.image(int(row))).permute(0, 3, 1, 2), self.size)[0]
-                    .permute(1, 2, 0)
-                    .numpy()
-                    for row in episode.samples.rows
-                ]
-            )
-        write_array(path, frames)
-
-
-def write_array(path: Path, values: np.ndarray) -> None:
-    """Writes a .npy file, whole or not at all.
-
-    Raises:
-        RunError: the disk is full or the folder cannot be written.
-    """
-    try:
-        with whole_file(path) as temporary, temporary.open("wb") as file:
-            np.save(file, values)
-    except OSError as error:
-        # numpy says nothing but how much it wrote when the disk is full.
-        reason = error.strerror or "the disk is full"
-        raise RunError(
-            f"cannot write the cache {path}: {reason}; make room, or choose a folder with --cache."
-        ) from error
-
-
-class WindowDataset(Dataset):
-    """Windows with their pictures, for modes in which the backbone runs in every step.
-
-    An item is a dictionary: images uint8 [T, S, S, 3], instructions str, labels float32
-    [T, chunk, dof] normalised, mask bool [T, chunk], and with extra labels objects float32
-    [T, N, 5].
-    """
-
-    def __init__(
-        self,
-        run: RunConfig,
-        episodes: Sequence[TrainingEpisode],
-        frames: FrameCache,
-        augmentation: AugmentationSettings | None = None,
-        start_weight: float = 1.0,
-    ) -> None:
-        self.run = run
-        self.episodes = tuple(episodes)
-        self.frames = frames
-        self.augmentation = augmentation if augmentation and augmentation.on else None
-        self.windows = episode_windows(self.episodes, start_weight)
-
-    def __len__(self) -> int:
-        return len(self.windows)
-
-    def __getitem__(self, key: tuple[int, int] | int) -> dict[str, Any]:
-        epoch, index = key if isinstance(key, tuple) else (0, key)
-        held = index < 0
-        index = -1 - index if held else index
-        number, window = self.windows[index]
-        episode = self.episodes[number]
-        places = episode.samples.windows[window]
-        transform = IDENTITY
-        if self.augmentation is not None:
-            rng = np.random.default_rng([self.run.seed, epoch, index])
-            transform = draw_transform(self.augmentation, rng)
-        images = np.asarray(self.frames.frames(episode)[places])
-        item = {
-            "images": transform_images(images, transform),
-            "instructions": instruction_of(episode, transform),
-            "labels": labels_of(self.run, episode, transform)[places],
-            "mask": episode.samples.mask[places] & (not held),
-        }
-        if self.run.auxiliary.on and episode.labels is not None:
-            item["objects"] = objects_of(episode, transform)[places]
-        return item
-
-
-def collate(items: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Stacks arrays into tensors; instructions stay a list of strings."""
-    batch: dict[str, Any] = {}
-    for key in items[0]:
-        values = [item[key] for item in items]
-        batch[key] = values if isinstance(values[0], str) else torch.from_numpy(np.stack(values))
-    return batch
-
-
-def instruction_of(episode: TrainingEpisode, transform: Transform) -> str:
-    """The episode's instruction as the transformed pictures deserve it."""
-    return mirror_text(episode.instruction) if transform.mirror else episode.instruction
-
-
-def labels_of(run: RunConfig, episode: TrainingEpisode, transform: Transform) -> np.ndarray:
-    """Normalised labels float32 [F, chunk, dof] of the episode under a transform."""
-    chunks = episode.samples.chunks
-    if transform.mirror:
-        chunks = mirror_velocities(chunks, run.action_axes)
-    return normalise(chunks, run.norm_min, run.norm_max)
-
-
-def objects_of(episode: TrainingEpisode, transform: Transform) -> np.ndarray:
-    """Where the objects are after a transform: float32 [F, N, 5], see `EpisodeLabels`."""
-    if episode.labels is None:
-        raise RunError(f"{episode.path.name} has no object labels.")
-    objects = episode.labels.objects[episode.samples.rows].copy()
-    objects[..., :2] = transform_places(objects[..., :2], transform)
-    if transform.mirror:
-        objects[..., 3] = -objects[..., 3]
-    return objects
 
 
 def _with_expert_chunks(

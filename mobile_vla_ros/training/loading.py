@@ -11,10 +11,10 @@ from typing import Any
 
 from torch.utils.data import DataLoader
 
-from mobile_vla_ros.training.dataset import collate
 from mobile_vla_ros.training.order import EpochBatches, EpochSampler
 from mobile_vla_ros.training.preparation import Prepared
 from mobile_vla_ros.training.run import RunConfig
+from mobile_vla_ros.training.windows import collate
 
 SHARED_MEMORY = Path("/dev/shm")
 BATCHES_AHEAD = 2

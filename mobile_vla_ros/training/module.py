@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,7 +10,6 @@ import lightning.pytorch as pl
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from mobile_vla_ros.policy.familiarity import FeatureStatistics
 from mobile_vla_ros.policy.model import PolicyModel
@@ -20,15 +18,16 @@ from mobile_vla_ros.policy.prompt import PromptReader
 from mobile_vla_ros.training import processes
 from mobile_vla_ros.training.auxiliary import AuxiliaryHeads
 from mobile_vla_ros.training.feature_sample import FeatureSample
-from mobile_vla_ros.training.processes import shared_mean, total
+from mobile_vla_ros.training.losses import masked_huber
+from mobile_vla_ros.training.processes import total
 from mobile_vla_ros.training.run import RunConfig
 from mobile_vla_ros.training.run_schema import RunError
-
-HEAD = "head"
-ADAPTERS = "adapters"
-BACKBONE = "backbone"
-TOKEN = "action token"
-AUXILIARY = "auxiliary heads"
+from mobile_vla_ros.training.trainable import (
+    ADAPTERS,
+    BACKBONE,
+    choose_trainable,
+    kind_of,
+)
 
 # RoboVLMs' classes carry the language-model head, tied to the embedding table; ours leave it out.
 TIED = (
@@ -298,31 +297,6 @@ class PolicyTraining(pl.LightningModule):
         return next(self.model.parameters()).device
 
 
-def masked_huber(
-    predicted: Tensor, labels: Tensor, mask: Tensor, step_decay: float = 1.0
-) -> tuple[Tensor, Tensor]:
-    """Huber loss (delta 1) over the valid elements.
-
-    Args:
-        predicted: [B, T, chunk, dof], normalised.
-        labels: the same shape.
-        mask: bool [B, T, chunk].
-        step_decay: chunk step k counts by its k-th power.
-
-    Returns:
-        The (weighted) mean over valid elements, 0 when there are none, and their number; with
-        several processes, this one's part of the mean over all of them (see `shared_mean`), and
-        the number in all.
-    """
-    each = functional.huber_loss(predicted.float(), labels.float(), reduction="none", delta=1.0)
-    valid = mask[..., None].expand_as(each)
-    if step_decay == 1:
-        return shared_mean((each * valid).sum(), valid.sum(), 1)
-    steps = torch.arange(each.shape[-2], device=each.device)
-    weight = valid * (step_decay**steps)[:, None]
-    return shared_mean((each * weight).sum(), weight.sum(), 1e-9)[0], total(valid.sum())
-
-
 def warm_cosine(step: int, total: float, warmup: float) -> float:
     """Share of the learning rate at a step: linear warm-up, then cosine to a hundredth."""
     if not math.isfinite(total) or total < 1:
@@ -334,65 +308,6 @@ def warm_cosine(step: int, total: float, warmup: float) -> float:
     return 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * along))
 
 
-def attach_adapters(model: PolicyModel, run: RunConfig) -> list[str]:
-    """Puts peft's LoRA adapters on the backbone's linear layers, all or as listed.
-
-    Returns:
-        The names of the modules that carry one.
-
-    Raises:
-        RunError: a listed name fits no linear layer.
-    """
-    from peft import LoraConfig, get_peft_model
-
-    linear = [
-        name for name, module in model.backbone.named_modules() if isinstance(module, nn.Linear)
-    ]
-    targets = linear
-    if run.setup.lora_modules:
-        for wanted in run.setup.lora_modules:
-            if not any(_names(wanted, name) for name in linear):
-                raise RunError(
-                    f"train_setup.lora_modules: '{wanted}' is no linear layer of the backbone; "
-                    f"give names such as q_proj, fc1, text_model or vision_model."
-                )
-        targets = [
-            name
-            for name in linear
-            if any(_names(wanted, name) for wanted in run.setup.lora_modules)
-        ]
-    settings = LoraConfig(
-        r=run.setup.lora_r,
-        lora_alpha=run.setup.lora_alpha,  # type: ignore[arg-type]
-        lora_dropout=run.setup.lora_dropout,
-        bias=run.setup.lora_bias,
-        target_modules=targets,
-    )
-    with warnings.catch_warnings():
-        # peft asks transformers 5 by the name that transformers 4 used; the answer is the same.
-        warnings.filterwarnings("ignore", "`is_gradient_checkpointing`", FutureWarning)
-        model.backbone = get_peft_model(model.backbone, settings)
-    return targets
-
-
-def choose_trainable(model: PolicyModel, run: RunConfig) -> None:
-    """Sets `requires_grad` of every parameter as the run file says."""
-    setup = run.setup
-    if setup.lora_enable:
-        for name, parameter in model.backbone.named_parameters():
-            biases = setup.lora_bias == "all" and name.endswith("bias")
-            parameter.requires_grad_("lora_" in name or biases)
-    else:
-        model.backbone.requires_grad_(not setup.freeze_backbone)
-        model.backbone.vision_model.requires_grad_(setup.train_vision)
-    words = model.backbone.text_model.model.embed_tokens
-    words.requires_grad_(setup.train_text_embedding and not setup.lora_enable)
-    if model.action_token is not None:
-        model.action_token.requires_grad_(setup.train_action_token)
-    if model.act_head is not None:
-        model.act_head.requires_grad_(True)
-
-
 def parameter_groups(module: PolicyTraining) -> dict[str, list[nn.Parameter]]:
     """The trainable parameters by what they are part of."""
     groups: dict[str, list[nn.Parameter]] = {}
@@ -400,21 +315,6 @@ def parameter_groups(module: PolicyTraining) -> dict[str, list[nn.Parameter]]:
         if parameter.requires_grad:
             groups.setdefault(kind_of(name), []).append(parameter)
     return groups
-
-
-def kind_of(name: str) -> str:
-    """What a parameter is part of, by its name."""
-    if name.startswith("auxiliary."):
-        return AUXILIARY
-    if name.startswith("model.act_head."):
-        return HEAD
-    if name == "model.action_token":
-        return TOKEN
-    return ADAPTERS if "lora_" in name else BACKBONE
-
-
-def _names(wanted: str, name: str) -> bool:
-    return name == wanted or name.endswith(f".{wanted}") or name.startswith(f"{wanted}.")
 
 
 def _gradients(on: bool) -> Any:

@@ -19,19 +19,16 @@ from mobile_vla_ros.training.cache import (
     weights_digest,
     why_no_cache,
 )
-from mobile_vla_ros.training.dataset import (
-    EpisodeSplit,
-    FrameCache,
-    WindowDataset,
-    load_split,
-    with_readable_frames,
-)
+from mobile_vla_ros.training.dataset import EpisodeSplit, load_split, with_readable_frames
 from mobile_vla_ros.training.feature_sample import FeatureSample
+from mobile_vla_ros.training.frames import FrameCache
 from mobile_vla_ros.training.history import History, episodes_entry
-from mobile_vla_ros.training.module import PolicyTraining, attach_adapters
+from mobile_vla_ros.training.module import PolicyTraining
 from mobile_vla_ros.training.run import RunConfig
 from mobile_vla_ros.training.run_schema import RunError
 from mobile_vla_ros.training.start import starting_network
+from mobile_vla_ros.training.trainable import attach_adapters
+from mobile_vla_ros.training.windows import WindowDataset
 from mobile_vla_ros.words import said_in
 
 FORMAT = 1

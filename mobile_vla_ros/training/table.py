@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from rich.table import Table
 
-from mobile_vla_ros.training.module import PolicyTraining, kind_of
+from mobile_vla_ros.training.module import PolicyTraining
+from mobile_vla_ros.training.trainable import kind_of
 
 FLOAT = 4  # bytes
 PARTS = (

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from mobile_vla_ros.training.cache import episode_view, weights_digest, why_no_cache
-from mobile_vla_ros.training.dataset import write_array
+from mobile_vla_ros.training.frames import write_array
 from mobile_vla_ros.training.preparation import prepare
 from mobile_vla_ros.training.run import RunConfig
 from mobile_vla_ros.training.run_schema import RunError

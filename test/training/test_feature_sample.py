@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mobile_vla_ros.training.dataset import EpisodeSplit, FrameCache, load_split
+from mobile_vla_ros.training.dataset import EpisodeSplit, load_split
 from mobile_vla_ros.training.feature_sample import FeatureSample
+from mobile_vla_ros.training.frames import FrameCache
 from mobile_vla_ros.training.run import RunConfig
 
 

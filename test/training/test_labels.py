@@ -10,7 +10,7 @@ import torch
 
 from mobile_vla_ros.training.auxiliary import heat_map
 from mobile_vla_ros.training.labels import read_labels, write_chunks
-from mobile_vla_ros.training.module import masked_huber
+from mobile_vla_ros.training.losses import masked_huber
 from mobile_vla_ros.training.run_schema import RunError
 
 

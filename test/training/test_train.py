@@ -21,12 +21,13 @@ from mobile_vla_ros.policy import load_policy
 from mobile_vla_ros.training import loading
 from mobile_vla_ros.training import module as training_module
 from mobile_vla_ros.training.dataset import load_split
-from mobile_vla_ros.training.module import attach_adapters
+from mobile_vla_ros.training.losses import masked_huber
 from mobile_vla_ros.training.preparation import prepare
 from mobile_vla_ros.training.run import RunConfig
 from mobile_vla_ros.training.run_schema import RunError
 from mobile_vla_ros.training.start import starting_network
 from mobile_vla_ros.training.train import train
+from mobile_vla_ros.training.trainable import attach_adapters, kind_of
 
 MODES: dict[str, dict[str, Any]] = {
     "frozen with cache": {},
@@ -391,7 +392,7 @@ def test_adapters_and_head_learn_at_their_own_rates(
         def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
             for group in trainer.optimizers[0].param_groups:
                 kind = {
-                    training_module.kind_of(name)
+                    kind_of(name)
                     for name, parameter in module.named_parameters()
                     if any(parameter is member for member in group["params"])
                 }
@@ -420,7 +421,7 @@ def test_masked_steps_do_not_count() -> None:
     predicted = torch.zeros(1, 1, 3, 2)
     labels = torch.tensor([[[[1.0, 1.0], [0.5, 0.5], [99.0, 99.0]]]])
     mask = torch.tensor([[[True, True, False]]])
-    loss, count = training_module.masked_huber(predicted, labels, mask)
+    loss, count = masked_huber(predicted, labels, mask)
     assert int(count) == 4
     assert float(loss) == pytest.approx((0.5 + 0.5 + 0.125 + 0.125) / 4)
 

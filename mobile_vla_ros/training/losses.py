@@ -1,0 +1,34 @@
+"""The loss: Huber on normalised velocities, over what is valid in all processes."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from mobile_vla_ros.training.processes import shared_mean, total
+
+
+def masked_huber(
+    predicted: Tensor, labels: Tensor, mask: Tensor, step_decay: float = 1.0
+) -> tuple[Tensor, Tensor]:
+    """Huber loss (delta 1) over the valid elements.
+
+    Args:
+        predicted: [B, T, chunk, dof], normalised.
+        labels: the same shape.
+        mask: bool [B, T, chunk].
+        step_decay: chunk step k counts by its k-th power.
+
+    Returns:
+        The (weighted) mean over valid elements, 0 when there are none, and their number; with
+        several processes, this one's part of the mean over all of them (see `shared_mean`), and
+        the number in all.
+    """
+    each = functional.huber_loss(predicted.float(), labels.float(), reduction="none", delta=1.0)
+    valid = mask[..., None].expand_as(each)
+    if step_decay == 1:
+        return shared_mean((each * valid).sum(), valid.sum(), 1)
+    steps = torch.arange(each.shape[-2], device=each.device)
+    weight = valid * (step_decay**steps)[:, None]
+    return shared_mean((each * weight).sum(), weight.sum(), 1e-9)[0], total(valid.sum())

@@ -1,0 +1,119 @@
+"""Training windows with their pictures and labels, one by one and as batches."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+
+from mobile_vla_ros.policy.config import normalise
+from mobile_vla_ros.training.augmentation import (
+    IDENTITY,
+    Transform,
+    draw_transform,
+    mirror_text,
+    mirror_velocities,
+    transform_images,
+    transform_places,
+)
+from mobile_vla_ros.training.dataset import TrainingEpisode
+from mobile_vla_ros.training.frames import FrameCache
+from mobile_vla_ros.training.run import RunConfig
+from mobile_vla_ros.training.run_schema import AugmentationSettings, RunError
+
+
+def episode_windows(episodes: Sequence[TrainingEpisode], start_weight: float) -> np.ndarray:
+    """Every window as (episode, window), int64 [N, 2]; starts of episodes `start_weight` times.
+
+    At the start a robot has to choose its side, and few frames show it.
+    """
+    pairs = []
+    for number, episode in enumerate(episodes):
+        for window in range(len(episode.samples)):
+            near_start = episode.samples.windows[window, 0] < 4
+            pairs += [(number, window)] * (max(1, round(start_weight)) if near_start else 1)
+    return np.asarray(pairs, dtype=np.int64).reshape(-1, 2)
+
+
+class WindowDataset(Dataset):
+    """Windows with their pictures, for modes in which the backbone runs in every step.
+
+    An item is a dictionary: images uint8 [T, S, S, 3], instructions str, labels float32
+    [T, chunk, dof] normalised, mask bool [T, chunk], and with extra labels objects float32
+    [T, N, 5].
+    """
+
+    def __init__(
+        self,
+        run: RunConfig,
+        episodes: Sequence[TrainingEpisode],
+        frames: FrameCache,
+        augmentation: AugmentationSettings | None = None,
+        start_weight: float = 1.0,
+    ) -> None:
+        self.run = run
+        self.episodes = tuple(episodes)
+        self.frames = frames
+        self.augmentation = augmentation if augmentation and augmentation.on else None
+        self.windows = episode_windows(self.episodes, start_weight)
+
+    def __len__(self) -> int:
+        return len(self.windows)
+
+    def __getitem__(self, key: tuple[int, int] | int) -> dict[str, Any]:
+        epoch, index = key if isinstance(key, tuple) else (0, key)
+        held = index < 0
+        index = -1 - index if held else index
+        number, window = self.windows[index]
+        episode = self.episodes[number]
+        places = episode.samples.windows[window]
+        transform = IDENTITY
+        if self.augmentation is not None:
+            rng = np.random.default_rng([self.run.seed, epoch, index])
+            transform = draw_transform(self.augmentation, rng)
+        images = np.asarray(self.frames.frames(episode)[places])
+        item = {
+            "images": transform_images(images, transform),
+            "instructions": instruction_of(episode, transform),
+            "labels": labels_of(self.run, episode, transform)[places],
+            "mask": episode.samples.mask[places] & (not held),
+        }
+        if self.run.auxiliary.on and episode.labels is not None:
+            item["objects"] = objects_of(episode, transform)[places]
+        return item
+
+
+def collate(items: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Stacks arrays into tensors; instructions stay a list of strings."""
+    batch: dict[str, Any] = {}
+    for key in items[0]:
+        values = [item[key] for item in items]
+        batch[key] = values if isinstance(values[0], str) else torch.from_numpy(np.stack(values))
+    return batch
+
+
+def instruction_of(episode: TrainingEpisode, transform: Transform) -> str:
+    """The episode's instruction as the transformed pictures deserve it."""
+    return mirror_text(episode.instruction) if transform.mirror else episode.instruction
+
+
+def labels_of(run: RunConfig, episode: TrainingEpisode, transform: Transform) -> np.ndarray:
+    """Normalised labels float32 [F, chunk, dof] of the episode under a transform."""
+    chunks = episode.samples.chunks
+    if transform.mirror:
+        chunks = mirror_velocities(chunks, run.action_axes)
+    return normalise(chunks, run.norm_min, run.norm_max)
+
+
+def objects_of(episode: TrainingEpisode, transform: Transform) -> np.ndarray:
+    """Where the objects are after a transform: float32 [F, N, 5], see `EpisodeLabels`."""
+    if episode.labels is None:
+        raise RunError(f"{episode.path.name} has no object labels.")
+    objects = episode.labels.objects[episode.samples.rows].copy()
+    objects[..., :2] = transform_places(objects[..., :2], transform)
+    if transform.mirror:
+        objects[..., 3] = -objects[..., 3]
+    return objects
