@@ -9,6 +9,12 @@ from typing import Annotated, Any
 import typer
 
 from mobile_vla_ros.cli import options
+from mobile_vla_ros.cli.experiment_show import (
+    SMALL_NOTE,
+    print_difference,
+    print_scores,
+    print_seeds,
+)
 from mobile_vla_ros.cli.output import check_target, write_json
 from mobile_vla_ros.errors import InputError
 
@@ -27,10 +33,6 @@ Small = Annotated[
     bool, typer.Option("--small", help="The small network on simulated data, for any laptop.")
 ]
 RUNS = Path("runs")
-SMALL_NOTE = "Small network, simulated data; titles and targets are those of the real ones."
-DRIVES = {True: 8, False: 40}
-# Lightning's words for a device -> those of load_policy.
-DEVICES = {None: "auto", "auto": "auto", "cpu": "cpu", "gpu": "cuda", "cuda": "cuda"}
 
 
 @app.command("list")
@@ -85,6 +87,12 @@ def run_command(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with a training that was ended.")
     ] = False,
+    seeds: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Run it with seeds 1 to N, each kept; those done are left alone."
+        ),
+    ] = None,
     device: Annotated[str | None, typer.Option(help="cpu, gpu or auto.")] = None,
     configs: Configs = None,
     json_file: options.JsonFile = None,
@@ -94,7 +102,8 @@ def run_command(
     With --small everything it needs is made: a small network, simulated episodes, and a stand-in
     with random weights for the RoboVLMs checkpoint. It shows that a row runs from end to end; the
     targets are those of the real network and episodes. At real size a missed target ends with
-    status 1.
+    status 1. With --seeds every seed holds out the same episodes; a seed that was ended goes on
+    where it stopped.
 
     Examples:
 
@@ -102,6 +111,7 @@ def run_command(
 
     mobile_vla experiment run "case 3" --data episodes --backbone models/kosmos-2-patch14-224
     """
+    from mobile_vla_ros.cli.experiment_run import DEVICES, compare, run_seeds, train_row
     from mobile_vla_ros.training.experiments import find_experiment, read_result, result_file
     from mobile_vla_ros.training.scoreboard import verdict
 
@@ -114,8 +124,10 @@ def run_command(
     if not above.is_dir() or not os.access(above, os.W_OK):
         raise InputError(f"cannot write to --runs {runs}: {above} is no folder to write in.")
     target = result_file(runs, row, small)
+    overrides: dict[str, Any] = {}
+    if seeds is not None and resume:
+        raise InputError("--seeds goes on by itself where it was ended; leave --resume out.")
     if row.kind == "train":
-        overrides: dict[str, Any] = {}
         if small and (backbone or robovlms):
             raise InputError("--small makes its own network; leave --backbone and --robovlms out.")
         if robovlms is not None and not row.run.get("model_load_path"):
@@ -124,18 +136,22 @@ def run_command(
             overrides["model_path"] = str(backbone.resolve())
         if robovlms is not None:
             overrides["model_load_path"] = str(robovlms.resolve())
-        result = _train(row, small, runs, data, overrides, resume, device, target.parent)
+    elif backbone or robovlms or resume:
+        raise InputError(
+            f"{row.id} measures what other rows trained; leave --backbone, --robovlms and "
+            f"--resume out."
+        )
+    if seeds is not None:
+        run_seeds(rows, row, small, runs, data, overrides, device, seeds, json_file)
+        return
+    if row.kind == "train":
+        result = train_row(row, small, runs, data, overrides, resume, device, target.parent)
     else:
-        if backbone or robovlms or resume:
-            raise InputError(
-                f"{row.id} measures what other rows trained; leave --backbone, --robovlms and "
-                f"--resume out."
-            )
-        result = _compare(rows, row, small, runs, data, device)
+        result = compare(rows, row, small, runs, data, device)
     target.parent.mkdir(parents=True, exist_ok=True)
     write_json(target, result)
     write_json(json_file, result)
-    _print_scores(row, read_result(runs, row, small))
+    print_scores(row, read_result(runs, row, small))
     if small:
         typer.echo(SMALL_NOTE)
     typer.echo(f"kept in {target}")
@@ -148,154 +164,56 @@ def table_command(
     small: Small = False,
     runs: Runs = RUNS,
     configs: Configs = None,
+    latex: Annotated[Path | None, typer.Option(help="Write it as LaTeX (booktabs).")] = None,
+    csv: Annotated[Path | None, typer.Option(help="Write it as CSV, a line a metric.")] = None,
     json_file: options.JsonFile = None,
 ) -> None:
     """Prints measured against target; what was never measured stays empty.
 
-    Losses compare only between rows that were validated on the same episodes.
+    Rows that ran with --seeds show mean and 95 % interval over seeds, and how they differ on the
+    episodes that both held out. Losses compare only between rows that were validated on the same
+    episodes.
 
-    Example: mobile_vla experiment table --runs runs
+    Example: mobile_vla experiment table --runs runs --latex table.tex
     """
+    from mobile_vla_ros.cli import experiment_text
+    from mobile_vla_ros.training.error_bars import differences, results_of, row_entry
     from mobile_vla_ros.training.experiments import read_result
     from mobile_vla_ros.training.scoreboard import table_rows
+    from mobile_vla_ros.training.seeds import results_by_seed
 
     rows = _rows(configs)
+    for target in (latex, csv):
+        check_target(target)
     found = table_rows(rows, runs, small)
+    for entry, row in zip(found, rows, strict=True):
+        entry |= row_entry(row, results_of(runs, row, small))
+    apart = differences(rows, runs, small)
     typer.echo(f"Experiments ({runs / ('small' if small else 'real')})")
     if small:
         typer.echo(SMALL_NOTE)
-    elif not any(row["measured"] or row["by_checkpoint"] for row in found):
+    elif not any(entry["seeds"] for entry in found):
         typer.echo("Nothing was measured yet; --small shows the small versions.")
     for row in rows:
         typer.echo("")
-        _print_scores(row, read_result(runs, row, small))
-    write_json(json_file, found)
-
-
-def _print_scores(row: Any, result: dict[str, Any] | None) -> None:
-    """A row's title, then metric by metric: measured (of which checkpoints), target, verdict."""
-    from mobile_vla_ros.training.scoreboard import columns, scores
-
-    question = f": {row.question}" if row.question else ""
-    typer.secho(f"{row.id:<7} {row.title}{question}", bold=True)
-    names = columns(row, result)
-    if any(names):
-        typer.echo(" " * 30 + "".join(f"{name:>11}" for name in names))
-    for line in scores(row, result):
-        cells = "".join(f"{cell:>11}" for cell in line.measured)
-        typer.echo(f"  {line.metric:<28}{cells}  {line.target:<14} {line.verdict}".rstrip())
+        by_seed = results_by_seed(runs, row, small)
+        if by_seed:
+            print_seeds(row, list(by_seed.values()))
+        else:
+            print_scores(row, read_result(runs, row, small))
+    if apart:
+        typer.echo("\nDifference in RMSE (normalised) on the same held-out episodes")
+    for difference in apart:
+        print_difference(difference)
+    plain = [difference.to_plain() for difference in apart]
+    if latex is not None:
+        experiment_text.write(latex, experiment_text.as_latex(found, plain))
+    if csv is not None:
+        experiment_text.write(csv, experiment_text.as_csv(found))
+    write_json(json_file, {"rows": found, "differences": plain})
 
 
 def _rows(configs: Path | None) -> list[Any]:
     from mobile_vla_ros.training.experiments import experiments_folder, read_experiments
 
     return read_experiments(configs or experiments_folder())
-
-
-def _compare(
-    rows: list[Any], row: Any, small: bool, runs: Path, data: Path | None, device: str | None
-) -> dict[str, Any]:
-    from mobile_vla_ros.cli.experiment_measures import measure
-    from mobile_vla_ros.training.experiments import checkpoints_to_measure
-
-    chosen = checkpoints_to_measure(rows, row, runs, small)
-    left_out = [name for name in row.of if name != "best" and name not in chosen]
-    if left_out:
-        typer.echo(f"not trained yet, left out: {', '.join(left_out)}")
-    # A row whose last epoch was its best has one checkpoint under both names.
-    done: dict[str, dict[str, Any]] = {}
-    measured = {}
-    for name, found in chosen.items():
-        if found["checkpoint"] not in done:
-            typer.echo(f"measuring {name} ({Path(found['checkpoint']).name})")
-            done[found["checkpoint"]] = measure(
-                row.measure, found, drives=DRIVES[small], data=data, device=DEVICES[device]
-            )
-        measured[name] = done[found["checkpoint"]]
-    alone = next(iter(measured.values())) if len(measured) == 1 else {}
-    return {"by_checkpoint": measured, **alone}
-
-
-def _train(
-    row: Any,
-    small: bool,
-    runs: Path,
-    data: Path | None,
-    overrides: dict[str, Any],
-    resume: bool,
-    device: str | None,
-    out: Path,
-) -> dict[str, Any]:
-    import dataclasses
-    import logging
-
-    from rich.console import Console
-
-    from mobile_vla_ros.cli.experiment_measures import measure
-    from mobile_vla_ros.training.checkpoints import LAST_NAME
-    from mobile_vla_ros.training.experiments import small_overrides
-    from mobile_vla_ros.training.run import load_run
-    from mobile_vla_ros.training.train import train
-
-    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
-    console = Console()
-    if resume and not (out / LAST_NAME).exists():
-        raise InputError(f"nothing to resume: there is no {out / LAST_NAME}.")
-    if small:
-        if data is not None:
-            _check_episodes(data)
-        place = runs / "small"
-        overrides = small_overrides(row, place, data or _small_episodes(row, place))
-        data = None
-    run = load_run(row.path, overrides)
-    result = train(
-        run,
-        data,
-        out,
-        resume=out / LAST_NAME if resume else None,
-        cache=runs / "cache",
-        progress=console.is_terminal,
-        say=lambda sentence: console.print(sentence, highlight=False, soft_wrap=True),
-        show=console.print,
-        accelerator=device,
-    )
-    if result.interrupted:
-        typer.echo(f"interrupted at step {result.steps}; give the same command with --resume")
-        raise typer.Exit(130)
-    found = dataclasses.asdict(result)
-    # What is measured is the best checkpoint, so its loss is the row's.
-    found["last_val_loss"], found["val_loss"] = found["val_loss"], found.pop("best_val_loss")
-    found["checkpoint"] = found["best_checkpoint"] or found["last_checkpoint"]
-    found["data"] = str(Path(data or run.data.data_dir or ".").resolve())
-    more = measure(row.measure, found, drives=DRIVES[small], device=DEVICES[device])
-    return {**found, **more}
-
-
-def _check_episodes(folder: Path) -> None:
-    from mobile_vla_ros.episodes import find_episodes
-
-    if not folder.is_dir() or not find_episodes(folder):
-        raise InputError(f"{folder} is no folder of episodes.")
-
-
-def _small_episodes(row: Any, place: Path) -> Path:
-    import tempfile
-
-    from mobile_vla_ros.sim.collect import CollectSettings, collect
-    from mobile_vla_ros.sim.driver import DriverSettings
-    from mobile_vla_ros.sim.scenario import SCENARIOS
-
-    count, side = int(row.small.get("episodes", 16)), row.small.get("side")
-    scenarios = tuple(name for name in SCENARIOS if side is None or side in name)
-    folder = place / f"episodes_{side or 'both'}_{count}"
-    if not folder.exists():
-        typer.echo(f"collecting {count} simulated episodes")
-        settings = CollectSettings(
-            scenarios=scenarios, episodes=count, seed=4_000_000, driver=DriverSettings(noise=0.5)
-        )
-        place.mkdir(parents=True, exist_ok=True)
-        # Collected beside its final name: a folder that is there is complete.
-        with tempfile.TemporaryDirectory(dir=place, prefix=".episodes-") as part:
-            collect(Path(part) / folder.name, settings)
-            (Path(part) / folder.name).rename(folder)
-    return folder

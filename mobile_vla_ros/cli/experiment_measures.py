@@ -72,6 +72,36 @@ def _rmse(policy: Policy, data: Path) -> dict[str, Any]:
     return {key: found[key] for key in ("rmse_normalised_step0", "rmse")}
 
 
+def episode_errors(found: Mapping[str, Any], device: str = "auto") -> dict[str, dict[str, Any]]:
+    """RMSE (normalised, first chunk step) on each episode that the checkpoint held out.
+
+    Args:
+        found: the trained row's result, with ``checkpoint`` and ``data``.
+        device: as ``load_policy`` takes it.
+
+    Returns:
+        SHA-256 of the file -> ``name`` and ``rmse``; empty where nothing was held out.
+    """
+    from mobile_vla_ros.analysis.traces import error_sums, follow
+    from mobile_vla_ros.cli.progress import bar
+    from mobile_vla_ros.episodes import open_episode
+    from mobile_vla_ros.policy import load_policy
+    from mobile_vla_ros.stats.regression import rmse
+
+    policy = load_policy(found["checkpoint"], device=device, runtime="torch")
+    errors = {}
+    held_out = sorted(policy.provenance.validation_files.items())
+    for name, sha256 in bar(held_out, "held-out episodes"):
+        path = Path(found["data"]) / name
+        if not path.exists():
+            continue
+        with open_episode(path) as episode:
+            trace = follow(policy, episode, swap=False)
+        sums = error_sums(trace.normalised[:, 0], trace.truth_normalised[:, 0])
+        errors[sha256] = {"name": name, "rmse": float(rmse(sums.sum(axis=0)))}
+    return errors
+
+
 def _success(policy: Policy, drives: int) -> dict[str, Any]:
     from mobile_vla_ros.sim.evaluate import evaluate, evaluation_plan
     from mobile_vla_ros.sim.scenario import SCENARIOS

@@ -99,6 +99,15 @@ KEYS: dict[str, dict[str, str]] = {
         "path_length": "m, mean over the successes",
         "collisions": "a count",
     },
+    "experiment table": {
+        "rows[].id": "of the experiment",
+        "rows[].seeds": "runs that the numbers are the mean of, a count",
+        "rows[].metric.mean": "of its first target's metric; null where nothing was measured",
+        "rows[].metric.low": "95 % interval over seeds; null for fewer than two",
+        "rows[].metric.high": "the same",
+        "rows[].target": "null, or the bound: below, above or reached, and the value",
+        "differences": "of rows on the same held-out episodes, with interval and verdict",
+    },
     "gate": {
         "decision": "promote or hold",
         "checks[].name": "what was looked at",

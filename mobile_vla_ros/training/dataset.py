@@ -93,7 +93,7 @@ def load_split(
     if not episodes:
         raise RunError(f"none of the {len(chosen)} episodes can be used; the first: {left_out[0]}")
     if run.data.max_episodes is not None:
-        episodes = _first_sources(episodes, run.data.max_episodes, run.seed)
+        episodes = _first_sources(episodes, run.data.max_episodes, run.split_seed)
     if for_validation:
         validation, more = _load(run, for_validation)
         left_out += more
@@ -216,7 +216,7 @@ def _split(
         if side is not None and sides.get(episode.source) != "training":
             sides[episode.source] = side
     new = [episode for episode in episodes if episode.source not in sides]
-    first, second = split_episodes([e.source for e in new], run.data.train_split, run.seed)
+    first, second = split_episodes([e.source for e in new], run.data.train_split, run.split_seed)
     train = [e for e in episodes if sides.get(e.source) == "training"]
     validation = [e for e in episodes if sides.get(e.source) == "validation"]
     return train + [new[i] for i in first], validation + [new[i] for i in second]

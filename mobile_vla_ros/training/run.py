@@ -76,6 +76,11 @@ class RunConfig:
         """`frozen`, `lora` or `full`."""
         return self.setup.mode
 
+    @property
+    def split_seed(self) -> int:
+        """Decides which episodes are held out: `train_dataset.split_seed`, else `seed`."""
+        return self.seed if self.data.split_seed is None else self.data.split_seed
+
 
 def load_run(path: str | Path, overrides: Mapping[str, Any] | None = None) -> RunConfig:
     """Reads and checks a run file (JSON, `//` comments allowed).

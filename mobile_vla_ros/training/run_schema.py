@@ -114,6 +114,7 @@ class DataSettings(Section):
     exclude_pattern: StrictStr | None = None
     validation_pattern: StrictStr | None = None
     train_split: Share = 0.9
+    split_seed: Seed | None = None
     max_episodes: Count | None = None
     start_weight: Positive = 1.0
     every_row: StrictBool = False

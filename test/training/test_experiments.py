@@ -259,7 +259,7 @@ def test_a_small_row_runs_and_appears_in_the_table(
     assert command("experiment", "run", "T4-1", "--data", episodes, *where, "--resume") == 0
     assert json.loads((tmp_path / "small" / "T4-1" / "result.json").read_text()) == before
     assert command("experiment", "table", *where, "--json", tmp_path / "table.json") == 0
-    found = {row["id"]: row for row in json.loads((tmp_path / "table.json").read_text())}
+    found = {row["id"]: row for row in json.loads((tmp_path / "table.json").read_text())["rows"]}
     assert set(found) == IDS
     assert set(found["T4-1"]["measured"]) == {"val_loss", "last_val_loss", "train_loss"}
     stages = ("vision_ms", "text_ms", "head_ms", "latency_ms")
@@ -270,7 +270,7 @@ def test_a_small_row_runs_and_appears_in_the_table(
         command("experiment", "table", "--runs", tmp_path, "--json", tmp_path / "real.json") == 0
     )
     assert "--small shows the small versions" in capsys.readouterr().out
-    real = json.loads((tmp_path / "real.json").read_text())
+    real = json.loads((tmp_path / "real.json").read_text())["rows"]
     assert all(row["measured"] == {} for row in real)
     assert command("experiment", "list", "--json", tmp_path / "list.json") == 0
     assert {row["id"] for row in json.loads((tmp_path / "list.json").read_text())} == IDS
