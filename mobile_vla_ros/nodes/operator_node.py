@@ -20,6 +20,7 @@ from rclpy.node import Node
 from mobile_vla_ros.errors import InputError
 from mobile_vla_ros.nodes.operator.drive import StickDrive
 from mobile_vla_ros.nodes.operator.emergency import EmergencyStop
+from mobile_vla_ros.nodes.operator.last_episode import LastEpisode
 from mobile_vla_ros.nodes.operator.orders import Orders, planned_instructions
 from mobile_vla_ros.nodes.operator.parameters import PARAMETERS
 from mobile_vla_ros.nodes.operator.pictures import PagePictures
@@ -31,6 +32,7 @@ from mobile_vla_ros.serving.access import check_exposure, is_loopback, read_toke
 from mobile_vla_ros.states import DRIVING
 from mobile_vla_ros.web.code import address_code
 from mobile_vla_ros.web.desk import Desk
+from mobile_vla_ros.web.page import EPISODE, START
 from mobile_vla_ros.web.server import PageServer, PageSettings
 from mobile_vla_ros.web.stick import Stick
 
@@ -50,6 +52,9 @@ PROGRAM = Program(
         Topic("cmd_vel_guard/taken_over", "std_msgs/Bool"),
         Topic("episode_recorder/status", "std_msgs/String", "JSON, of the recorder"),
         Topic("trial_manager/status", "std_msgs/String", "JSON, of the trial manager"),
+        Topic(
+            "trial_manager/start_view/compressed", "sensor_msgs/CompressedImage", "between trials"
+        ),
         Topic("battery_state", "sensor_msgs/BatteryState"),
         Topic("/diagnostics", "diagnostic_msgs/DiagnosticArray", "the policy's numbers"),
     ),
@@ -81,7 +86,8 @@ class OperatorNode(Life, Node):
         self._server = PageServer(
             PageSettings(settings["host"], settings["port"], token, tls), self._desk
         )
-        self._watch = RobotWatch(self, settings)
+        self._episode = LastEpisode(self._on_episode)
+        self._watch = RobotWatch(self, settings, self._episode.look)
         self._estop = EmergencyStop(self)
         self._orders = Orders(self, settings, self._estop, ReentrantCallbackGroup())
         self._drive = StickDrive(
@@ -92,7 +98,12 @@ class OperatorNode(Life, Node):
             began=self._on_taken,
         )
         self._pictures = PagePictures(
-            self, settings, lambda: self._server.looked_at, self._server.offer
+            self,
+            settings,
+            looked_at=lambda: self._server.looked_at,
+            show=self._server.offer,
+            placing=lambda: self._watch.placing,
+            show_start=lambda jpeg: self._server.offer_still(START, jpeg),
         )
 
     def work(self, stop: StopSignal) -> int:
@@ -146,6 +157,12 @@ class OperatorNode(Life, Node):
 
     def letting_go(self) -> None:
         self._drive.wake()
+
+    def _on_episode(self, words: str, jpeg: bytes) -> None:
+        self._watch.last_episode = words
+        self._watch.note(words)
+        if jpeg:
+            self._server.offer_still(EPISODE, jpeg)
 
     def _stop_policy(self) -> None:
         try:

@@ -40,8 +40,11 @@ class PageClient:
             holding = asyncio.create_task(self._hold())
             async for message in self.socket:
                 if message.type != aiohttp.WSMsgType.TEXT:
-                    await self.say(t="seen", picture=int.from_bytes(message.data[1:5], "big"))
-                    print(json.dumps({"t": "picture", "bytes": len(message.data)}), flush=True)
+                    kind, number = message.data[0], int.from_bytes(message.data[1:5], "big")
+                    if kind == 0:
+                        await self.say(t="seen", picture=number)
+                    told = {"t": "picture", "kind": kind, "bytes": len(message.data)}
+                    print(json.dumps(told), flush=True)
                     continue
                 words = json.loads(message.data)
                 if words["t"] == "beat":

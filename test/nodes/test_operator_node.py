@@ -16,6 +16,8 @@ from typing import Any
 import pytest
 from rig import HERE, Rig
 
+from mobile_vla_ros.episodes import open_episode
+
 pytestmark = pytest.mark.ros
 
 # Between the last fresh message and the last velocity that moves.
@@ -193,6 +195,36 @@ def test_without_a_guard_it_speaks_to_the_base_and_falls_silent(rig: Rig) -> Non
     robot.node.send_signal(signal.SIGINT)
     assert rig.wait_for_exit(robot.node, 10.0) == 0
     assert not rig.moving
+
+
+def test_an_episode_is_recorded_and_looked_at_from_the_page(rig: Rig, tmp_path: Path) -> None:
+    rig.start_camera("--size", "640x360", "--rate", "10")
+    rig.start(
+        "-m", "mobile_vla_ros.nodes.recorder_node", "--ros-args",
+        "-p", f"directory:={tmp_path}/episodes", "-p", "scenario:=1box_left",
+        name="recorder",
+    )  # fmt: skip
+    page = Page(rig, Robot(rig).address)
+    rig.wait(lambda: page.view.get("recorder"), "the recorder's words")
+    # The camera is shown where no policy draws.
+    rig.wait(lambda: page.heard("picture"), "a picture")
+    text = "왼쪽 상자로 가세요"
+    for order in (f"instruction {json.dumps(text)}", "record"):
+        answers = len(page.heard("answer"))
+        page.do(f"order {order}")
+        rig.wait(lambda n=answers: page.heard("answer")[n:], order)
+        assert page.heard("answer")[-1]["ok"], page.heard("answer")
+    rig.wait(lambda: page.view["recorder"]["frames"] >= 5, "rows")
+    page.do("order save")
+    rig.wait(lambda: page.view["recorder"].get("last"), "the look at the episode")
+    words = page.view["recorder"]["last"]["words"]
+    assert re.match(r"episode_.*_1box_left\.h5: \d+ rows, ", words)
+    rig.wait(lambda: any(p["kind"] == 2 for p in page.heard("picture")), "the thumbnail")
+    (file,) = (tmp_path / "episodes").glob("*.h5")
+    with open_episode(file) as episode:
+        assert episode.instruction == text
+    page.do("order discard")
+    rig.wait(lambda: "deliberate" in page.heard("answer")[-1]["text"], "a refusal")
 
 
 def test_wrong_input_is_refused_in_a_sentence(rig: Rig, tmp_path: Path) -> None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from rcl_interfaces.srv import SetParametersAtomically
 from rclpy.callback_groups import CallbackGroup
 from rclpy.node import Node
 from std_msgs.msg import String
+from std_srvs.srv import Trigger
 
 from mobile_vla_ros.episodes.plan import read_plan
 from mobile_vla_ros.errors import InputError
@@ -52,6 +54,10 @@ class Orders:
             String, f"{names['policy']}/instruction", queued()
         )
         self._reasons = node.create_publisher(String, f"{names['trials']}/reason", queued())
+        # A client knows who is there some time after it has been made.
+        self._hears(self._policy)
+        self._hears(self._recorder)
+        self._trials.offers(Trigger, "start")
         self._known: dict[str, Callable[[Any], str]] = {
             "instruction": self._instruct,
             "enable": lambda _: self._switch(True),
@@ -91,8 +97,19 @@ class Orders:
     def _instruct(self, text: Any) -> str:
         if not isinstance(text, str):
             raise OrderError("an instruction is a text")
-        self._policy.set_parameters(QUICK, instruction=text)
+        told = [self._policy] if self._hears(self._policy) else []
+        # In a trial the manager says what is recorded.
+        if self._hears(self._recorder) and not self._trials.offers(Trigger, "start"):
+            told.append(self._recorder)
+        if not told:
+            raise OrderError("neither a policy nor a recorder is running")
+        for one in told:
+            one.set_parameters(QUICK, instruction=text)
         return f"told: {text}" if text else "the instruction is cleared"
+
+    @staticmethod
+    def _hears(one: Remote) -> bool:
+        return one.offers(SetParametersAtomically, "set_parameters_atomically")
 
     def _switch(self, on: bool) -> str:
         if on and self._estop.held:

@@ -18,6 +18,8 @@ from mobile_vla_ros.nodes.wiring.qos import newest_only
 from mobile_vla_ros.pictures import encode_jpeg
 
 LOOK_SECONDS = 0.5
+# Between two pictures by which a robot is placed.
+START_SECONDS = 0.5
 # A camera's raw pictures cost this process much: fewer, and small.
 CAMERA_SECONDS = 0.2
 CAMERA_WIDTH = 480
@@ -33,6 +35,8 @@ class PagePictures:
         settings: the node's parameters.
         looked_at: whether a page looks now.
         show: takes a JPEG picture.
+        placing: whether a trial manager waits for the robot to be placed.
+        show_start: takes a JPEG picture of the start over the live one.
     """
 
     def __init__(
@@ -41,12 +45,19 @@ class PagePictures:
         settings: dict[str, Any],
         looked_at: Callable[[], bool],
         show: Callable[[bytes], None],
+        placing: Callable[[], bool],
+        show_start: Callable[[bytes], None],
     ) -> None:
         self._node = node
         self._topic = f"{settings['policy']}/overlay/compressed"
         self._transport = settings["image_transport"]
         self._looked_at = looked_at
         self._show = show
+        self._placing = placing
+        self._show_start = show_start
+        self._start_topic = f"{settings['trials']}/start_view/compressed"
+        self._start: Any = None
+        self._start_at = 0.0
         self._overlay: Any = None
         self._camera: CameraSubscription | None = None
         self._overlay_at = 0.0
@@ -68,6 +79,7 @@ class PagePictures:
         elif not looked_at and self._overlay is not None:
             self._node.destroy_subscription(self._overlay)
             self._overlay = None
+        self._look_at_start(looked_at and self._placing())
         drawn = now - self._overlay_at < OVERLAY_SILENT
         if looked_at and not drawn and self._camera is None:
             self._camera = CameraSubscription(
@@ -76,6 +88,24 @@ class PagePictures:
         elif (not looked_at or drawn) and self._camera is not None:
             self._camera.destroy()
             self._camera = None
+
+    def _look_at_start(self, wanted: bool) -> None:
+        if wanted and self._start is None:
+            self._start = self._node.create_subscription(
+                CompressedImage,
+                self._start_topic,
+                self._on_start,
+                newest_only(ReliabilityPolicy.BEST_EFFORT),
+            )
+        elif not wanted and self._start is not None:
+            self._node.destroy_subscription(self._start)
+            self._start = None
+
+    def _on_start(self, message: CompressedImage) -> None:
+        now = time.monotonic()
+        if now - self._start_at >= START_SECONDS:
+            self._start_at = now
+            self._show_start(bytes(message.data))
 
     def _on_overlay(self, message: CompressedImage) -> None:
         self._overlay_at = time.monotonic()

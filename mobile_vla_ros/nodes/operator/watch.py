@@ -7,6 +7,7 @@ import math
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray
@@ -43,9 +44,16 @@ class RobotWatch:
     Args:
         node: owns the subscriptions.
         names: the node's parameters: names of the others.
+        saved: called with the path of an episode that the recorder has saved.
+
+    Attributes:
+        last_episode: what is to be said of the last one; '' for nothing.
     """
 
-    def __init__(self, node: Node, names: dict[str, Any]) -> None:
+    def __init__(self, node: Node, names: dict[str, Any], saved: Callable[[str], None]) -> None:
+        self._saved = saved
+        self._saved_path = ""
+        self.last_episode = ""
         self._lock = threading.Lock()
         self._said: dict[str, Any] = {}
         self._heard: dict[str, float] = {}
@@ -78,6 +86,9 @@ class RobotWatch:
         words, advice = sentence(state)
         moving = now - heard.get("velocity", -math.inf) < SILENT_SECONDS
         drive = said.get("diagnostics", {}) if told else {}
+        recorder = self._fresh("recorder", said, heard, now)
+        if recorder is not None and self.last_episode:
+            recorder = {**recorder, "last": {"words": self.last_episode}}
         return {
             "state": state or "",
             "words": words,
@@ -89,10 +100,16 @@ class RobotWatch:
             "enabled": drive.get("enabled", ""),
             "frame_age": drive.get("frame_age", ""),
             "battery": said.get("battery"),
-            "recorder": self._fresh("recorder", said, heard, now),
+            "recorder": recorder,
             "trials": self._fresh("trials", said, heard, now),
             "events": events,
         }
+
+    @property
+    def placing(self) -> bool:
+        """Whether a trial manager waits for the robot to be placed."""
+        trials = self._said.get("trials") or {}
+        return trials.get("phase") == "waiting"
 
     def note(self, sentence: str) -> None:
         """One more of the last events."""
@@ -155,6 +172,11 @@ class RobotWatch:
             return
         if not isinstance(told, dict):
             return
+        path = told.get("path")
+        saved = name == "recorder" and str(told.get("message", "")).startswith("saved ")
+        if saved and isinstance(path, str) and path != self._saved_path:
+            self._saved_path = path
+            self._saved(path)
         before = (self._said.get(name) or {}).get("message")
         kept = {key: told[key] for key in keys if key in told}
         if name == "trials" and isinstance(kept.get("next"), dict):
