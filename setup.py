@@ -17,6 +17,7 @@ nodes = [
     "trial_node",
     "session_node",
     "operator_node",
+    "gamepad_node",
 ]
 
 # Ranges that are known to work; requirements.txt and requirements-humble.txt pin one of each.

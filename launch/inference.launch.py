@@ -89,10 +89,12 @@ ARGUMENTS = (
     ("operator_port", NOT_GIVEN, "TCP port of the page"),
     ("operator_token_file", NOT_GIVEN, "file with the token that a page must show"),
     ("operator_params", str(SHARE / "config" / "operator.yaml"), "parameters of the page's node"),
+    ("gamepad", "false", "true: drive with a gamepad at this machine, without a browser"),
     ("rviz", "false", "true: open RViz on what the robot sees, plans and drives"),
 )
 # Launch arguments that are no parameters, and no texts.
-SWITCHES = {"guard": bool, "rviz": bool, "operator": bool, "operator_port": int}
+SWITCHES = {"guard": bool, "rviz": bool, "operator": bool, "gamepad": bool}
+SWITCHES |= {"operator_port": int}
 # Launch arguments that decide which section of params_file is read.
 CHECKED = ("params_file", "guard", "namespace")
 # Exit statuses after which starting again would change nothing.
@@ -251,6 +253,23 @@ def operator(context: LaunchContext) -> list:
     )
 
 
+def gamepad(context: LaunchContext) -> list:
+    if not is_true("gamepad", LaunchConfiguration("gamepad").perform(context)):
+        return []
+    parameters = {"guard": is_true("guard", LaunchConfiguration("guard").perform(context))}
+    stamped = given(context, "stamped")
+    if stamped is not None:
+        parameters["stamped"] = is_true("stamped", stamped)
+    start = runpy.run_path(str(SHARE / "launch" / "operator.launch.py"))["gamepad"]
+    names = ("namespace", "cmd_vel_topic")
+    return start(
+        LaunchConfiguration("operator_params").perform(context),
+        parameters,
+        *(LaunchConfiguration(name).perform(context) for name in names),
+        "teleop_cmd_vel",
+    )
+
+
 def rviz(context: LaunchContext) -> list:
     if not is_true("rviz", LaunchConfiguration("rviz").perform(context)):
         return []
@@ -306,6 +325,7 @@ def generate_launch_description() -> LaunchDescription:
                     *inference(context),
                     *rviz(context),
                     *operator(context),
+                    *gamepad(context),
                 ]
             ),
         ]

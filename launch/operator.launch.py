@@ -91,6 +91,22 @@ def operator(
     return [node, RegisterEventHandler(OnProcessExit(target_action=node, on_exit=ended))]
 
 
+def gamepad(params_file: str, parameters: dict, namespace: str, cmd_vel: str, teleop: str) -> list:
+    """A gamepad without a browser."""
+    node = Node(
+        package="mobile_vla_ros",
+        executable="gamepad_node",
+        name="gamepad",
+        namespace=namespace,
+        parameters=[params_file, parameters],
+        remappings=[("cmd_vel", cmd_vel), ("teleop_cmd_vel", teleop)],
+        output="screen",
+        respawn=True,
+        respawn_delay=RESPAWN_DELAY,
+    )
+    return [node]
+
+
 def alone(context: LaunchContext) -> list:
     names = [name for name, _, _ in ARGUMENTS]
     check_typed(__file__, sys.argv, names, PARAMETERS, files=("params_file",))

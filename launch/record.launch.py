@@ -93,6 +93,7 @@ ARGUMENTS = (
     ("operator_port", NOT_GIVEN, "TCP port of the page"),
     ("operator_token_file", NOT_GIVEN, "file with the token that a page must show"),
     ("operator_params", str(SHARE / "config" / "operator.yaml"), "parameters of the page's node"),
+    ("gamepad", "false", "true: drive with a gamepad at this machine, without a browser"),
     ("image_topic", "camera/image_raw", "sensor_msgs/Image topic (without /compressed)"),
     ("cmd_vel_topic", "cmd_vel", "the commands that are recorded"),
     ("teleop_topic", "", "where the keyboard's commands go; '' = cmd_vel_topic"),
@@ -108,7 +109,7 @@ FINISH_SECONDS = "20"
 def check(context: LaunchContext) -> None:
     names = [name for name, _, _ in ARGUMENTS]
     kinds = {**RECORDER, **TELEOP, "camera": bool, "teleop": bool}
-    kinds |= {"operator": bool, "operator_port": int}
+    kinds |= {"operator": bool, "gamepad": bool, "operator_port": int}
     files = ("recorder_params", "teleop_params", "operator_params")
     check_typed(__file__, sys.argv, names, kinds, files=files)
     namespace = LaunchConfiguration("namespace").perform(context)
@@ -233,6 +234,21 @@ def operator(context: LaunchContext) -> list:
     )
 
 
+def gamepad(context: LaunchContext) -> list:
+    if not is_true(context, "gamepad"):
+        return []
+    text = {name: LaunchConfiguration(name).perform(context) for name, _, _ in ARGUMENTS}
+    settings = {"guard": bool(text["teleop_topic"]), **parameters(context, {"stamped": bool})}
+    start = runpy.run_path(str(SHARE / "launch" / "operator.launch.py"))["gamepad"]
+    return start(
+        text["operator_params"],
+        settings,
+        text["namespace"],
+        text["cmd_vel_topic"],
+        text["teleop_topic"] or "teleop_cmd_vel",
+    )
+
+
 def generate_launch_description() -> LaunchDescription:
     return LaunchDescription(
         [
@@ -246,5 +262,6 @@ def generate_launch_description() -> LaunchDescription:
             OpaqueFunction(function=camera),
             OpaqueFunction(function=teleop),
             OpaqueFunction(function=operator),
+            OpaqueFunction(function=gamepad),
         ]
     )

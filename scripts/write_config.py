@@ -32,6 +32,7 @@ PROGRAMS = {
     "pattern_node": "pattern",
     "session_node": "recording_session",
     "operator_node": "operator",
+    "gamepad_node": "gamepad",
 }
 
 # A line above a parameter, where a list is long.
@@ -89,10 +90,10 @@ FILES = {
         [Part("teleop_node")],
     ),
     "operator.yaml": (
-        "Parameters of operator_node (node `operator`), the operator's page; every value is the"
-        " default.\n"
+        "Parameters of operator_node (node `operator`), the operator's page, and of gamepad_node;"
+        " every value is the default.\n"
         "ros2 run mobile_vla_ros operator_node --ros-args --params-file THIS_FILE",
-        [Part("operator_node")],
+        [Part("operator_node"), Part("gamepad_node")],
     ),
     "trial.yaml": (
         "What trial.launch.py sets apart from its arguments: the policy waits for ~/start of the"

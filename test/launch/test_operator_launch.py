@@ -25,8 +25,11 @@ RECORD = ("camera:=false", "teleop:=false", "operator:=true", "operator_port:=0"
     ("file", "arguments"),
     [
         ("operator", ("port:=0", "deadman:=true")),
-        ("record", (*RECORD, "teleop_topic:=teleop_cmd_vel")),
-        ("inference", ("checkpoint:=steady", "operator:=true", "operator_port:=0")),
+        ("record", (*RECORD, "teleop_topic:=teleop_cmd_vel", "gamepad:=true")),
+        (
+            "inference",
+            ("checkpoint:=steady", "operator:=true", "operator_port:=0", "gamepad:=true"),
+        ),
     ],
 )
 def test_a_launch_file_serves_the_page(
@@ -37,7 +40,9 @@ def test_a_launch_file_serves_the_page(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     programs = {"inference_node": str(NODES / "driven_by_double.py")}
-    prefix = install(tmp_path, monkeypatch, "recorder_node", "operator_node", programs=programs)
+    prefix = install(
+        tmp_path, monkeypatch, "recorder_node", "operator_node", "gamepad_node", programs=programs
+    )
     given = [*arguments, *([f"directory:={tmp_path}/episodes"] if file == "record" else [])]
     if file == "inference":
         checkpoint = tmp_path / "steady.policy"
@@ -61,6 +66,9 @@ def test_a_launch_file_serves_the_page(
             time.sleep(0.1)
         with urllib.request.urlopen(address[1], timeout=10.0) as answer:
             assert b"STOP" in answer.read()
+        while "gamepad:=true" in arguments and "waiting for a gamepad" not in log.read_text():
+            assert time.monotonic() < end, log.read_text()[-3000:]
+            time.sleep(0.1)
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGINT)
