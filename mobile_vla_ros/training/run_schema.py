@@ -21,10 +21,10 @@ from mobile_vla_ros.policy.run_schema import (
     Seconds,
     Section,
     Whole,
-    meant_key,
     must,
     read_section,
 )
+from mobile_vla_ros.policy.spelling import meant_key
 
 
 class RunError(InputError):

@@ -9,7 +9,8 @@ import pytest
 
 from mobile_vla_ros.policy.errors import CheckpointError
 from mobile_vla_ros.policy.run_file import read_run_file
-from mobile_vla_ros.policy.run_schema import PolicyRun, meant_key, read_section, unread_keys
+from mobile_vla_ros.policy.run_schema import PolicyRun, read_section, unread_keys
+from mobile_vla_ros.policy.spelling import meant_key
 
 FILES = sorted((Path(__file__).parents[2] / "config").rglob("*.json"))
 
