@@ -10,7 +10,6 @@ from mobile_vla_ros.control.pilot import PilotSettings
 from mobile_vla_ros.errors import InputError
 from mobile_vla_ros.hub import is_uri
 from mobile_vla_ros.nodes.inference.parameters import LIMITS, TIMES
-from mobile_vla_ros.serving import access
 from mobile_vla_ros.states import MODEL_TOO_SLOW, STOPPED
 
 # A first answer may include work that is done once per instruction.
@@ -58,6 +57,9 @@ def model_settings(values: dict) -> dict:
 
 
 def _check_server(values: dict) -> None:
+    # TLS takes as long to load as half of this node; most drives need none.
+    from mobile_vla_ros.serving import access
+
     if values["checkpoint"]:
         raise DriveError("both 'checkpoint' and 'server' are given: the policy is at one of them")
     url = access.check_url(values["server"])
