@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import tempfile
 from pathlib import Path
 
 import rclpy
@@ -49,6 +48,8 @@ def _make_room_for_logs() -> None:
             break
     if folder is not None and _can_write(folder):
         return
+    import tempfile
+
     os.environ["ROS_LOG_DIR"] = tempfile.mkdtemp(prefix="ros_log_")
     why = f"{folder} cannot be written" if folder else "HOME is not set"
     print(f"{why}: ROS's logs go to {os.environ['ROS_LOG_DIR']}", file=sys.stderr)
