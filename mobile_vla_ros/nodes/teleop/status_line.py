@@ -11,18 +11,20 @@ def status_line(driving: str, recorder: dict[str, Any], message: str) -> str:
     Args:
         driving: key and speeds.
         recorder: what the recorder says of itself; empty when there is none.
-        message: what came of the last order.
+        message: what came of the last order; first, since a narrow terminal cuts the end.
     """
     if not recorder:
-        return " | ".join(filter(None, (driving, "no recorder", message)))
+        return " | ".join(filter(None, (message, driving, "no recorder")))
     length = recorder["episode_length"]
     frames = f"{recorder['frames']}/{length}" if length else f"{recorder['frames']}"
+    said = recorder["error"] or message
     parts = (
+        said,
         driving,
         f"{recorder['state']} {recorder['scenario'] or '(no scenario)'}",
         f"{frames} frames {recorder['frames_dropped']} dropped {recorder['frames_lost']} lost",
         " ".join(_side(recorder, side) for side in ("left", "right")),
-        recorder["error"] or message or recorder["instruction"],
+        "" if said else recorder["instruction"],
     )
     return " | ".join(filter(None, parts))
 
