@@ -57,13 +57,15 @@ def list_episodes(
     """
     from mobile_vla_ros.episodes.collection import Filter, count_scenarios, survey
     from mobile_vla_ros.episodes.plan import read_plan
+    from mobile_vla_ros.episodes.trimmed import superseded
 
     wanted = read_plan(plan) if plan else None
     found, parts = split_finished(files_of(folders))
     entries, unreadable = survey(bar(found, "reading"))
     filter_ = Filter(scenario, side, outcome, complete)
     entries = [entry for entry in entries if filter_.admits(entry)]
-    counts = count_scenarios(entries, wanted)
+    twice = superseded(entry.path for entry in entries)
+    counts = count_scenarios([e for e in entries if e.path not in twice], wanted)
     if scenario or side:
         counts = [c for c in counts if scenario in c.name and (not side or side in c.name)]
     screen = Console()
@@ -85,6 +87,8 @@ def list_episodes(
     incomplete = sum(not entry.complete for entry in entries)
     if incomplete:
         screen.print(f"{incomplete} incomplete, not counted as done")
+    if twice:
+        screen.print(f"{len(twice)} with a trimmed copy beside them, which counts in their place")
     if parts:
         screen.print(f"{len(parts)} interrupted or being recorded (.part): `episodes repair`")
     for _, reason in unreadable:
@@ -366,6 +370,7 @@ def merge(
     Example: mobile_vla episodes merge monday/ tuesday/ --out week/
     """
     from mobile_vla_ros.episodes.editing import gather, join
+    from mobile_vla_ros.episodes.trimmed import superseded
 
     if out.suffix == ".h5":
         files = finished(sources)
@@ -373,7 +378,11 @@ def merge(
         print(f"{path}: joined from {len(files)} episodes")
         write_json(json_file, {"path": path, "files": files})
         return
-    copies, skipped = gather(usable(sources, bar), out)
+    files = usable(sources, bar)
+    twice = superseded(files)
+    for original, copy in twice.items():
+        _complain(f"{original} is left out: {copy.name} is trimmed from it")
+    copies, skipped = gather([path for path in files if path not in twice], out)
     there = f", {len(skipped)} were there already" if skipped else ""
     print(f"{len(copies)} episodes copied to {out}{there}")
     write_json(json_file, {"path": out, "files": copies, "skipped": skipped})

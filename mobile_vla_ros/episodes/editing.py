@@ -16,6 +16,7 @@ from mobile_vla_ros.episodes.identity import origins_of
 from mobile_vla_ros.episodes.names import check_scenario, free_path, scenario_of
 from mobile_vla_ros.episodes.reader import Episode, open_episode
 from mobile_vla_ros.episodes.schema import EpisodeError
+from mobile_vla_ros.episodes.trimmed import TRIMMED_FROM
 from mobile_vla_ros.episodes.writer import EpisodeWriter
 from mobile_vla_ros.files import rename_new, sha256_of, sync, whole_file
 from mobile_vla_ros.rig import differences, rig_of
@@ -149,7 +150,7 @@ def trim(path: str | Path, out: str | Path, *, first: int = 0, last: int = 0) ->
             else value
             for name, value in _carried(episode).items()
         }
-        note = {"trimmed_from": episode.path.name, "trimmed_first": first, "trimmed_last": last}
+        note = {TRIMMED_FROM: episode.path.name, "trimmed_first": first, "trimmed_last": last}
         whole = {**attributes, **note, **origins_of([episode])}
         with _writer_like(episode, out, whole) as writer:
             _copy_rows(writer, episode, rows)

@@ -12,6 +12,7 @@ import numpy as np
 
 from mobile_vla_ros.episodes import EpisodeError, find_episodes, open_episode
 from mobile_vla_ros.episodes.identity import SOURCE, Identity, identify
+from mobile_vla_ros.episodes.trimmed import superseded
 from mobile_vla_ros.errors import InputError
 from mobile_vla_ros.hub import DATASET, resolve
 from mobile_vla_ros.rig import Rig, rig_of
@@ -89,7 +90,10 @@ def load_split(
     folder = resolve(data, DATASET)
     chosen, for_validation = _matching(run, folder)
     wrap = progress or iter
+    twice = superseded(chosen)
+    chosen = [path for path in chosen if path not in twice]
     episodes, left_out = _load(run, list(wrap(chosen)))
+    left_out += [f"{path}: {copy.name} is trimmed from it" for path, copy in twice.items()]
     if not episodes:
         raise RunError(f"none of the {len(chosen)} episodes can be used; the first: {left_out[0]}")
     if run.data.max_episodes is not None:
