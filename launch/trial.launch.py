@@ -68,6 +68,14 @@ def check(context: LaunchContext) -> None:
     )
 
 
+def stay_blind(context: LaunchContext) -> None:
+    """Who has a key file drives a blind plan: his terminal must not name the checkpoints."""
+    not_given = inference_launch()["NOT_GIVEN"]
+    settings = context.launch_configurations
+    if settings.get("key") and settings.get("blind", not_given) == not_given:
+        settings["blind"] = "true"
+
+
 def nodes(context: LaunchContext) -> list:
     def text(name: str) -> str:
         return LaunchConfiguration(name).perform(context)
@@ -166,6 +174,7 @@ def generate_launch_description() -> LaunchDescription:
             *arguments,
             # Before any process is started.
             OpaqueFunction(function=check),
+            OpaqueFunction(function=stay_blind),
             IncludeLaunchDescription(
                 PythonLaunchDescriptionSource(str(HERE / "inference.launch.py")),
                 launch_arguments=[

@@ -184,7 +184,8 @@ class InferenceNode(Life, LifecycleNode):
         self._reception.begin()
         self._driver.begin_loading()
         asked = f"asking {values['server']} for its policy"
-        self.get_logger().info(asked if values["server"] else f"loading {values['checkpoint']}")
+        named = "the checkpoint" if values["blind"] else values["checkpoint"]
+        self.get_logger().info(asked if values["server"] else f"loading {named}")
         self._model.start(settings)
         return self._reception.wait(self._stop)
 

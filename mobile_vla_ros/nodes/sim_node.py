@@ -194,6 +194,9 @@ class SimNode(Life, Node):
         while not self._stopping.is_set():
             if self._take_resets():
                 last = time.monotonic()  # building a field takes no simulated time
+                if announces:
+                    # Whoever has arrived stands until he waits for the new field's instruction.
+                    self._say("")
             now = time.monotonic()
             elapsed, last = now - last, now
             self._note_delay(elapsed)

@@ -61,6 +61,7 @@ PARAMETERS = (
     Declared("server_certificate", "", "CA file that the server's certificate is checked by"),
     Declared("frame_quality", 90, "JPEG quality of frames for the server; 0 = lossless", 0, 100),
     Declared("autostart", True, "false = somebody else configures and activates the node"),
+    Declared("blind", False, "true = the log names no checkpoint, as a blind trial needs"),
     Declared("dry_run", False, "true = predict and publish ~/chunk, but no velocities at all"),
     Declared(
         "exclusive",
