@@ -55,7 +55,8 @@ else
 fi
 python=.venv/bin/python
 vla() { "$python" -m mobile_vla_ros.cli.main "$@"; }
-node() { "$python" -m "mobile_vla_ros.nodes.$1" --ros-args "${@:2}"; }
+# Only with & behind it: the shell in the background becomes the node.
+node() { exec "$python" -m "mobile_vla_ros.nodes.$1" --ros-args "${@:2}"; }
 
 # -- install
 step version vla --version
@@ -70,7 +71,7 @@ says demo "no fault found"
 # -- recording: the simulated robot is driven by the keyboard
 pids=()
 end_nodes() {
-    [ ${#pids[@]} = 0 ] || kill -INT "${pids[@]}" 2>/dev/null || true
+    [ ${#pids[@]} = 0 ] || kill -TERM "${pids[@]}" 2>/dev/null || true
     wait "${pids[@]}" 2>/dev/null || true
     pids=()
 }
