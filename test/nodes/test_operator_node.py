@@ -15,8 +15,11 @@ from typing import Any
 
 import pytest
 from rig import HERE, Rig
+from std_msgs.msg import String
+from std_srvs.srv import Trigger
 
 from mobile_vla_ros.episodes import open_episode
+from mobile_vla_ros.nodes.wiring.qos import latched
 
 pytestmark = pytest.mark.ros
 
@@ -225,6 +228,35 @@ def test_an_episode_is_recorded_and_looked_at_from_the_page(rig: Rig, tmp_path: 
         assert episode.instruction == text
     page.do("order discard")
     rig.wait(lambda: "deliberate" in page.heard("answer")[-1]["text"], "a refusal")
+
+
+def test_a_reason_arrives_before_its_verdict_and_the_checkpoint_stays_blind(rig: Rig) -> None:
+    heard: list[str] = []
+
+    def judge(_request: Any, response: Any) -> Any:
+        heard.append("failure")
+        response.success, response.message = True, "written down"
+        return response
+
+    rig.node.create_subscription(String, "trial_manager/reason", lambda m: heard.append(m.data), 5)
+    rig.node.create_service(Trigger, "trial_manager/failure", judge)
+    status = rig.node.create_publisher(String, "trial_manager/status", latched())
+    told = {"phase": "waiting", "next": {"number": 3, "scenario": "1box_left", "checkpoint": "b"}}
+    page = Page(rig, Robot(rig).address)
+    rig.wait(lambda: page.heard("welcome"), "the welcome")
+
+    def seen() -> bool:
+        status.publish(String(data=json.dumps(told)))
+        time.sleep(0.05)
+        return bool(page.view.get("trials"))
+
+    rig.wait(seen, "the trials")
+    assert page.view["trials"]["next"] == {"number": 3, "scenario": "1box_left"}
+    reason = "왼쪽 상자를 지나침"
+    page.do(f"order trial_failure {json.dumps(reason)}")
+    rig.wait(lambda: page.heard("answer"), "the answer")
+    assert heard == [reason, "failure"]
+    rig.wait(lambda: page.view["reasons"] == [reason], "the reason's button")
 
 
 def test_wrong_input_is_refused_in_a_sentence(rig: Rig, tmp_path: Path) -> None:

@@ -233,6 +233,45 @@ def test_a_held_stick_drives_and_ends_with_its_last_message() -> None:
     over_loopback(test)
 
 
+def test_a_socket_that_delivers_two_seconds_late_moves_nothing() -> None:
+    async def test(serving: Serving, session: aiohttp.ClientSession) -> None:
+        delays = [0.0]
+
+        async def relay(reader: Any, writer: Any, late: bool) -> None:
+            with contextlib.suppress(ConnectionError):
+                while data := await reader.read(65536):
+                    await asyncio.sleep(delays[0] if late else 0.0)
+                    writer.write(data)
+
+        async def connected(reader: Any, writer: Any) -> None:
+            up, down = await asyncio.open_connection("127.0.0.1", serving.server.port)
+            tasks = [relay(reader, down, True), relay(up, writer, False)]
+            await asyncio.gather(*tasks)
+
+        slow = await asyncio.start_server(connected, "127.0.0.1", 0)
+        port = slow.sockets[0].getsockname()[1]
+        client = await Client(session, f"127.0.0.1:{port}").open()
+        await until(lambda: client.beat, "a beat")
+        for _ in range(8):
+            await client.hold()
+            await asyncio.sleep(0.05)
+        assert serving.moving
+        delays[0] = 2.0
+        for _ in range(10):
+            await client.hold()
+            await asyncio.sleep(0.05)
+        at = time.monotonic()
+        # The last one that came without delay was sent half a second ago.
+        moved = [when for when, wish in serving.wishes if wish.held]
+        assert at - moved[-1] > 0.1
+        await asyncio.sleep(2.5)
+        assert not [when for when, wish in serving.wishes if wish.held and when > at]
+        assert "too old" in client.told("held")[-1]["why"]
+        slow.close()
+
+    over_loopback(test)
+
+
 def test_closing_the_page_lets_go_at_once_and_frees_the_stick() -> None:
     async def test(serving: Serving, session: aiohttp.ClientSession) -> None:
         first = await Client(session, serving.address).open()

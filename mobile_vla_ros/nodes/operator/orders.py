@@ -7,6 +7,7 @@ from typing import Any
 
 from rcl_interfaces.srv import SetParametersAtomically
 from rclpy.callback_groups import CallbackGroup
+from rclpy.duration import Duration
 from rclpy.node import Node
 from std_msgs.msg import String
 from std_srvs.srv import Trigger
@@ -21,6 +22,7 @@ from mobile_vla_ros.nodes.wiring.remote import Remote
 # Loading a checkpoint, or the last frames of an episode on their way to the disk.
 PATIENCE = 120.0
 QUICK = 5.0
+ACKNOWLEDGE_SECONDS = 0.5
 MOST_REASONS = 12
 
 
@@ -145,6 +147,8 @@ class Orders:
     def _judge(self, outcome: str, reason: Any) -> str:
         if isinstance(reason, str) and reason:
             self._reasons.publish(String(data=reason))
+            # It must be there before the verdict that it belongs to.
+            self._reasons.wait_for_all_acked(Duration(seconds=ACKNOWLEDGE_SECONDS))
             if reason in self.reasons:
                 self.reasons.remove(reason)
             self.reasons = [reason, *self.reasons][:MOST_REASONS]

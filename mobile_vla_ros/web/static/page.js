@@ -76,11 +76,13 @@ function show() {
   $("battery").textContent = `${view.battery} %`;
   $("instruction").textContent = view.instruction || "–";
   $("pages").textContent = view.pages > 1 ? `${view.pages} pages are open` : "";
-  document.body.classList.toggle("stopped", Boolean(view.stop_held));
   $("stop").classList.toggle("held", Boolean(view.stop_held));
   $("stop").textContent = view.stop_held ? "STOPPED" : "STOP";
-  $("release-row").hidden = !view.stop_held;
-  if (!view.stop_held) askRelease(false);
+  // Also when the program that held it has ended: the guard keeps its last word.
+  const pressed = Boolean(view.stop_held) || view.guard === "e-stop";
+  $("release-row").hidden = !pressed;
+  if (!pressed) askRelease(false);
+  document.body.classList.toggle("pressed", pressed);
   showStick();
   showEvents();
   showRecorder(view.recorder, order);
