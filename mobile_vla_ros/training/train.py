@@ -297,5 +297,5 @@ def _lightning(run: RunConfig, accelerator: str | None, **more: Any) -> pl.Train
             num_sanity_val_steps=0,
             **more,
         )
-    except (ValueError, pl.utilities.exceptions.MisconfigurationException) as error:
+    except (ValueError, TypeError, pl.utilities.exceptions.MisconfigurationException) as error:
         raise RunError(f"trainer settings cannot be used: {error}") from error

@@ -125,6 +125,14 @@ def test_a_device_that_is_not_there_is_named_before_the_episodes_are_read(
 ) -> None:
     sentence = refusal(make_run(), tmp_path / "nowhere", tmp_path / "out", accelerator="quantum")
     assert "trainer settings cannot be used" in sentence
+
+
+def test_devices_that_nobody_has_are_one_sentence(
+    make_run: MakeRun, episodes: Path, tmp_path: Path
+) -> None:
+    sentence = refusal(make_run(trainer={"devices": "two"}), episodes, tmp_path / "out")
+    assert "trainer settings cannot be used" in sentence
+    assert not (tmp_path / "out").exists()
     assert "quantum" in sentence
 
 
