@@ -15,6 +15,8 @@ USUAL_CAMERA_RATE = 30.0
 JPEG_SHARE = 0.25
 # The next compressed picture may be this much larger than one that was seen.
 COMPRESSED_MARGIN = 1.5
+# Bytes per second from where on raw pictures are worth a word: 7 GB an hour.
+NOTEWORTHY = 2e6
 
 
 def needed_bytes(
@@ -37,6 +39,33 @@ def needed_bytes(
         settings, camera_interval
     )
     return int(rows * row_bytes)
+
+
+def cost_of_raw(
+    settings: RecordingSettings, sight: Sight, *, camera_interval: float, free_bytes: int
+) -> str:
+    """What it costs to keep a camera's raw pixels as they are; empty where it is little.
+
+    Args:
+        settings: how rows are chosen.
+        sight: a frame of the camera.
+        camera_interval: usual time between camera frames, s; 0 when unknown.
+        free_bytes: what the disk has left; 0 when unknown.
+    """
+    if sight.form is None:
+        return ""
+    width, height, _ = sight.form
+    rate = width * height * 3 * _rows_per_second(settings, camera_interval)
+    if rate < NOTEWORTHY:
+        return ""
+    full = (
+        f", the disk is full in {free_bytes / rate / 60:.0f} min of recording"
+        if free_bytes
+        else ""
+    )
+    return (
+        f"raw pictures take {rate / 1e6:.1f} MB/s{full}; image_format:=jpeg takes a tenth or less"
+    )
 
 
 def _rows_per_second(settings: RecordingSettings, camera_interval: float) -> float:

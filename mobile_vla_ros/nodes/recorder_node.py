@@ -30,7 +30,7 @@ from mobile_vla_ros.episodes.recording import (
     Label,
     RecordingSettings,
 )
-from mobile_vla_ros.episodes.room import needed_bytes
+from mobile_vla_ros.episodes.room import cost_of_raw, needed_bytes
 from mobile_vla_ros.episodes.viewfinder import Sight
 from mobile_vla_ros.errors import InputError
 from mobile_vla_ros.files import home_path
@@ -128,9 +128,10 @@ class RecorderNode(Life, Node):
         label = session.recording.label
         response.success = not fault
         response.message = fault or f"recording '{label.scenario}': {label.instruction}"
-        if not fault and (warning := self._robot.silence()):
-            self.get_logger().warning(warning)
-            response.message += f" ({warning})"
+        if not fault:
+            for warning in filter(None, (self._robot.silence(), self._cost())):
+                self.get_logger().warning(warning)
+                response.message += f" ({warning})"
         return response
 
     async def _on_save(self, _request: Trigger.Request, response: Trigger.Response):
@@ -171,6 +172,19 @@ class RecorderNode(Life, Node):
         sight = self._camera.begin(now)
         slot = sight.size if sight.form else max(COMPRESSED_ROOM * sight.size, LEAST_COMPRESSED)
         return self._session.begin(label, self._recording_settings(), slot, now)
+
+    def _cost(self) -> str:
+        """What the episode that has begun costs, where another format would cost far less."""
+        sight = self._camera.viewfinder.newest
+        if sight is None or self._settings["image_format"] == "jpeg":
+            return ""
+        recording = self._session.recording
+        return cost_of_raw(
+            recording.settings,
+            sight,
+            camera_interval=recording.camera_interval,
+            free_bytes=self._session.status()["disk_left_bytes"],
+        )
 
     def _wanted(self) -> tuple[str, str]:
         """Scenario and instruction as they are set."""
