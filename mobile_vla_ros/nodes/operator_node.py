@@ -21,7 +21,7 @@ from mobile_vla_ros.errors import InputError
 from mobile_vla_ros.nodes.operator.drive import StickDrive
 from mobile_vla_ros.nodes.operator.emergency import EmergencyStop
 from mobile_vla_ros.nodes.operator.last_episode import LastEpisode
-from mobile_vla_ros.nodes.operator.orders import Orders, planned_instructions
+from mobile_vla_ros.nodes.operator.orders import OrderError, Orders, planned_instructions
 from mobile_vla_ros.nodes.operator.parameters import PARAMETERS
 from mobile_vla_ros.nodes.operator.pictures import PagePictures
 from mobile_vla_ros.nodes.operator.watch import RobotWatch
@@ -68,6 +68,8 @@ PROGRAM = Program(
     ),
 )
 PRINT_URL = "--print-url"
+# A little longer than the stick's farewell.
+QUIET_SECONDS = 0.8
 
 
 class OperatorNode(Life, Node):
@@ -146,6 +148,9 @@ class OperatorNode(Life, Node):
         return self._estop.held
 
     def order(self, name: str, value: Any) -> str:
+        # The last zeros of a stick just let go would take over again.
+        if name == "hand_back" and not self._drive.wait_until_quiet(QUIET_SECONDS):
+            raise OrderError("the stick is held: let go first")
         said = self._orders.carry_out(name, value)
         self._watch.note(said)
         return said

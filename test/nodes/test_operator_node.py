@@ -163,7 +163,7 @@ def test_every_way_of_letting_go_means_standing(rig: Rig) -> None:
 
 
 def test_stop_holds_until_it_is_released_in_two_steps(rig: Rig) -> None:
-    start_guard(rig, "takeover_release:=auto")
+    start_guard(rig)
     robot = Robot(rig)
     page = robot.held()
     page.do("stop")
@@ -181,8 +181,21 @@ def test_stop_holds_until_it_is_released_in_two_steps(rig: Rig) -> None:
     # The e-stop is free, but the guard stays taken over until it is told to hand back.
     time.sleep(0.6)
     assert not rig.moving
+    answers = len(page.heard("answer"))
+    page.do("freeze")
     page.do("order hand_back")
+    rig.wait(lambda: page.heard("answer")[answers:], "the hand-back")
+    assert page.heard("answer")[-1]["ok"]
+    page.do("hold 0 1")
     rig.wait(lambda: rig.moving, "motion")
+    page.do("order hand_back")
+    rig.wait(lambda: "let go first" in page.heard("answer")[-1]["text"], "a refusal")
+    # What is handed back at once after letting go stays handed back.
+    page.do("go")
+    page.do("order hand_back")
+    rig.wait(lambda: page.heard("answer")[-1]["text"] == "released", "the hand-back")
+    time.sleep(0.8)
+    assert page.view["taken_over"] is False
 
 
 def test_without_a_guard_it_speaks_to_the_base_and_falls_silent(rig: Rig) -> None:

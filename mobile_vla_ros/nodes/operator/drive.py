@@ -49,6 +49,7 @@ class StickDrive:
         self._began = began
         self._held = False
         self._needed = False
+        self._speaking = False
         self._lock = threading.Lock()
         self._velocities: VelocityPublisher | None = None
         names = ["operator_deadman", *(["deadman"] if settings["deadman"] else [])]
@@ -71,6 +72,13 @@ class StickDrive:
         """Something has changed: do not wait for the next turn."""
         self._wake.set()
 
+    def wait_until_quiet(self, seconds: float) -> bool:
+        """Waits until nothing is published any more; False when the stick is still held."""
+        end = time.monotonic() + seconds
+        while self._speaking and time.monotonic() < end:
+            time.sleep(1 / RATE)
+        return not self._speaking
+
     def close(self) -> None:
         """Zeros that the base has confirmed, and a deadman let go."""
         self._ending.set()
@@ -92,6 +100,7 @@ class StickDrive:
             self._needed = wish.held is not None or self._taken()
             if self._needed != (self._velocities is not None):
                 self._match.trigger()
+            self._speaking = wish.held is not None
             held = bool(wish.held)
             if held and not self._held:
                 self._began()
