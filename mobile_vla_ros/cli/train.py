@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import typer
 
@@ -16,6 +17,11 @@ def train(
     config: Path = typer.Option(..., help="The run file (JSON, // comments allowed)."),
     data: Path | None = typer.Option(
         None, help="Folder of episodes; by default train_dataset.data_dir of the run file."
+    ),
+    corrections: Path | None = typer.Option(
+        None,
+        help="Folder of trial episodes and incident capsules: what a person drove after a "
+        "takeover counts more, the seconds before it are not imitated.",
     ),
     out: Path = typer.Option(..., help="Folder for checkpoints and logs."),
     backbone: Path | None = typer.Option(
@@ -51,8 +57,11 @@ def train(
 
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     console = Console()
+    overrides: dict[str, Any] = {"model_path": str(backbone.resolve())} if backbone else {}
+    if corrections is not None:
+        overrides["train_dataset"] = {"corrections": str(corrections.resolve())}
     result = run_training(
-        load_run(config, {"model_path": str(backbone.resolve())} if backbone else None),
+        load_run(config, overrides),
         data,
         out,
         resume=resume,

@@ -28,7 +28,12 @@ from mobile_vla_ros.training.dataset import TrainingEpisode
 from mobile_vla_ros.training.frames import FrameCache, write_array
 from mobile_vla_ros.training.run import RunConfig
 from mobile_vla_ros.training.run_schema import AugmentationSettings
-from mobile_vla_ros.training.windows import episode_windows, instruction_of, labels_of
+from mobile_vla_ros.training.windows import (
+    episode_windows,
+    instruction_of,
+    labels_of,
+    weights_of,
+)
 
 
 def why_no_cache(run: RunConfig, token_is_trained: bool = False) -> str | None:
@@ -119,7 +124,7 @@ class FeatureDataset(Dataset):
     """Windows of features, gathered a batch at a time from memory.
 
     A batch is a dictionary: features float32 [B, T, latent, D], labels float32
-    [B, T, chunk, dof], mask bool [B, T, chunk].
+    [B, T, chunk, dof], mask bool [B, T, chunk], and with corrections weights float32 [B, T].
     """
 
     def __init__(
@@ -147,6 +152,9 @@ class FeatureDataset(Dataset):
         self.features = torch.from_numpy(np.stack([np.concatenate(part) for part in features]))
         self.labels = torch.from_numpy(np.stack([np.concatenate(part) for part in labels]))
         self.mask = torch.from_numpy(np.concatenate(masks))
+        self.weights: Tensor | None = None
+        if any(episode.samples.weights is not None for episode in episodes):
+            self.weights = torch.from_numpy(np.concatenate([weights_of(e) for e in episodes]))
         first = np.cumsum([0, *[len(mask) for mask in masks]])
         self.places = torch.from_numpy(
             np.stack(
@@ -175,11 +183,14 @@ class FeatureDataset(Dataset):
         index = torch.where(held, -1 - given, given)
         view = self._views(epoch)[index][:, None]
         places = self.places[index]
-        return {
+        batch = {
             "features": self.features[view, places],
             "labels": self.labels[view, places],
             "mask": self.mask[places] & ~held[:, None, None],
         }
+        if self.weights is not None:
+            batch["weights"] = self.weights[places]
+        return batch
 
     def _views(self, epoch: int) -> Tensor:
         if self._drawn is None or self._drawn[0] != epoch:

@@ -12,6 +12,7 @@ import numpy as np
 
 from mobile_vla_ros.episodes import EpisodeError, find_episodes, open_episode
 from mobile_vla_ros.episodes.identity import SOURCE, Identity, identify
+from mobile_vla_ros.episodes.known_episodes import KnownEpisodes
 from mobile_vla_ros.episodes.trimmed import superseded
 from mobile_vla_ros.errors import InputError
 from mobile_vla_ros.hub import DATASET, resolve
@@ -19,6 +20,7 @@ from mobile_vla_ros.rig import Rig, rig_of
 from mobile_vla_ros.training.augmentation import (
     one_sided,
 )
+from mobile_vla_ros.training.corrections import judge_rows, weighed
 from mobile_vla_ros.training.history import History
 from mobile_vla_ros.training.labels import EXPERT_AXES, EpisodeLabels, read_labels
 from mobile_vla_ros.training.run import RunConfig
@@ -68,6 +70,7 @@ def load_split(
     data: str | Path | None = None,
     progress: Callable[[Sequence[Path]], Iterator[Path]] | None = None,
     history: History | None = None,
+    corrections: Sequence[Path] = (),
 ) -> EpisodeSplit:
     """Finds the run's episodes, checks every label, and splits them by episode.
 
@@ -79,6 +82,7 @@ def load_split(
         data: folder of episodes; None takes the run file's `train_dataset.data_dir`.
         progress: wraps the list of files while they are read.
         history: what earlier stages have seen.
+        corrections: episodes with a takeover, to train on beside the others.
 
     Raises:
         RunError: no folder, no episode matches, none can be used or is long enough, or
@@ -110,6 +114,9 @@ def load_split(
         train, validation = _split(run, episodes, history)
     # A copy made by augmentation is no new evidence: validation keeps the recordings alone.
     validation = [episode for episode in validation if not episode.copy]
+    if corrections:
+        train, more = _with_corrections(run, train, validation, corrections, history)
+        left_out += more
     if not any(len(episode.samples) for episode in train):
         raise RunError(
             f"no training episode in {folder} has {run.window_size} frames "
@@ -122,6 +129,43 @@ def load_split(
         mirror_allowed=not one_sided([episode.side for episode in train]),
         left_out=tuple(left_out),
     )
+
+
+def _with_corrections(
+    run: RunConfig,
+    train: list[TrainingEpisode],
+    validation: list[TrainingEpisode],
+    paths: Sequence[Path],
+    history: History | None,
+) -> tuple[list[TrainingEpisode], list[str]]:
+    """The training episodes and the corrections; what is held out stays held out.
+
+    Raises:
+        RunError: no correction can be used.
+    """
+    held_out = KnownEpisodes(e.identity for e in validation if e.identity is not None)
+    added, left_out = [], []
+    for path in paths:
+        try:
+            episode = load_episode(run, path, corrects=True)
+            with open_episode(path) as file:
+                held = held_out.find(file, episode.identity) is not None
+        except InputError as error:
+            left_out.append(str(error))
+            continue
+        if held or (history is not None and history.side(episode) == "validation"):
+            left_out.append(f"{path.name} is held out for validation, and is not trained on")
+        elif not len(episode.samples):
+            left_out.append(f"{path.name} has no {run.window_size} frames in a row")
+        else:
+            added.append(episode)
+    if not added:
+        raise RunError(
+            f"none of the {len(paths)} corrections can be used; the first: {left_out[0]}"
+        )
+    # One that also lies among the plain episodes counts as a correction alone.
+    known = {episode.sha256 for episode in added}
+    return [e for e in train if e.sha256 not in known] + added, left_out
 
 
 def _matching(run: RunConfig, folder: Path) -> tuple[list[Path], list[Path]]:
@@ -235,8 +279,13 @@ def _refuse_trained_on(validation: Sequence[TrainingEpisode], history: History |
             )
 
 
-def load_episode(run: RunConfig, path: Path) -> TrainingEpisode:
+def load_episode(run: RunConfig, path: Path, *, corrects: bool = False) -> TrainingEpisode:
     """Reads stamps, commands and words of one episode (no picture), and picks its windows.
+
+    Args:
+        run: the run.
+        path: the episode.
+        corrects: weigh what a person drove in it, and leave out what led to a takeover.
 
     Raises:
         RunError: the episode lacks an axis of the run, or a label is not finite.
@@ -257,6 +306,7 @@ def load_episode(run: RunConfig, path: Path) -> TrainingEpisode:
         sha256 = episode.sha256()
         identity = identify(episode, sha256)
         rig = rig_of(episode.attributes, episode.camera)
+        taken = episode.taken_over
         labels = None
         if run.data.labels == "expert" or run.auxiliary.on:
             labels = read_labels(path, episode.attributes, len(stamps))
@@ -283,6 +333,15 @@ def load_episode(run: RunConfig, path: Path) -> TrainingEpisode:
     )
     if run.data.labels == "expert" and labels is not None:
         samples = _with_expert_chunks(run, path, samples, labels)
+    if corrects and taken is not None:
+        judged = judge_rows(stamps, taken, velocities, run.data.before_takeover)
+        samples = weighed(
+            samples,
+            stamps,
+            judged,
+            weight=run.data.correction_weight,
+            action_period=run.action_period,
+        )
     return TrainingEpisode(
         path=path,
         sha256=sha256,

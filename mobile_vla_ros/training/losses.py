@@ -10,7 +10,11 @@ from mobile_vla_ros.training.processes import shared_mean, total
 
 
 def masked_huber(
-    predicted: Tensor, labels: Tensor, mask: Tensor, step_decay: float = 1.0
+    predicted: Tensor,
+    labels: Tensor,
+    mask: Tensor,
+    step_decay: float = 1.0,
+    weights: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Huber loss (delta 1) over the valid elements.
 
@@ -19,6 +23,7 @@ def masked_huber(
         labels: the same shape.
         mask: bool [B, T, chunk].
         step_decay: chunk step k counts by its k-th power.
+        weights: float [B, T], how much each frame counts; None: all alike.
 
     Returns:
         The (weighted) mean over valid elements, 0 when there are none, and their number; with
@@ -27,8 +32,10 @@ def masked_huber(
     """
     each = functional.huber_loss(predicted.float(), labels.float(), reduction="none", delta=1.0)
     valid = mask[..., None].expand_as(each)
-    if step_decay == 1:
+    if step_decay == 1 and weights is None:
         return shared_mean((each * valid).sum(), valid.sum(), 1)
     steps = torch.arange(each.shape[-2], device=each.device)
     weight = valid * (step_decay**steps)[:, None]
+    if weights is not None:
+        weight = weight * weights[..., None, None]
     return shared_mean((each * weight).sum(), weight.sum(), 1e-9)[0], total(valid.sum())

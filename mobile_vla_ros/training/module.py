@@ -172,7 +172,8 @@ class PolicyTraining(pl.LightningModule):
             extra = {}
         predicted = self.decode(features)
         decay = self.run.step_decay if self.training else 1.0
-        action, count = masked_huber(predicted, batch["labels"], batch["mask"], decay)
+        weights = batch.get("weights") if self.training else None
+        action, count = masked_huber(predicted, batch["labels"], batch["mask"], decay, weights)
         total = action + sum(extra.values()) if extra else action
         return {"loss": total, "action": action, "count": count, **extra}
 

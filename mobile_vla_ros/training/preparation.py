@@ -19,6 +19,7 @@ from mobile_vla_ros.training.cache import (
     weights_digest,
     why_no_cache,
 )
+from mobile_vla_ros.training.corrections import collect_corrections
 from mobile_vla_ros.training.dataset import EpisodeSplit, load_split, with_readable_frames
 from mobile_vla_ros.training.feature_sample import FeatureSample
 from mobile_vla_ros.training.frames import FrameCache
@@ -65,7 +66,18 @@ def prepare(
         raise RunError(f"feature_cache cannot be used: {reason}.")
     use_cache = reason is None if run.feature_cache is None else bool(run.feature_cache)
     track = _tracker(progress)
-    split = load_split(run, data, lambda paths: iter(track(paths, "reading episodes")), history)
+    corrections: list[Path] = []
+    if run.data.corrections:
+        corrections, unused = collect_corrections(run.data.corrections, cache / "corrections")
+        for sentence in unused:
+            say(f"left out: {sentence}")
+    split = load_split(
+        run,
+        data,
+        lambda paths: iter(track(paths, "reading episodes")),
+        history,
+        corrections,
+    )
     model, config, reader = starting_network(run, say)
     augmentation = run.augmentation
     if augmentation.mirror and not split.mirror_allowed:
@@ -140,6 +152,22 @@ def _metadata(
         "instructions": said_in(_sentences(run, split)),
         "image_mean": tuple(config.image_mean),
         "image_std": tuple(config.image_std),
+        **_corrections_entry(run, split),
+    }
+
+
+def _corrections_entry(run: RunConfig, split: EpisodeSplit) -> dict[str, Any]:
+    """What a checkpoint says of the corrections it learned from; nothing without any."""
+    used = [episode for episode in split.train if episode.samples.weights is not None]
+    if not used:
+        return {}
+    return {
+        "corrections": {
+            "files": {episode.path.name: episode.sha256 for episode in used},
+            "weight": run.data.correction_weight,
+            "before_takeover": run.data.before_takeover,
+            "rows": sum(len(episode.samples.rows) for episode in used),
+        }
     }
 
 

@@ -146,7 +146,10 @@ def check_run(raw: Mapping[str, Any], path: Path | None = None) -> RunConfig:
         setup=said.train_setup,
         trainer=trainer.model_copy(update={"precision": PRECISIONS.get(precision, precision)}),
         data=said.train_dataset.model_copy(
-            update={"data_dir": _relative(said.train_dataset.data_dir, path)}
+            update={
+                "data_dir": _relative(said.train_dataset.data_dir, path),
+                "corrections": _relative(said.train_dataset.corrections, path),
+            }
         ),
         augmentation=said.augmentation,
         auxiliary=said.auxiliary,
@@ -217,6 +220,11 @@ def _filled(raw: Mapping[str, Any], said: TrainingRun, path: Path | None) -> dic
             for key in ("type", "hidden_size", "action_dim", "num_layers", "latent")
         },
     }
+    if said.train_dataset.corrections:
+        data = said.train_dataset
+        defaults["train_dataset"] = {
+            key: getattr(data, key) for key in ("correction_weight", "before_takeover")
+        }
     filled = merge(defaults, raw)
     if said.model_path:
         filled["model_path"] = str(Path(_relative(said.model_path, path)).resolve())

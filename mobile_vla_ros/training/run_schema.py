@@ -120,6 +120,9 @@ class DataSettings(Section):
     every_row: StrictBool = False
     labels: Literal["recorded", "expert"] = "recorded"
     num_workers: Annotated[Whole, Field(ge=0)] = 0
+    corrections: StrictStr | None = None
+    correction_weight: Positive = 3.0
+    before_takeover: NotNegative = 2.0
 
 
 class AugmentationSettings(Section):

@@ -23,12 +23,14 @@ class EpisodeSamples:
         chunks: float32 [F, chunk, dof], the commands after each of those rows, m/s and rad/s.
         mask: bool [F, chunk], False where the command is not known (past the end, in a gap).
         windows: int64 [N, window], indices into `rows`, oldest frame first.
+        weights: float32 [F], how much each row counts in the loss; None: all alike.
     """
 
     rows: np.ndarray
     chunks: np.ndarray
     mask: np.ndarray
     windows: np.ndarray
+    weights: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.windows)

@@ -42,8 +42,8 @@ class WindowDataset(Dataset):
     """Windows with their pictures, for modes in which the backbone runs in every step.
 
     An item is a dictionary: images uint8 [T, S, S, 3], instructions str, labels float32
-    [T, chunk, dof] normalised, mask bool [T, chunk], and with extra labels objects float32
-    [T, N, 5].
+    [T, chunk, dof] normalised, mask bool [T, chunk], with extra labels objects float32
+    [T, N, 5], and with corrections weights float32 [T].
     """
 
     def __init__(
@@ -59,6 +59,7 @@ class WindowDataset(Dataset):
         self.frames = frames
         self.augmentation = augmentation if augmentation and augmentation.on else None
         self.windows = episode_windows(self.episodes, start_weight)
+        self.weighed = any(e.samples.weights is not None for e in self.episodes)
 
     def __len__(self) -> int:
         return len(self.windows)
@@ -83,6 +84,8 @@ class WindowDataset(Dataset):
         }
         if self.run.auxiliary.on and episode.labels is not None:
             item["objects"] = objects_of(episode, transform)[places]
+        if self.weighed:
+            item["weights"] = weights_of(episode)[places]
         return item
 
 
@@ -93,6 +96,12 @@ def collate(items: Sequence[dict[str, Any]]) -> dict[str, Any]:
         values = [item[key] for item in items]
         batch[key] = values if isinstance(values[0], str) else torch.from_numpy(np.stack(values))
     return batch
+
+
+def weights_of(episode: TrainingEpisode) -> np.ndarray:
+    """float32 [F], how much each of the episode's rows counts."""
+    weights = episode.samples.weights
+    return np.ones(len(episode.samples.rows), np.float32) if weights is None else weights
 
 
 def instruction_of(episode: TrainingEpisode, transform: Transform) -> str:
