@@ -287,10 +287,12 @@ class RecorderNode(Life, Node):
         label = recording.label
         if recording.state == IDLE:
             label = self._labelling.proposed(*self._wanted())
+        # `ros2 topic echo` cuts a text after 128 characters: what matters stands first.
         return {
+            "state": recording.state,
+            "message": self._message,
             "scenario": label.scenario,
             "instruction": label.instruction,
-            "message": self._message,
             **self._session.status(),
             **self._labelling.status(),
             **self._camera.status(),

@@ -132,11 +132,11 @@ class LiveField:
         field, outcome = self.field, self.field.outcome()
         self._told_decided = outcome.decided
         return {
+            "decided": outcome.decided,
+            **asdict(outcome),
             "scenario": field.scenario.name,
             "seed": field.seed,
             "instruction": field.instruction,
-            "decided": outcome.decided,
-            **asdict(outcome),
             "missing": _what_is_missing(field),
             "pose": field.pose,
         }
