@@ -14,6 +14,7 @@ from typing import Any
 import typer
 
 from mobile_vla_ros.bundled import DEMO
+from mobile_vla_ros.cli import INTERRUPTED
 from mobile_vla_ros.cli.output import check_target, write_json
 from mobile_vla_ros.errors import InputError
 
@@ -175,6 +176,8 @@ def _run(
             ended.set()
             raise
         telling.join(1.0)
+        if director.returncode == INTERRUPTED:
+            raise KeyboardInterrupt
         if director.returncode != 0:
             nodes.check()
             load, cores = os.getloadavg()[0], len(os.sched_getaffinity(0))

@@ -42,6 +42,7 @@ PARAMETERS = (
 )
 # An hour at 50 Hz; of what comes faster the last is kept.
 MOST_ROWS = 200_000
+INTERRUPTED = 130  # exit status, as a shell's after Ctrl-C
 PROGRESS_PERIOD = 3.0  # s between two lines while others start
 PROGRAM = Program(
     node="director",
@@ -82,7 +83,15 @@ class DirectorNode(Life, Node):
         self._policy = Remote(self, "mobile_vla", group)
 
     def work(self, stop: StopSignal) -> int:
-        print(json.dumps(self._direct(stop)), flush=True)
+        try:
+            trace = self._direct(stop)
+        except InputError:
+            if not stop.is_set():
+                raise
+        # Whoever ends it needs no reason why it did not come to its end.
+        if stop.is_set():
+            return INTERRUPTED
+        print(json.dumps(trace), flush=True)
         return 0
 
     def _direct(self, stop: StopSignal) -> dict[str, Any]:
