@@ -45,7 +45,7 @@ function stop() {
   if (!link.say({ t: "stop" })) notice("THERE IS NO LINK: use the robot's own stop", 1e9);
 }
 
-function notice(text, seconds = 6) {
+function notice(text, seconds = 4) {
   $("notice").textContent = text;
   $("notice").hidden = false;
   noticeUntil = performance.now() + seconds * 1000;
