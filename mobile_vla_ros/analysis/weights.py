@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from mobile_vla_ros.analysis.gate_check import Check
@@ -44,15 +45,20 @@ def _bad_in_graph(path: Path) -> list[str]:
     if importlib.util.find_spec("onnx") is None:
         return []  # what the graphs put out is looked at all the same
     import onnx
+    from google.protobuf.message import DecodeError
     from onnx import numpy_helper
+    from onnx.checker import ValidationError
 
-    model = onnx.load(str(path))
     found = []
-    for value in model.graph.initializer:
-        array = numpy_helper.to_array(value, base_dir=str(path.parent))
-        # Only numbers with a point can fail to be one.
-        if array.dtype.kind == "f" and not bool(torch.from_numpy(array.copy()).isfinite().all()):
-            found.append(f"{path.name}: {value.name}")
+    try:
+        for value in onnx.load(str(path)).graph.initializer:
+            array = numpy_helper.to_array(value, base_dir=str(path.parent))
+            # Only numbers with a point can fail to be one.
+            if array.dtype.kind == "f" and not np.isfinite(array).all():
+                found.append(f"{path.name}: {value.name}")
+    # A damaged graph, or one whose weights lie elsewhere than it says.
+    except (ValueError, TypeError, OSError, DecodeError, ValidationError) as error:
+        found.append(f"{path.name} cannot be read: {' '.join(str(error).split())[:120]}")
     return found
 
 

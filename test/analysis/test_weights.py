@@ -96,3 +96,5 @@ def test_the_graphs_of_a_directory_are_looked_through(tmp_path) -> None:
     found = check_finite(plan_loading(tmp_path / "out"))
     assert found.reason == "NaN or infinity in 1 weights (head.onnx: a_weight)"
     assert json.dumps(found.to_plain())
+    (tmp_path / "out" / "head.onnx").write_bytes(b"no graph at all")
+    assert "head.onnx cannot be read" in check_finite(plan_loading(tmp_path / "out")).reason
