@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from mobile_vla_ros.policy.errors import CheckpointError
-from mobile_vla_ros.policy.heads import HeadShape
+from mobile_vla_ros.policy.heads import HeadShape, head_shape
 from mobile_vla_ros.policy.run_file import read_run_file
 from mobile_vla_ros.policy.safetensors_header import Header, read_header
 
 VERSION = 1
 INT8_FILE = "int8.safetensors"
+HEAD = "model.act_head."
 # These have a form of their own for devices that compute in 16 bits.
 NATIVE = ("vision", "text")
 
@@ -95,7 +96,6 @@ def read_manifest(directory: Path) -> Manifest:
     try:
         graphs = {str(name): str(digest) for name, digest in section["graphs"].items()}
         noted = {str(name): str(digest) for name, digest in section["weights"].items()}
-        head = None if section["head"] is None else _head(section["head"])
         backbone = {str(name): int(value) for name, value in section["backbone"].items()}
         dtype, parameters = str(section["dtype"]), int(section["parameters"])
     except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -104,18 +104,28 @@ def read_manifest(directory: Path) -> Manifest:
         ) from error
     for name, digest in graphs.items():
         _check_graph(directory / name, digest)
+    weights = tuple(_weights(directory / name, digest) for name, digest in noted.items())
     return Manifest(
         directory=directory,
         run=values,
         extra=extra,
         dtype=dtype,
         graphs=graphs,
-        weights=tuple(_weights(directory / name, digest) for name, digest in noted.items()),
-        head=head,
+        weights=weights,
+        head=head_shape(_head_shapes(weights), str(directory)),
         backbone=backbone,
         parameters=parameters,
         quantised=dict(section.get("int8") or {}),
     )
+
+
+def _head_shapes(weights: tuple[Header, ...]) -> dict[str, tuple[int, ...]]:
+    return {
+        name.removeprefix(HEAD): place.shape
+        for header in weights
+        for name, place in header.places.items()
+        if name.startswith(HEAD)
+    }
 
 
 def _check_graph(path: Path, digest: str) -> None:
@@ -140,9 +150,3 @@ def _weights(path: Path, digest: str) -> Header:
             "the checkpoint again"
         )
     return header
-
-
-def _head(section: Mapping[str, Any]) -> HeadShape:
-    """A head's shape; directories of earlier versions call its fixed part the gripper's."""
-    names = {"gripper_outputs": "fixed_outputs"}
-    return HeadShape(**{names.get(name, name): value for name, value in section.items()})

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import mobile_vla_ros
 from mobile_vla_ros.errors import InputError
 from mobile_vla_ros.policy import load_policy, write_random_checkpoint
 from mobile_vla_ros.policy.convert import convert
@@ -194,3 +195,16 @@ image = np.zeros((48, 64, 3), np.uint8)
 print(stream.step(image, 1.0).velocities.shape, policy.provenance.sha256[:4])
 """
     subprocess.run([sys.executable, "-c", program], check=True, timeout=120)
+
+
+def test_the_bundled_policy_carries_the_graphs_that_convert_writes(tmp_path: Path) -> None:
+    bundled = Path(mobile_vla_ros.__file__).parent / "data" / "demo_policy"
+    convert(bundled, tmp_path / "out", dtype="float32", onnx=True)
+    for name in (*GRAPHS, "model.safetensors"):
+        assert (bundled / name).read_bytes() == (tmp_path / "out" / name).read_bytes(), name
+    sections = [
+        json.loads((folder / "config.json").read_text())["mobile_vla"]["onnx"]
+        for folder in (bundled, tmp_path / "out")
+    ]
+    assert sections[0] == sections[1]
+    load_policy(bundled, runtime="onnx", device="cpu").require_driving()

@@ -12,7 +12,6 @@ from mobile_vla_ros.policy.export.graph import OPSET, Graph, check
 from mobile_vla_ros.policy.export.head import add_head
 from mobile_vla_ros.policy.export.text import add_prompt, add_text
 from mobile_vla_ros.policy.export.vision import add_vision
-from mobile_vla_ros.policy.heads import head_shape
 from mobile_vla_ros.policy.kosmos import backbone_sizes
 from mobile_vla_ros.policy.plan import LoadPlan
 from mobile_vla_ros.policy.safetensors_header import Header, read_header
@@ -64,7 +63,6 @@ def write_graphs(
         "dtype": dtype,
         "graphs": written,
         "weights": {header.path.name: header.sha256 for header in weights},
-        "head": _head(plan),
         "backbone": backbone_sizes(kosmos),
         "parameters": plan.parameters,
     }
@@ -90,9 +88,3 @@ def _write(
         os.fsync(file.fileno())
     check(str(path))
     return hashlib.sha256(content).hexdigest()
-
-
-def _head(plan: LoadPlan) -> dict[str, Any] | None:
-    """What ``policy_config`` wants to know of the head's weights."""
-    shape = head_shape(plan.checkpoint.head_shapes(), str(plan.checkpoint.path))
-    return None if shape is None else vars(shape)
