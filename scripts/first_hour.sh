@@ -112,5 +112,5 @@ step plan_is_kept overwrites
 says plan_is_kept "never overwritten"
 step evaluate vla sim evaluate -c demo --scenario 1box_left --scenario 1box_right --episodes 4 \
     --json "$work/evaluation.json" --plot "$work/paths.png"
-says evaluate "reached the bottle"
+says evaluate "[34] of 4"
 echo "the first hour holds: $number steps in $(((SECONDS - begin) / 60)) min $(((SECONDS - begin) % 60)) s; see $work"
