@@ -12,6 +12,9 @@ from pathlib import Path
 
 import pytest
 
+# Packages come over the network, and the machine may be busy.
+pytestmark = pytest.mark.timeout(900)
+
 ROOT = Path(__file__).parents[2]
 DEMO = str(files("mobile_vla_ros").joinpath("data", "demo_policy"))
 # What a robot's environment must not have, by the names that are imported.
@@ -52,7 +55,7 @@ def in_robot(python: Path, *arguments: str, cwd: Path) -> subprocess.CompletedPr
         env=environment,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
     )
 
 
