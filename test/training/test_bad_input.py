@@ -125,6 +125,7 @@ def test_a_device_that_is_not_there_is_named_before_the_episodes_are_read(
 ) -> None:
     sentence = refusal(make_run(), tmp_path / "nowhere", tmp_path / "out", accelerator="quantum")
     assert "trainer settings cannot be used" in sentence
+    assert "quantum" in sentence
 
 
 def test_devices_that_nobody_has_are_one_sentence(
@@ -133,7 +134,6 @@ def test_devices_that_nobody_has_are_one_sentence(
     sentence = refusal(make_run(trainer={"devices": "two"}), episodes, tmp_path / "out")
     assert "trainer settings cannot be used" in sentence
     assert not (tmp_path / "out").exists()
-    assert "quantum" in sentence
 
 
 def test_a_run_that_cannot_begin_leaves_a_folder_that_was_there(
