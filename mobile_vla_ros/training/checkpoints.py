@@ -124,10 +124,13 @@ def where_it_stopped(path: str | Path) -> tuple[int, int]:
         fit = content["loops"]["fit_loop"]
         epochs = fit["epoch_progress"]["current"]
         progress = fit["epoch_loop.batch_progress"]
+        done = progress["current"]
+        # The last batch is known as such from the moment it is fetched, before it is trained on.
+        whole = progress.get("is_last_batch") and done["completed"] == done["ready"]
         # Saved after validation, before the epoch itself was counted.
-        if progress.get("is_last_batch") and epochs["completed"] < epochs["started"]:
+        if whole and epochs["completed"] < epochs["started"]:
             return int(epochs["completed"]) + 1, 0
-        return int(epochs["completed"]), int(progress["current"]["completed"])
+        return int(epochs["completed"]), int(done["completed"])
     except (KeyError, TypeError) as error:
         raise RunError(
             f"{path} holds weights but no training state; start from it with model_load_path "
