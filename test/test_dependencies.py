@@ -34,6 +34,7 @@ ROS = {
 DISTRIBUTIONS = {
     "PIL": "pillow",
     "cv2": "opencv-python-headless",
+    "google": "protobuf",
     "jinja2": "jinja2",
     "pydantic_core": "pydantic",
     "rerun": "rerun-sdk",
@@ -43,6 +44,7 @@ DISTRIBUTIONS = {
 KEYS = {
     "PIL": "python3-pil",
     "cv2": "python3-opencv",
+    "google": "python3-protobuf",
     "huggingface_hub": "python3-huggingface-hub-pip",
     "mujoco": "python3-mujoco-pip",
     "onnxruntime": "python3-onnxruntime-pip",
