@@ -208,3 +208,20 @@ def test_the_bundled_policy_carries_the_graphs_that_convert_writes(tmp_path: Pat
     ]
     assert sections[0] == sections[1]
     load_policy(bundled, runtime="onnx", device="cpu").require_driving()
+
+
+def test_graphs_in_sixteen_bits_compute_what_those_in_float32_do(
+    checkpoint: Path, tmp_path: Path
+) -> None:
+    """onnxruntime runs float16 on a processor too, if slowly; bfloat16 on a GPU alone."""
+    convert(checkpoint, tmp_path / "half", dtype="float16", onnx=True)
+    policy = load_policy(tmp_path / "half", runtime="onnx", device="cpu")
+    pixels = np.random.default_rng(0).normal(size=(2, 3, 224, 224)).astype(np.float32)
+    context = policy.encode_images(pixels)
+    device = choose_device("cpu")
+    vision = GraphSession(tmp_path / "half" / "vision.native.onnx", device, 1)
+    np.testing.assert_allclose(vision.run(pixels=pixels)[0], context, atol=2e-3, rtol=0)
+    text = GraphSession(tmp_path / "half" / "text.native.onnx", device, 1)
+    features = policy.encode_frames(None, "go left", context=context)
+    found = text.run(context=context, base=policy.prepare("go left"))[0]
+    np.testing.assert_allclose(found, features, atol=2e-2, rtol=0)

@@ -125,15 +125,16 @@ class Graph:
             self._external[name] = tensor
         return name
 
-    def weight(self, name: str) -> str:
-        """A weight in the format of the computation."""
+    def weight(self, name: str, kind: int | None = None) -> str:
+        """A weight in the format of the computation, or in another."""
+        kind = self.kind if kind is None else kind
         stored = self.stored(name)
-        if self._external[name].data_type == self.kind:
+        if self._external[name].data_type == kind:
             return stored
         cast = f"{name}.cast"
         if name not in self._cast:
             self._cast.add(name)
-            self._nodes.append(helper.make_node("Cast", [stored], [cast], to=self.kind))
+            self._nodes.append(helper.make_node("Cast", [stored], [cast], to=kind))
         return cast
 
     def linear(self, rows: str, layer: str) -> str:
@@ -268,6 +269,6 @@ def check(path: str) -> None:
         CheckpointError: the checker refuses it.
     """
     try:
-        onnx.checker.check_model(path, full_check=False)
-    except onnx.checker.ValidationError as error:
+        onnx.checker.check_model(path, full_check=True)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
         raise CheckpointError(f"the graph {path} is not valid: {error}") from error

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from onnx import TensorProto
+
 from mobile_vla_ros.policy.export.graph import Graph
 
 ROOT = "model.backbone."
@@ -25,14 +27,15 @@ def add_vision(graph: Graph, kosmos: Any, backbone: Any) -> None:
     places = (side // settings.patch_size) ** 2 + 1
     pixels = graph.input("pixels", ["N", 3, side, side])
     batch = graph.size(pixels, 0)
+    # In float32 whatever the rest computes in: Conv knows no bfloat16 in this opset.
     patches = graph.op(
         "Conv",
-        graph.cast(pixels),
-        graph.weight(VISION + "embeddings.patch_embedding.weight"),
+        pixels,
+        graph.weight(VISION + "embeddings.patch_embedding.weight", TensorProto.FLOAT),
         strides=[settings.patch_size] * 2,
         kernel_shape=[settings.patch_size] * 2,
     )
-    patches = graph.op("Reshape", patches, graph.whole(0, width, -1))
+    patches = graph.op("Reshape", graph.cast(patches), graph.whole(0, width, -1))
     patches = graph.op("Transpose", patches, perm=[0, 2, 1])
     start = graph.op(
         "Reshape", graph.weight(VISION + "embeddings.class_embedding"), graph.whole(1, 1, width)
