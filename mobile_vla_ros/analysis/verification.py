@@ -16,6 +16,7 @@ from mobile_vla_ros.analysis.paths import latency_effect
 from mobile_vla_ros.analysis.recordings import (
     AnalysisError,
     Progress,
+    Recordings,
     find_recordings,
     side_of_name,
     silent,
@@ -83,6 +84,38 @@ def verify(
         )
     recordings = find_recordings(data, limit)
     provenance = Provenance.of(policy)
+    traces, hashes = _follow_all(
+        policy, recordings, provenance, instruction, skip_training_files, swap, progress
+    )
+    recordings.require(len(traces))
+    result = measure(traces, policy.config, seed=seed, resamples=resamples)
+    result["command"] = "verify"
+    result["skipped"] = recordings.skipped
+    result["files"] = hashes
+    result["held_out"] = provenance.held_out()
+    result["generalisation"] = generalisation(
+        traces, provenance.training_sides(), seed=seed, resamples=resamples
+    )
+    result["latency"] = [
+        latency_effect(traces, policy.config, value, seed=seed, resamples=resamples)
+        for value in ((0.0, *latencies) if latencies else ())
+    ]
+    result["threshold"] = threshold
+    result["passed"] = None if threshold is None else result["rmse_normalised_step0"] <= threshold
+    result["conclusion"] = conclude(result)
+    return result
+
+
+def _follow_all(
+    policy,
+    recordings: Recordings,
+    provenance: Provenance,
+    instruction: str | None,
+    skip_training_files: bool,
+    swap: bool,
+    progress: Progress,
+) -> tuple[list[Trace], dict[str, str]]:
+    """What the policy predicts for each usable episode, and their hashes by name."""
     traces: list[Trace] = []
     hashes: dict[str, str] = {}
     for episode in recordings.walk(progress, "verifying"):
@@ -108,23 +141,7 @@ def verify(
             recordings.skip(episode.path, str(error))
             continue
         hashes[episode.path.name] = fingerprint
-    recordings.require(len(traces))
-    result = measure(traces, policy.config, seed=seed, resamples=resamples)
-    result["command"] = "verify"
-    result["skipped"] = recordings.skipped
-    result["files"] = hashes
-    result["held_out"] = provenance.held_out()
-    result["generalisation"] = generalisation(
-        traces, provenance.training_sides(), seed=seed, resamples=resamples
-    )
-    result["latency"] = [
-        latency_effect(traces, policy.config, value, seed=seed, resamples=resamples)
-        for value in ((0.0, *latencies) if latencies else ())
-    ]
-    result["threshold"] = threshold
-    result["passed"] = None if threshold is None else result["rmse_normalised_step0"] <= threshold
-    result["conclusion"] = conclude(result)
-    return result
+    return traces, hashes
 
 
 def _as(known: Identity, episode: Episode) -> str:

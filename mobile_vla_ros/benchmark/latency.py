@@ -130,12 +130,7 @@ def measure_latency(
         lean = drive.lean_pairs(plain, lean_pairs, tick)
 
     seconds = drive.samples.seconds
-    modes: dict[str, Any] = {
-        name: _mode(seconds[name]) for name in ("stream", "window") if name in seconds
-    }
-    if "stream" in modes:
-        for stage, seconds_once in (("first_call", first_call), ("warm_up", warming)):
-            modes["stream"]["stages"][stage] = once(seconds_once)
+    modes = _modes(seconds, first_call, warming)
     ratio = None
     if mode == "both":
         ratio = float(
@@ -241,6 +236,18 @@ class _Drive:
         with self.samples.stage("stream", "total"):
             chunk = self._stream.step(image, self._stamp)
         return chunk.normalised
+
+
+def _modes(
+    seconds: dict[str, dict[str, list[float]]], first_call: float, warming: float
+) -> dict[str, Any]:
+    modes: dict[str, Any] = {
+        name: _mode(seconds[name]) for name in ("stream", "window") if name in seconds
+    }
+    if "stream" in modes:
+        for stage, seconds_once in (("first_call", first_call), ("warm_up", warming)):
+            modes["stream"]["stages"][stage] = once(seconds_once)
+    return modes
 
 
 def _mode(seconds: dict[str, list[float]]) -> dict[str, Any]:

@@ -26,7 +26,7 @@ from mobile_vla_ros.training.frames import FrameCache
 from mobile_vla_ros.training.history import History, episodes_entry
 from mobile_vla_ros.training.module import PolicyTraining
 from mobile_vla_ros.training.run import RunConfig
-from mobile_vla_ros.training.run_schema import RunError
+from mobile_vla_ros.training.run_schema import AugmentationSettings, RunError
 from mobile_vla_ros.training.start import starting_network
 from mobile_vla_ros.training.trainable import attach_adapters
 from mobile_vla_ros.training.windows import WindowDataset
@@ -64,6 +64,8 @@ def prepare(
     reason = why_no_cache(run)
     if run.feature_cache and reason:
         raise RunError(f"feature_cache cannot be used: {reason}.")
+    train_set: Any
+    validation_set: Any
     use_cache = reason is None if run.feature_cache is None else bool(run.feature_cache)
     track = _tracker(progress)
     corrections: list[Path] = []
@@ -101,39 +103,44 @@ def prepare(
         say(f"no feature cache: {reason}")
     module.sample = FeatureSample(split.train, frames)
     if use_cache:
-        features = FeatureCache(
-            cache / "features",
-            _cache_key(model, config),
-            frames,
-            module.encode_frames,
-        )
+        key = _cache_key(model, config)
+        features = FeatureCache(cache / "features", key, frames, module.encode_frames)
+        train_set, validation_set = _cached_sets(run, split, features, augmentation, track)
         # Neither this run nor the next on the same weights has to look again.
         file = features.folder / features.key[:24] / module.sample.name()
         module.sample = FeatureSample(split.train, frames, file)
-        train_set: Any = FeatureDataset(
-            run,
-            split.train,
-            features,
-            augmentation,
-            run.data.start_weight,
-            lambda work: track(work, "caching features (training)"),
-        )
-        validation_set: Any = (
-            FeatureDataset(
-                run,
-                split.validation,
-                features,
-                progress=lambda work: track(work, "caching features (validation)"),
-            )
-            if split.validation
-            else None
-        )
     else:
         train_set = WindowDataset(run, split.train, frames, augmentation, run.data.start_weight)
         validation_set = WindowDataset(run, split.validation, frames)
     if validation_set is not None and not len(validation_set):
         validation_set = None
     return Prepared(module, config, split, train_set, validation_set, use_cache)
+
+
+def _cached_sets(
+    run: RunConfig,
+    split: EpisodeSplit,
+    features: FeatureCache,
+    augmentation: AugmentationSettings,
+    track: Callable[[Sequence[Any], str], Iterable[Any]],
+) -> tuple[Any, Any]:
+    """The data sets of windows of features; the second is None without validation episodes."""
+    train = FeatureDataset(
+        run,
+        split.train,
+        features,
+        augmentation,
+        run.data.start_weight,
+        lambda work: track(work, "caching features (training)"),
+    )
+    if not split.validation:
+        return train, None
+    return train, FeatureDataset(
+        run,
+        split.validation,
+        features,
+        progress=lambda work: track(work, "caching features (validation)"),
+    )
 
 
 def _metadata(
