@@ -11,6 +11,8 @@ import numpy as np
 from mobile_vla_ros.errors import InputError
 
 MAX_SIDE = 16384
+# The frame header of a JPEG stands within so many bytes, unless a large preview comes first.
+_HEADER = 4096
 # Prime, so that no row of pixels is a whole number of rows of the fingerprint.
 _WORDS = 1021
 
@@ -203,6 +205,26 @@ def decode_compressed(data: Any) -> np.ndarray:
     if pixels is None:
         raise ImageError(f"the compressed image's {coded.size} bytes are neither JPEG nor PNG")
     return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
+
+
+def is_grey(data: Any) -> bool:
+    """Whether a JPEG or PNG holds one channel; read from its header, in microseconds.
+
+    What is neither is not grey.
+    """
+    head = bytes(memoryview(data)[:_HEADER])
+    if head.startswith(b"\x89PNG"):
+        return len(head) > 25 and head[25] in (0, 4)
+    if not head.startswith(b"\xff\xd8"):
+        return False
+    at = 2
+    while at + 9 < len(head) and head[at] == 0xFF:
+        kind, length = head[at + 1], int.from_bytes(head[at + 2 : at + 4], "big")
+        # Frame headers, but for the tables that have their numbers among them.
+        if 0xC0 <= kind <= 0xCF and kind not in (0xC4, 0xC8, 0xCC):
+            return head[at + 9] == 1
+        at += 2 + length
+    return False
 
 
 def encode_jpeg(image: np.ndarray, quality: int = 95, full_colour: bool = False) -> bytes:

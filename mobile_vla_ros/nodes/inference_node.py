@@ -140,6 +140,7 @@ class InferenceNode(Life, LifecycleNode):
                 self._overlays.look_around,
                 self._want_features,
                 self._rivals.look_around,
+                self._intake.look_around,
                 self._patience.look_around,
             ),
             (
@@ -223,6 +224,7 @@ class InferenceNode(Life, LifecycleNode):
             depth=values["image_depth"],
             lost=self._intake.lost,
         )
+        self._intake.camera = self._camera
 
     @_transition
     def on_deactivate(self) -> None:
@@ -245,6 +247,7 @@ class InferenceNode(Life, LifecycleNode):
     def _halt(self) -> None:
         """No more frames, then zeros that the base has confirmed."""
         if self._camera is not None:
+            self._intake.camera = None
             self._camera.destroy()
             self._camera = None
         if not self._driver.halt():

@@ -14,11 +14,17 @@ from sensor_msgs.msg import CompressedImage, Image
 from mobile_vla_ros.nodes.inference.driver import Driver
 from mobile_vla_ros.nodes.inference.model import Frame, Model
 from mobile_vla_ros.nodes.inference.overlay_publisher import OverlayPublisher
+from mobile_vla_ros.nodes.wiring.camera_subscription import CameraSubscription
 from mobile_vla_ros.nodes.wiring.diagnostics import Percentiles
 from mobile_vla_ros.nodes.wiring.images import ImageError, ImageFormat, fingerprint, image_format
 from mobile_vla_ros.nodes.wiring.trajectory import NANOSECONDS, nanoseconds_of
+from mobile_vla_ros.nodes.wiring.voices import Turns
+from mobile_vla_ros.pictures import is_grey
 
 COMPLAINT_PERIOD = 5.0
+# Whether pictures are grey is looked at in one of so many.
+GREY_EVERY = 10
+GREY_WARNING = "the camera's pictures are grey: the policy has learnt colours"
 
 
 class FrameIntake:
@@ -43,6 +49,11 @@ class FrameIntake:
         self._form: ImageFormat | None = None
         self._frames = self._lost = self._bad = 0
         self._seconds = Percentiles()
+        self._turns = Turns()
+        self._coding = ""
+        self._grey = False
+        self.camera: CameraSubscription | None = None
+        """What brings the messages; None while there is none."""
 
     def begin(self, stamp_source: str, clock_offset: float) -> None:
         """Counts anew; `clock_offset` (s) is added to header stamps."""
@@ -51,11 +62,16 @@ class FrameIntake:
         self._form = None
         self._frames = self._lost = self._bad = 0
         self._seconds = Percentiles()
+        self._turns = Turns()
+        self._coding, self._grey = "", False
 
-    def take(self, message: Image | CompressedImage) -> None:
+    def take(self, message: Image | CompressedImage, info) -> None:
         """One message has come."""
         now = time.monotonic()
         self._frames += 1
+        number = info.get("publication_sequence_number")
+        if self._turns.hear(number, message.header.frame_id, now):
+            self._driver.two_cameras(True)
         try:
             form = None if isinstance(message, CompressedImage) else image_format(message)
         except ImageError as error:
@@ -64,6 +80,8 @@ class FrameIntake:
             return
         if form != self._form:
             self._note_form(form)
+        if self._frames % GREY_EVERY == 1:
+            self._note_coding(message, form)
         stamp = self._stamp_of(message)
         order = self._driver.frame(stamp / NANOSECONDS, fingerprint(message.data), now)
         if order is not None:
@@ -76,6 +94,13 @@ class FrameIntake:
         """A frame is no picture, for the reason in `sentence`."""
         self._bad += 1
         self._node.get_logger().error(sentence, throttle_duration_sec=COMPLAINT_PERIOD)
+
+    def look_around(self) -> None:
+        """Several times a second: whether one camera alone speaks."""
+        camera = self.camera
+        if camera is not None:
+            listed = self._node.count_publishers(camera.topic_name)
+            self._driver.two_cameras(self._turns.two(listed, time.monotonic()))
 
     def lost(self, count: int) -> None:
         """DDS has lost so many messages more."""
@@ -91,12 +116,28 @@ class FrameIntake:
             "frames_lost_by_dds": self._lost,
             "frames_skipped": self._model.replaced,
             "bad_images": self._bad,
+            "camera_warning": GREY_WARNING if self._grey else "",
         }
 
     def _stamp_of(self, message: Image | CompressedImage) -> int:
         if self._by_header:
             return nanoseconds_of(message.header.stamp) + self._offset
         return self._node.get_clock().now().nanoseconds
+
+    def _note_coding(self, message: Image | CompressedImage, form: ImageFormat | None) -> None:
+        """Warns of grey pictures, and of a compressed camera that changes its format."""
+        if form is not None:
+            grey = form.encoding.startswith("mono")
+        else:
+            grey = is_grey(message.data)
+            if self._coding and message.format != self._coding:
+                self._node.get_logger().warning(
+                    f"the camera's format changed from '{self._coding}' to '{message.format}'"
+                )
+            self._coding = message.format
+        if grey and not self._grey:
+            self._node.get_logger().warning(GREY_WARNING)
+        self._grey = grey
 
     def _note_form(self, form: ImageFormat | None) -> None:
         if form is not None and self._form is not None and _words(form) != _words(self._form):

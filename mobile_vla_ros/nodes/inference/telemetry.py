@@ -114,6 +114,8 @@ def _judge(values: dict[str, object], warnings: Sequence[str]) -> tuple[bytes, s
     """The level of a status, and its one line."""
     state = str(values["state"])
     remarks = list(warnings)
+    if values.get("camera_warning"):
+        remarks.append(str(values["camera_warning"]))
     if values.get("words_remark"):
         remarks.append(str(values["words_remark"]))
     if values["other_publishers"]:

@@ -40,3 +40,27 @@ class Voices:
             return listed
         many = len(self._back) == 2 and now - self._back[0] <= TURNS
         return max(listed, 2) if many else min(listed, 1)
+
+
+class Turns:
+    """Whether two cameras speak in turns on the topic: by their numbers, or by their frames."""
+
+    def __init__(self) -> None:
+        self._voices = Voices()
+        self._frames: deque[str] = deque(maxlen=2)
+        self._back: deque[float] = deque(maxlen=2)
+
+    def hear(self, number: int | None, frame_id: str, now: float) -> bool:
+        """A message has come; whether it shows two cameras."""
+        self._voices.hear(number, now)
+        if not self._frames or frame_id != self._frames[-1]:
+            # A camera that numbers its frames never comes back to an earlier name.
+            if len(self._frames) == 2 and frame_id == self._frames[0]:
+                self._back.append(now)
+            self._frames.append(frame_id)
+        return self.two(1, now)
+
+    def two(self, listed: int, now: float) -> bool:
+        """Whether two speak (`listed`: publishers that the graph shows)."""
+        in_turns = len(self._back) == 2 and now - self._back[-1] <= TURNS
+        return in_turns or self._voices.count(listed, now) > 1
