@@ -44,22 +44,31 @@ def check_finite(plan: LoadPlan) -> Check:
 def _bad_in_graph(path: Path) -> list[str]:
     if importlib.util.find_spec("onnx") is None:
         return []  # what the graphs put out is looked at all the same
-    import onnx
-    from google.protobuf.message import DecodeError
-    from onnx import numpy_helper
-    from onnx.checker import ValidationError
-
-    found = []
     try:
-        for value in onnx.load(str(path)).graph.initializer:
-            array = numpy_helper.to_array(value, base_dir=str(path.parent))
-            # Only numbers with a point can fail to be one.
-            if array.dtype.kind == "f" and not np.isfinite(array).all():
-                found.append(f"{path.name}: {value.name}")
-    # A damaged graph, or one whose weights lie elsewhere than it says.
-    except (ValueError, TypeError, OSError, DecodeError, ValidationError) as error:
-        found.append(f"{path.name} cannot be read: {' '.join(str(error).split())[:120]}")
-    return found
+        weights = _weights_of_graph(path)
+    except CheckpointError as error:
+        return [str(error)]
+    # Only numbers with a point can fail to be one.
+    return [
+        f"{path.name}: {name}"
+        for name, array in weights.items()
+        if array.dtype.kind == "f" and not np.isfinite(array).all()
+    ]
+
+
+def _weights_of_graph(path: Path) -> dict[str, np.ndarray]:
+    import onnx
+    from onnx import numpy_helper
+
+    try:
+        return {
+            value.name: numpy_helper.to_array(value, base_dir=str(path.parent))
+            for value in onnx.load(str(path)).graph.initializer
+        }
+    # A damaged graph, or one whose weights lie elsewhere than it says, meets errors of all kinds.
+    except Exception as error:
+        why = " ".join(str(error).split())[:120]
+        raise CheckpointError(f"{path.name} cannot be read: {why}") from error
 
 
 def check_merged(plan: LoadPlan) -> Check:
