@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
 
 import numpy as np
@@ -135,5 +136,5 @@ def _encoding(message: BagMessage) -> str:
 
 
 def _reason(sentence: str) -> str:
-    """Without the sizes that differ from frame to frame."""
-    return "".join("N" if c.isdigit() and "bytes" in sentence else c for c in sentence)
+    """Without the number of bytes, which differs from frame to frame."""
+    return re.sub(r"\d+ bytes", "bytes", sentence)
