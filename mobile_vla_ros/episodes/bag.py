@@ -109,8 +109,11 @@ class _Rosbags(_Source):
     """What the rosbags library opens."""
 
     def __init__(self, reader: Any, name: str) -> None:
+        from rosbags.typesys import Stores, get_typestore
+
         self.name = name
         self._reader = reader
+        self._known = get_typestore(Stores.ROS2_JAZZY if reader.is2 else Stores.ROS1_NOETIC)
 
     def topics(self) -> set[tuple[str, str]]:
         return {(c.topic, c.msgtype) for c in self._reader.connections}
@@ -120,8 +123,16 @@ class _Rosbags(_Source):
         if not chosen:
             return
         for connection, nanoseconds, data in self._reader.messages(chosen):
-            content = self._reader.deserialize(_plain(data), connection.msgtype)
+            content = self._deserialize(_plain(data), connection.msgtype)
             yield BagMessage(connection.topic, connection.msgtype, nanoseconds * 1e-9, content)
+
+    def _deserialize(self, data: bytes, kind: str) -> Any:
+        """By the definition everybody knows, which a torn bag's own may no longer be."""
+        if kind not in self._known.types:
+            return self._reader.deserialize(data, kind)
+        if self._reader.is2:
+            return self._known.deserialize_cdr(data, kind)
+        return self._known.deserialize_ros1(data, kind)
 
 
 @contextlib.contextmanager

@@ -478,3 +478,14 @@ def test_what_is_no_bag_is_said(tmp_path: Path) -> None:
     for path in (tmp_path / "empty", tmp_path / "x.mcap", tmp_path / "none"):
         with pytest.raises(EpisodeError, match=r"not a bag|does not exist"):
             bring_in(path, tmp_path)
+
+
+def test_a_message_definition_that_was_damaged_is_not_believed(tmp_path: Path) -> None:
+    bag = bag_of(tmp_path / "bag", frames() + commands(), storage_plugin=StoragePlugin.SQLITE3)
+    file = next(bag.glob("*.db3"))
+    data = file.read_bytes()
+    assert data.count(b"uint32 height") >= 1
+    file.write_bytes(data.replace(b"uint32 height", b"uint32 weight"))
+    result = bring_in(bag, tmp_path, rate=0)
+    with open_episode(result.path) as episode:
+        assert np.array_equal(episode.images(slice(None)), IMAGES)
