@@ -12,6 +12,7 @@ import numpy as np
 
 from mobile_vla_ros.benchmark.frames import BenchmarkError
 from mobile_vla_ros.benchmark.memory import anonymous_bytes
+from mobile_vla_ros.policy.processor import threads
 
 INSTRUCTION = "Navigate around obstacles and reach the front of the beverage bottle on the left"
 COPY_BYTES = 256 * 2**20
@@ -148,45 +149,63 @@ def copy_bandwidth() -> float:
 
 
 def matrix_rate(dtype: str) -> float | None:
-    """Operations per second of a large product on the processor, best of five.
+    """Operations per second of a large product on the processor, the fastest of what is installed.
 
-    float32 by numpy; bfloat16 by torch and int8 by onnxruntime, where they are installed.
+    float32 by numpy, torch and onnxruntime, bfloat16 and float16 by torch, int8 by onnxruntime;
+    None where nothing can.
     """
-    operations = 2 * SIDE**3
-    if dtype == "float32":
-        a = np.random.default_rng(0).normal(size=(SIDE, SIDE)).astype(np.float32)
-        return operations / _best(lambda: a @ a)
+    products = [_numpy_product(dtype), _torch_product(dtype), _onnx_product(dtype)]
+    rates = [2 * SIDE**3 / _best(product) for product in products if product is not None]
+    return max(rates, default=None)
+
+
+def _numpy_product(dtype: str) -> Callable[[], Any] | None:
+    if dtype != "float32":
+        return None
+    matrix = np.random.default_rng(0).normal(size=(SIDE, SIDE)).astype(np.float32)
+    return lambda: matrix @ matrix
+
+
+def _torch_product(dtype: str) -> Callable[[], Any] | None:
     if dtype == "int8":
-        product = _int8_product()
-        return None if product is None else operations / _best(product)
+        return None
     try:
         import torch
     except ImportError:
         return None
     matrix = torch.randn(SIDE, SIDE).to(getattr(torch, dtype))
-    return operations / _best(lambda: matrix @ matrix)
+    return lambda: matrix @ matrix
 
 
-def _int8_product() -> Callable[[], Any] | None:
+def _onnx_product(dtype: str) -> Callable[[], Any] | None:
+    if dtype not in ("float32", "int8"):
+        return None
     try:
         import onnxruntime
         from onnx import TensorProto, helper, numpy_helper
     except ImportError:
         return None
     levels = np.random.default_rng(0).integers(-64, 64, (SIDE, SIDE)).astype(np.int8)
+    if dtype == "int8":
+        operator, kind, result = "MatMulInteger", TensorProto.UINT8, TensorProto.INT32
+        given, weight = (levels + 64).astype(np.uint8), levels
+    else:
+        operator, kind, result = "MatMul", TensorProto.FLOAT, TensorProto.FLOAT
+        given = weight = levels.astype(np.float32)
     graph = helper.make_graph(
-        [helper.make_node("MatMulInteger", ["a", "b"], ["c"])],
+        [helper.make_node(operator, ["a", "b"], ["c"])],
         "product",
-        [helper.make_tensor_value_info("a", TensorProto.UINT8, [SIDE, SIDE])],
-        [helper.make_tensor_value_info("c", TensorProto.INT32, [SIDE, SIDE])],
-        [numpy_helper.from_array(levels, "b")],
+        [helper.make_tensor_value_info("a", kind, [SIDE, SIDE])],
+        [helper.make_tensor_value_info("c", result, [SIDE, SIDE])],
+        [numpy_helper.from_array(weight, "b")],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads()
     session = onnxruntime.InferenceSession(
-        model.SerializeToString(), providers=["CPUExecutionProvider"]
+        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
     )
-    given = {"a": (levels + 64).astype(np.uint8)}
-    return lambda: session.run(None, given)
+    return lambda: session.run(None, {"a": given})
 
 
 def _best(work: Callable[[], Any], repeats: int = 5) -> float:
