@@ -14,6 +14,10 @@ _HEAD = b"GCOL\x01\0\0\0"
 _SIZE = struct.Struct("<Q")
 _OBJECT = struct.Struct("<HHIQ")  # index, references, reserved, size
 _LOOK = 8 << 20  # bytes at each end of the file; heaps lie among the first and the last written
+_SIGNATURE = b"\x89HDF\r\n\x1a\n"
+# Where a superblock of this version, with addresses of eight bytes, keeps the end of the file.
+_END_BY_VERSION = {0: 40, 1: 44, 2: 28, 3: 28}
+_SUPERBLOCK_BYTES = 64
 
 
 def sound_heaps(path: Path) -> bool:
@@ -28,6 +32,21 @@ def sound_heaps(path: Path) -> bool:
                     return False
                 at = data.find(_HEAD, at + len(_HEAD), last)
     return True
+
+
+def is_cut_off(path: Path) -> bool:
+    """Whether the file is shorter than its own superblock says.
+
+    Files with a user block before the superblock are taken for whole.
+    """
+    with path.open("rb") as file:
+        head = file.read(_SUPERBLOCK_BYTES)
+    if len(head) < _SUPERBLOCK_BYTES or not head.startswith(_SIGNATURE):
+        return False
+    place = _END_BY_VERSION.get(head[len(_SIGNATURE)])
+    if place is None:
+        return False
+    return path.stat().st_size < int.from_bytes(head[place : place + 8], "little")
 
 
 def _is_sound(data: mmap.mmap, start: int) -> bool:

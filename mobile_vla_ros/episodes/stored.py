@@ -16,7 +16,7 @@ import numpy as np
 from h5py import h5z
 
 from mobile_vla_ros.episodes.attributes import READ_ERRORS
-from mobile_vla_ros.episodes.heaps import sound_heaps
+from mobile_vla_ros.episodes.heaps import is_cut_off, sound_heaps
 from mobile_vla_ros.episodes.schema import EpisodeError
 
 # Registered filters that people meet; the numbers are HDF5's own register.
@@ -59,6 +59,9 @@ def little_memory() -> Iterator[None]:
             resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
 
 
+TRUNCATED = "{} is truncated; copy it again or delete it"
+
+
 def open_file(path: Path) -> h5py.File:
     """The file, open for reading.
 
@@ -87,13 +90,15 @@ def open_file(path: Path) -> h5py.File:
     if not h5py.is_hdf5(os.fsencode(path)):
         raise EpisodeError(f"{path} is not an HDF5 file")
     if not sound_heaps(path):
+        if is_cut_off(path):
+            raise EpisodeError(TRUNCATED.format(path))
         raise EpisodeError(f"{path} is damaged: its table of texts does not add up")
     try:
         with little_memory():
             return h5py.File(path, "r", locking=False)
     except READ_ERRORS as error:
         if "truncated" in str(error):
-            raise EpisodeError(f"{path} is truncated; copy it again or delete it") from error
+            raise EpisodeError(TRUNCATED.format(path)) from error
         raise EpisodeError(f"{path} cannot be opened: {first_line(error)}") from error
 
 

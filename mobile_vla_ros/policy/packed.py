@@ -125,8 +125,8 @@ def pack(backbone: Any, *, float32: bool = False) -> int:
     packed = 0
     for layer in backbone.vision_model.model.encoder.layers:
         packed += _join_attention(layer.self_attn, VISION_ROWS, float32)
-        quick = isinstance(layer.mlp.activation_fn, QuickGELUActivation)
-        if quick and _packable(layer.mlp, float32):
+        feed = layer.mlp
+        if _packable(feed, float32) and isinstance(feed.activation_fn, QuickGELUActivation):
             layer.mlp = PackedQuickGelu(layer.layer_norm2, layer.mlp)
             layer.layer_norm2 = nn.Identity()
             packed += 2
