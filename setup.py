@@ -50,7 +50,7 @@ extras = {
         "tokenizers>=0.20",
     ],
     "robot": ["onnxruntime>=1.18", "tokenizers>=0.20"],
-    "onnx": ["onnx>=1.16", "onnxruntime>=1.18", "protobuf>=4"],
+    "onnx": ["onnx>=1.16", "onnxruntime>=1.18"],
     "train": ["lightning>=2.4", "tensorboard>=2.15"],
     "analysis": ["scikit-learn>=1.4"],
     "sim": ["mujoco>=3.2"],
