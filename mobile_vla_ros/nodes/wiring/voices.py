@@ -47,12 +47,14 @@ class Turns:
 
     def __init__(self) -> None:
         self._voices = Voices()
+        self._heard = False
         self._frames: deque[str] = deque(maxlen=2)
         self._back: deque[float] = deque(maxlen=2)
 
     def hear(self, number: int | None, frame_id: str, now: float) -> bool:
         """A message has come; whether it shows two cameras."""
         self._voices.hear(number, now)
+        self._heard = True
         if not self._frames or frame_id != self._frames[-1]:
             # A camera that numbers its frames never comes back to an earlier name.
             if len(self._frames) == 2 and frame_id == self._frames[0]:
@@ -63,4 +65,5 @@ class Turns:
     def two(self, listed: int, now: float) -> bool:
         """Whether two speak (`listed`: publishers that the graph shows)."""
         in_turns = len(self._back) == 2 and now - self._back[-1] <= TURNS
-        return in_turns or self._voices.count(listed, now) > 1
+        # Publishers that are listed and have said nothing yet speak with nobody in turns.
+        return self._heard and (in_turns or self._voices.count(listed, now) > 1)

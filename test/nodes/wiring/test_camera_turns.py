@@ -38,3 +38,8 @@ def test_two_frames_in_turns_are_two_cameras() -> None:
 def test_a_camera_that_numbers_its_frames_is_one() -> None:
     turns = heard([(n, f"frame_{n}") for n in range(10)])
     assert not turns.two(1, 0.5)
+
+
+def test_publishers_that_have_said_nothing_yet_are_no_two_cameras() -> None:
+    assert not Turns().two(2, 0.1)
+    assert heard([(None, "camera")]).two(2, 0.1)
