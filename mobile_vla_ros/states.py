@@ -1,4 +1,4 @@
-"""The words of ``~/state``: what the robot is doing, or why it stands."""
+"""The words of ``~/state``: what the robot does, or why it stands; and those of ``~/event``."""
 
 from __future__ import annotations
 
@@ -9,6 +9,16 @@ WAITING_FOR_INSTRUCTION = "waiting_for_instruction"
 DISABLED = "disabled"
 DRIVING = "driving"
 ARRIVED = "arrived"
+STATES = (
+    UNCONFIGURED,
+    WARMING_UP,
+    WAITING_FOR_CAMERA,
+    WAITING_FOR_INSTRUCTION,
+    DISABLED,
+    DRIVING,
+    ARRIVED,
+)
+"""Every state that is no stop."""
 STOPPED = "stopped: "
 """A stop's state is this with one of ``REASONS`` behind it."""
 
@@ -46,3 +56,13 @@ REASONS = (
     SERVER_REFUSED,
 )
 """Every reason that may follow ``stopped: ``."""
+
+RESET_EVENT = "reset"
+STOP_EVENT = "stop"
+MARK_EVENT = "mark"
+INSTRUCTION_EVENT = "instruction: "
+"""On ``~/event`` before an instruction that was given, perhaps the same once more."""
+ENABLED_EVENT = "enabled: "
+"""Before True or False."""
+WORKER_EVENT = "worker restarted: "
+"""Before the reason why the model's process was started anew."""

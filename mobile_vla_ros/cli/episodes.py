@@ -57,6 +57,7 @@ def list_episodes(
     """
     from mobile_vla_ros.episodes.collection import Filter, count_scenarios, survey
     from mobile_vla_ros.episodes.plan import read_plan
+    from mobile_vla_ros.episodes.room import cost_of_rest
     from mobile_vla_ros.episodes.trimmed import superseded
 
     wanted = read_plan(plan) if plan else None
@@ -84,6 +85,9 @@ def list_episodes(
         "together", str(total[0]), str(total[1]) if wanted else "", str(lacking) if wanted else ""
     )
     screen.print(table)
+    if lacking:
+        sizes = [entry.bytes for entry in entries if entry.complete]
+        screen.print(cost_of_rest(lacking, sizes, folders[0]), highlight=False)
     incomplete = sum(not entry.complete for entry in entries)
     if incomplete:
         screen.print(f"{incomplete} incomplete, not counted as done")

@@ -25,9 +25,10 @@ def replay_incident(
 ) -> None:
     """Shows the frames of an incident to another checkpoint and compares the commands.
 
-    The frames are streamed as the robot saw them. A capsule begins ten seconds before its
-    trigger, so the first frames find a shorter window than the robot had; they are left out of
-    the numbers.
+    The frames that the policy on the robot looked at are streamed once more, each under the
+    instruction of its time, and the memory is emptied where the robot's was: at each reset, stop,
+    disable and new instruction. A capsule begins ten seconds before its trigger: frames whose
+    window on the robot reached back beyond that are left out of the numbers.
 
     Example: mobile_vla replay-incident incident_20260801_101500.h5 -c epoch=12.ckpt --plot i.png
     """
@@ -40,10 +41,10 @@ def replay_incident(
         checkpoint, backbone=backbone or None, config=config or None, device=device, dtype=dtype
     )
     result = replay(incident, policy, instruction or None)
-    summary = result.summary()
+    summary, use = result.summary(), result.compared
     print(f"{file}: {incident.reason}, {summary['compared']} of {summary['frames']} frames")
     if not summary["full_window"]:
-        print("no frame had a full window: the numbers are of shorter ones")
+        print("the robot remembered more than the capsule holds: the numbers are of less memory")
     for axis, values in summary["difference"].items():  # type: ignore[attr-defined]
         unit = "rad/s" if axis.startswith("angular") else "m/s"
         print(f"  {axis}: differs by {values['mean']:.3f} {unit}, at most {values['max']:.3f}")
@@ -59,9 +60,9 @@ def replay_incident(
             "checkpoint_sha256": policy.provenance.sha256,
             **summary,
             "axes": result.axes,
-            "stamps": result.stamps,
-            "recorded": result.recorded,
-            "replayed": result.replayed,
+            "stamps": result.stamps[use],
+            "recorded": result.recorded[use],
+            "replayed": result.replayed[use],
         },
     )
     if plot:
@@ -72,11 +73,12 @@ def replay_incident(
             draw_incident_traces(
                 result.axes,
                 incident.time,
-                result.stamps,
-                result.recorded,
-                result.replayed,
+                result.stamps[use],
+                result.recorded[use],
+                result.replayed[use],
                 incident.commands,
                 incident.events,
+                begins=result.begins[use],
             ),
             plot,
         )

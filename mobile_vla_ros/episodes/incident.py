@@ -20,6 +20,7 @@ from mobile_vla_ros.episodes.stored import little_memory, open_file
 from mobile_vla_ros.errors import InputError
 from mobile_vla_ros.files import whole_file
 from mobile_vla_ros.pictures import ImageError, decode_compressed
+from mobile_vla_ros.states import INSTRUCTION_EVENT
 
 KIND = "incident"
 # A clock that goes back by more than this has been set; less is rows that overtook each other.
@@ -28,6 +29,9 @@ CLOCK_STEP = 1.0
 # and of those that are large (frames are bounded by their bytes as well).
 MOST_SMALL = 50_000
 MOST_LARGE = 5_000
+SEEN = "frames/seen"
+_NOTHING = np.empty((0, 0, 3), np.uint8)
+_NOTHING_SEEN = np.empty((0, 0, 0, 3), np.uint8)
 
 
 class IncidentError(InputError):
@@ -55,7 +59,10 @@ class Incident:
         events: (time, text): states, marks, takeovers, verdicts.
         feature_stamps: float64 [F], capture times of ``features``.
         features: float32 [F, D], the policy's feature of a frame; [0, 0] when not published.
-        attributes: instruction, checkpoint and its hash, frame_period, camera.
+        attributes: of the trial (instruction, checkpoint and its hash, scenario), and
+            ``instruction_before``: the one in force when the capsule begins, where it is known.
+        seen: uint8 [N, S, S, 3], each frame as a policy's preprocessing resizes it, where
+            ``jpegs`` has lost something; [0, 0, 0, 3] where it has not.
     """
 
     reason: str
@@ -74,13 +81,21 @@ class Incident:
     feature_stamps: np.ndarray
     features: np.ndarray
     attributes: Mapping[str, Any] = field(default_factory=dict)
+    seen: np.ndarray = field(default_factory=lambda: _NOTHING_SEEN)
 
-    def image(self, index: int) -> np.ndarray:
+    def image(self, index: int, seen_size: int = 0) -> np.ndarray:
         """Frame ``index`` as uint8 [H, W, 3] RGB.
+
+        Args:
+            index: of the frame.
+            seen_size: the side of a policy's pictures: the frame as it is, or, where it was
+                stored with losses and the policy's picture of it was kept, that one.
 
         Raises:
             IncidentError: the stored bytes are not an image.
         """
+        if index < len(self.seen) and self.seen.shape[1] == seen_size:
+            return self.seen[index]
         try:
             return decode_compressed(self.jpegs[index])
         except ImageError:
@@ -109,7 +124,9 @@ class IncidentRing:
         self.axes: tuple[str, ...] = ()
         self.action_period = 0.0
         self.attributes: dict[str, Any] = {}
-        self._frames: deque[tuple[float, float, bytes]] = deque()
+        self.instruction_before: str | None = None
+        """In force before the oldest event that is kept; None: not known."""
+        self._frames: deque[tuple[float, float, bytes, np.ndarray]] = deque()
         self._bytes = 0
         self._chunks: deque[tuple[float, float, np.ndarray]] = deque(maxlen=MOST_LARGE)
         self._commands: deque[tuple[float, ...]] = deque(maxlen=MOST_SMALL)
@@ -119,11 +136,21 @@ class IncidentRing:
         self._trigger: tuple[float, str] | None = None
         self._now = -math.inf
 
-    def add_frame(self, stamp: float, now: float, jpeg: bytes) -> None:
-        """An encoded frame, captured at ``stamp``, received ``now``."""
+    def add_frame(
+        self, stamp: float, now: float, jpeg: bytes, seen: np.ndarray = _NOTHING
+    ) -> None:
+        """An encoded frame, captured at ``stamp``, received ``now``.
+
+        Args:
+            stamp: s.
+            now: s.
+            jpeg: JPEG or PNG of the frame.
+            seen: uint8 [S, S, 3], the frame as a policy's preprocessing resizes it, where ``jpeg``
+                has lost something.
+        """
         self._notice_step(now)
-        self._frames.append((now, stamp, jpeg))
-        self._bytes += len(jpeg)
+        self._frames.append((now, stamp, jpeg, seen))
+        self._bytes += len(jpeg) + seen.nbytes
         self._forget(now)
 
     def add_chunk(self, stamp: float, now: float, velocities: np.ndarray) -> None:
@@ -157,6 +184,12 @@ class IncidentRing:
         self._notice_step(now)
         self._events.append((now, text))
         self._forget(now)
+
+    def hear_instruction(self, instruction: str) -> None:
+        """The one in force, where no event has told it yet: then it was so all the time."""
+        told = any(text.startswith(INSTRUCTION_EVENT) for _, text in self._events)
+        if self.instruction_before is None and not told:
+            self.instruction_before = instruction
 
     def trigger(self, reason: str, now: float) -> bool:
         """Starts a capture; returns False when one is under way (this joins it)."""
@@ -199,8 +232,22 @@ class IncidentRing:
             features=np.array([row[2] for row in features], np.float32).reshape(
                 len(features), width
             ),
-            attributes=dict(self.attributes),
+            attributes=self._attributes(),
+            seen=self._seen(),
         )
+
+    def _seen(self) -> np.ndarray:
+        shapes = {row[3].shape for row in self._frames}
+        if len(shapes) != 1 or 0 in (shape := shapes.pop()):
+            return _NOTHING_SEEN
+        return np.stack([row[3] for row in self._frames]).reshape(-1, *shape)
+
+    def _attributes(self) -> dict[str, Any]:
+        known = self.instruction_before
+        return {
+            **self.attributes,
+            **({} if known is None else {"instruction_before": known}),
+        }
 
     def _notice_step(self, now: float) -> None:
         back, self._now = self._now - now, now
@@ -210,7 +257,7 @@ class IncidentRing:
         for kind in (*rows, self._events):
             while kind and kind[-1][0] > now:
                 kind.pop()
-        self._bytes = sum(len(row[2]) for row in self._frames)
+        self._bytes = sum(len(row[2]) + row[3].nbytes for row in self._frames)
         self._events.append((now, f"the clock was set back by {back:.1f} s"))
         if self._trigger is not None and self._trigger[0] > now:
             self._trigger = (now, self._trigger[1])
@@ -224,10 +271,15 @@ class IncidentRing:
             or self._bytes > self.most_bytes
             or len(self._frames) > MOST_LARGE
         ):
-            self._bytes -= len(self._frames.popleft()[2])
-        for rows in (self._chunks, self._commands, self._odometry, self._events, self._features):
+            _, _, jpeg, seen = self._frames.popleft()
+            self._bytes -= len(jpeg) + seen.nbytes
+        for rows in (self._chunks, self._commands, self._odometry, self._features):
             while rows and rows[0][0] < oldest:
                 rows.popleft()
+        while self._events and self._events[0][0] < oldest:
+            text = self._events.popleft()[1]
+            if text.startswith(INSTRUCTION_EVENT):
+                self.instruction_before = text.removeprefix(INSTRUCTION_EVENT)
 
 
 def write_incident(path: str | Path, incident: Incident) -> Path:
@@ -277,6 +329,7 @@ def read_incident(path: str | Path) -> Incident:
                 feature_stamps=file["features/stamp"][:],
                 features=file["features/vector"][:],
                 attributes=json.loads(file.attrs["attributes"]),
+                seen=_seen(file),
             )
     except IncidentError:
         raise
@@ -311,6 +364,11 @@ def _fill(file: h5py.File, incident: Incident) -> None:
     ends = np.cumsum([len(jpeg) for jpeg in incident.jpegs], dtype=np.int64)
     file["frames/jpeg"] = np.frombuffer(b"".join(incident.jpegs), np.uint8)
     file["frames/end"] = ends
+    if len(incident.seen):
+        chunks = (1, *incident.seen.shape[1:])
+        file.create_dataset(
+            SEEN, data=incident.seen, chunks=chunks, compression="gzip", compression_opts=1
+        )
     file["frames/stamp"] = incident.frame_stamps
     file["frames/received"] = incident.frame_received
     file["chunks/velocities"] = incident.chunks
@@ -320,6 +378,15 @@ def _fill(file: h5py.File, incident: Incident) -> None:
     file["odometry"] = incident.odometry
     file["features/stamp"] = incident.feature_stamps
     file["features/vector"] = incident.features
+
+
+def _seen(file: h5py.File) -> np.ndarray:
+    if SEEN not in file:
+        return _NOTHING_SEEN
+    pictures = file[SEEN][:]
+    if pictures.ndim != 4 or pictures.shape[3] != 3 or pictures.dtype != np.uint8:
+        raise EpisodeError(f"its {SEEN} are no pictures")
+    return pictures
 
 
 def _column(rows: Any, index: int) -> np.ndarray:

@@ -57,6 +57,13 @@ class Labelling:
         name = scenario or self._next()
         return Label(name, instruction or self._planned(name))
 
+    @property
+    def missing(self) -> int:
+        """Episodes that the plan still wants; 0 without a plan."""
+        if self._plan is None:
+            return 0
+        return sum(entry.missing for entry in self._plan.progress(self.finished))
+
     def status(self) -> dict[str, Any]:
         """Progress by scenario, episodes to either side, and what comes next."""
         progress = (

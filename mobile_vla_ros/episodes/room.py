@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
 from mobile_vla_ros.episodes.recording import RecordingSettings
 from mobile_vla_ros.episodes.viewfinder import Sight
 
@@ -17,6 +21,12 @@ JPEG_SHARE = 0.25
 COMPRESSED_MARGIN = 1.5
 # Bytes per second from where on raw pictures are worth a word: 7 GB an hour.
 NOTEWORTHY = 2e6
+# What a plan is reckoned with as long as nothing is known: seconds of an episode, its rows per
+# second, the pixels of a frame, and the share of them that a JPEG takes.
+USUAL_SECONDS = 30.0
+USUAL_RATE = 10.0
+USUAL_PIXELS = 640 * 360
+USUAL_JPEG_SHARE = 0.1
 
 
 def needed_bytes(
@@ -42,7 +52,12 @@ def needed_bytes(
 
 
 def cost_of_raw(
-    settings: RecordingSettings, sight: Sight, *, camera_interval: float, free_bytes: int
+    settings: RecordingSettings,
+    sight: Sight,
+    *,
+    camera_interval: float,
+    free_bytes: int,
+    missing: int = 0,
 ) -> str:
     """What it costs to keep a camera's raw pixels as they are; empty where it is little.
 
@@ -51,11 +66,13 @@ def cost_of_raw(
         sight: a frame of the camera.
         camera_interval: usual time between camera frames, s; 0 when unknown.
         free_bytes: what the disk has left; 0 when unknown.
+        missing: episodes that a plan still wants.
     """
     if sight.form is None:
         return ""
     width, height, _ = sight.form
-    rate = width * height * 3 * _rows_per_second(settings, camera_interval)
+    rows = _rows_per_second(settings, camera_interval)
+    rate = width * height * 3 * rows
     if rate < NOTEWORTHY:
         return ""
     full = (
@@ -63,9 +80,55 @@ def cost_of_raw(
         if free_bytes
         else ""
     )
-    return (
-        f"raw pictures take {rate / 1e6:.1f} MB/s{full}; image_format:=jpeg takes a tenth or less"
-    )
+    said = f"raw pictures take {rate / 1e6:.1f} MB/s{full}; image_format:=jpeg a tenth or less"
+    if not missing:
+        return said
+    seconds = settings.episode_length / rows if settings.episode_length else USUAL_SECONDS
+    basis = f"raw, {seconds:.0f} s each"
+    return f"{said}; {cost_of_plan(missing, rate * seconds, free_bytes, basis)}"
+
+
+def cost_of_plan(missing: int, bytes_each: float, free_bytes: int, basis: str) -> str:
+    """What the episodes that a plan still wants take, against the disk.
+
+    Args:
+        missing: how many.
+        bytes_each: of one.
+        free_bytes: what the disk has left; 0 when unknown.
+        basis: what ``bytes_each`` goes by.
+    """
+    wanted = missing * bytes_each
+    episodes = "the one episode that the plan still wants takes"
+    if missing > 1:
+        episodes = f"the {missing} episodes that the plan still wants take"
+    said = f"{episodes} about {_gigabytes(wanted)} ({basis})"
+    if not free_bytes:
+        return said
+    room = "" if wanted < free_bytes else ": not enough"
+    return f"{said}, {_gigabytes(free_bytes)} are free{room}"
+
+
+def cost_of_rest(missing: int, sizes: Sequence[int], folder: Path) -> str:
+    """What the rest of a plan takes, by what was recorded so far, or for a usual camera.
+
+    Args:
+        missing: episodes that the plan still wants.
+        sizes: bytes of those that there are.
+        folder: where they lie; it need not be there yet.
+    """
+    place = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    free = shutil.disk_usage(place).free
+    if sizes:
+        each = sum(sizes) / len(sizes)
+        return cost_of_plan(missing, each, free, f"{each / 1e6:.0f} MB each, as until now")
+    each = USUAL_PIXELS * 3 * USUAL_RATE * USUAL_SECONDS
+    basis = f"raw 640x360, {USUAL_RATE:.0f} rows/s, {USUAL_SECONDS:.0f} s each"
+    jpeg = _gigabytes(missing * each * USUAL_JPEG_SHARE)
+    return f"{cost_of_plan(missing, each, free, basis)}; as JPEG a tenth, {jpeg}"
+
+
+def _gigabytes(count: float) -> str:
+    return f"{count / 1e9:.1f} GB"
 
 
 def _rows_per_second(settings: RecordingSettings, camera_interval: float) -> float:

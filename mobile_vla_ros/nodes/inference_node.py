@@ -55,6 +55,7 @@ from mobile_vla_ros.nodes.wiring.program import Program
 from mobile_vla_ros.nodes.wiring.running import FAILED, UNUSABLE, Life, StopSignal, run_node
 from mobile_vla_ros.nodes.wiring.trajectory import NANOSECONDS
 from mobile_vla_ros.nodes.wiring.velocity import VelocityPublisher
+from mobile_vla_ros.states import WORKER_EVENT
 
 EXIT_SECONDS = 2.5
 # Threads that compute hand the interpreter over after this long; the default is 5 ms.
@@ -309,7 +310,7 @@ class InferenceNode(Life, LifecycleNode):
         """From the control thread: the model's process must be started anew."""
         self._restarts += 1
         self.get_logger().error(f"{reason} ({detail}): the model's process is started anew")
-        self._telemetry.tell(f"worker restarted: {reason}")
+        self._telemetry.tell(f"{WORKER_EVENT}{reason}")
         self._model.start(model_settings(self._values))
 
 

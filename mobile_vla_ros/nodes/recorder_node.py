@@ -184,6 +184,7 @@ class RecorderNode(Life, Node):
             sight,
             camera_interval=recording.camera_interval,
             free_bytes=self._session.status()["disk_left_bytes"],
+            missing=self._labelling.missing,
         )
 
     def _wanted(self) -> tuple[str, str]:

@@ -12,6 +12,11 @@ from matplotlib.figure import Figure
 from mobile_vla_ros.planar import seen_from
 from mobile_vla_ros.plots.style import COLOURS, house_style
 
+# Longer without a row, s, and the line ends; further from one row to the next, m, and the robot
+# was carried, or its field set up anew.
+SILENCE = 1.0
+LEAP = 0.5
+
 
 def draw_incident_traces(
     axes: Sequence[str],
@@ -21,8 +26,12 @@ def draw_incident_traces(
     replayed: np.ndarray | None,
     commands: np.ndarray,
     events: Sequence[tuple[float, str]],
+    begins: np.ndarray | None = None,
 ) -> Figure:
     """One panel per axis over the seconds around the trigger.
+
+    No line is drawn across a jump: over seconds without a chunk or a command, or to where the
+    policy began anew.
 
     Args:
         axes: names of the columns, such as ``linear.x``.
@@ -32,8 +41,15 @@ def draw_incident_traces(
         replayed: the same of another checkpoint, or None.
         commands: [M, 4] time, linear.x, linear.y, angular.z as published.
         events: (time, text).
+        begins: bool [N], the policy began anew with this frame or shortly before it.
     """
     columns = {"linear.x": 1, "linear.y": 2, "angular.z": 3}
+    jumps = _jumps(stamps) if begins is None else _jumps(stamps) | begins
+    ordered, recorded = _broken(stamps, recorded, jumps)
+    if replayed is not None:
+        replayed = _broken(stamps, replayed, jumps)[1]
+    stamps = ordered
+    told, commands = _broken(commands[:, 0], commands, _jumps(commands[:, 0]))
     with house_style():
         figure, panels = plt.subplots(
             len(axes), 1, figsize=(7, 1.0 + 1.9 * len(axes)), sharex=True, squeeze=False
@@ -41,7 +57,7 @@ def draw_incident_traces(
         for index, (panel, axis) in enumerate(zip(panels[:, 0], axes, strict=True)):
             if axis in columns and len(commands):
                 panel.step(
-                    commands[:, 0] - time,
+                    told - time,
                     commands[:, columns[axis]],
                     where="post",
                     color=COLOURS["black"],
@@ -104,6 +120,7 @@ def draw_capsule(
     shown = [frames[place] for place in np.unique(places)] if frames else []
     rows = -(-len(shown) // 6)
     count = len(axes)
+    told, commands = _broken(commands[:, 0], commands, _jumps(commands[:, 0]))
     with house_style():
         figure = plt.figure(figsize=(10, 1.4 * rows + 1.9 * count + 1.8))
         figure.suptitle(title)
@@ -122,7 +139,7 @@ def draw_capsule(
             _draw_plans(panel, chunk_stamps - time, chunks[:, :, index], action_period)
             if axis in columns and len(commands):
                 panel.step(
-                    commands[:, 0] - time,
+                    told - time,
                     commands[:, columns[axis]],
                     where="post",
                     color=COLOURS["black"],
@@ -140,6 +157,26 @@ def draw_capsule(
             _draw_route(figure.add_subplot(grid[rows:, 4:]), odometry, time)
         _list_events(figure, events, time)
     return figure
+
+
+def _jumps(times: np.ndarray) -> np.ndarray:
+    """bool [N], where a time does not follow on the one before."""
+    jumps = np.zeros(len(times), bool)
+    steps = np.diff(times)
+    jumps[1:] = (steps > SILENCE) | (steps < 0)
+    return jumps
+
+
+def _broken(
+    times: np.ndarray, rows: np.ndarray, jumps: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Times and rows with a row of NaN before each jump, over which nothing is drawn."""
+    places = np.flatnonzero(jumps)
+    # A step is drawn to the time of the next row, so that row's time is the last one's own.
+    gaps = times[np.maximum(places - 1, 0)]
+    return np.insert(times, places, gaps), np.insert(
+        rows.astype(np.float64), places, np.nan, axis=0
+    )
 
 
 def _draw_plans(panel: plt.Axes, stamps: np.ndarray, plans: np.ndarray, period: float) -> None:
@@ -190,7 +227,10 @@ def _list_events(figure: plt.Figure, events: Sequence[tuple[float, str]], time: 
 def _draw_route(panel: plt.Axes, odometry: np.ndarray, time: float) -> None:
     """The way in the frame of its first pose: ahead is up, left is left."""
     ahead, left = seen_from(odometry[0, 1:4], odometry[:, 1:3]).T
-    panel.plot(-left, ahead, color=COLOURS["blue"], linewidth=1.2)
+    jumps = _jumps(odometry[:, 0])
+    jumps[1:] |= np.hypot(np.diff(ahead), np.diff(left)) > LEAP
+    drawn = _broken(odometry[:, 0], np.column_stack((ahead, left)), jumps)[1]
+    panel.plot(-drawn[:, 1], drawn[:, 0], color=COLOURS["blue"], linewidth=1.2)
     at = int(np.argmin(np.abs(odometry[:, 0] - time)))
     panel.plot(-left[at], ahead[at], "o", color=COLOURS["vermilion"], label="trigger")
     panel.set_aspect("equal", adjustable="datalim")

@@ -30,6 +30,7 @@ _REASONS = {
     states.SERVER_LOST: ("the policy's server is lost", "look at the network"),
     states.SERVER_REFUSED: ("the policy's server refuses", "see the log"),
 }
+UNKNOWN_WORDS = "it was not trained with these words: see Say"
 NOBODY = ("No policy is running", "start inference.launch.py")
 
 

@@ -173,3 +173,32 @@ def test_a_clock_that_stands_still_does_not_make_the_ring_grow() -> None:
     assert capsule is not None
     assert len(capsule.commands) == MOST_SMALL
     assert len(capsule.jpegs) == len(capsule.features) == MOST_LARGE
+
+
+def test_the_instruction_from_before_the_capsule_is_not_forgotten() -> None:
+    ring = IncidentRing(before=2.0)
+    ring.hear_instruction("from the launch")
+    ring.add_event(0.0, "instruction: go left")
+    ring.add_event(1.0, "driving")
+    ring.hear_instruction("go left")
+    for step in range(50):
+        ring.add_command(step / 10, 0.1, 0.0, 0.0)
+    ring.add_event(5.0, "instruction: go right")
+    ring.trigger("mark", 5.0)
+    incident = ring.poll(5.0, finish=True)
+    assert incident is not None
+    assert incident.attributes["instruction_before"] == "go left"
+
+
+def test_pictures_as_the_policy_saw_them_are_kept_and_counted(tmp_path) -> None:
+    ring = IncidentRing(most_bytes=10_000)
+    for step in range(50):
+        picture = np.full((16, 16, 3), step, np.uint8)
+        ring.add_frame(step * 0.01, step * 0.01, b"x" * 232, picture)
+    ring.trigger("mark", 0.5)
+    incident = ring.poll(1.0, finish=True)
+    assert incident is not None
+    assert len(incident.jpegs) == 10
+    again = read_incident(write_incident(tmp_path / "incident.h5", incident))
+    np.testing.assert_array_equal(again.seen[:, 0, 0, 0], np.arange(40, 50))
+    assert again.image(0, 16)[0, 0, 0] == 40

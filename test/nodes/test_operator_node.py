@@ -14,12 +14,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rig import HERE, Rig
 from std_msgs.msg import String
 from std_srvs.srv import Trigger
 
 from mobile_vla_ros.episodes import open_episode
 from mobile_vla_ros.nodes.wiring.qos import latched
+from mobile_vla_ros.web import words as web_words
+from mobile_vla_ros.words import KnownInstructions
 
 pytestmark = pytest.mark.ros
 
@@ -270,6 +273,35 @@ def test_a_reason_arrives_before_its_verdict_and_the_checkpoint_stays_blind(rig:
     rig.wait(lambda: page.heard("answer"), "the answer")
     assert heard == [reason, "failure"]
     rig.wait(lambda: page.view["reasons"] == [reason], "the reason's button")
+
+
+def test_words_that_the_policy_does_not_know_are_warned_of_on_the_page(rig: Rig) -> None:
+    remark = KnownInstructions(["go to the bottle"]).remark("go to the moon")
+    states = rig.node.create_publisher(String, "mobile_vla/state", latched())
+    diagnostics = rig.node.create_publisher(DiagnosticArray, "/diagnostics", 5)
+    page = Page(rig, Robot(rig).address)
+    rig.wait(lambda: page.heard("welcome"), "the welcome")
+
+    def told(state: str, words_remark: str) -> None:
+        states.publish(String(data=state))
+        pairs = {"instruction": "go to the moon", "words_remark": words_remark}
+        values = [KeyValue(key=key, value=value) for key, value in pairs.items()]
+        status = DiagnosticStatus(name="mobile_vla: driving", values=values)
+        diagnostics.publish(DiagnosticArray(status=[status]))
+        time.sleep(0.1)
+
+    def shown(state: str, words_remark: str, advice: str) -> bool:
+        told(state, words_remark)
+        view = page.view
+        return (view.get("remark"), view.get("advice")) == (words_remark, advice)
+
+    rig.wait(lambda: shown("driving", remark, web_words.UNKNOWN_WORDS), "the warning")
+    assert "'moon' it has never heard" in remark
+    assert remark in [event["text"] for event in page.view["events"]]
+    # A stop is the more important thing to say.
+    stopped = "stopped: stop service"
+    rig.wait(lambda: shown(stopped, remark, web_words.sentence(stopped)[1]), "the stop's advice")
+    rig.wait(lambda: shown("driving", "", ""), "no warning")
 
 
 def test_wrong_input_is_refused_in_a_sentence(rig: Rig, tmp_path: Path) -> None:

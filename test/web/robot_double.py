@@ -22,6 +22,7 @@ class RobotDouble:
             "advice": "",
             "speed": [0.2, 0.1],
             "instruction": "go to the gray basket",
+            "remark": "",
             "frame_age": "0.04",
             "battery": 81,
             "recorder": None,

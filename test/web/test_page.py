@@ -226,6 +226,14 @@ def test_an_instruction_is_typed_or_chosen_and_arrives_unchanged(
     page.wait_for_selector("text=done: enable")
 
 
+def test_words_the_policy_does_not_know_are_warned_of(browser: Any, serving: Serving) -> None:
+    page = open_page(browser, serving)
+    assert page.locator("#remark").is_hidden()
+    serving.robot.seen["remark"] = "the policy was not trained with <b>'off'</b>"
+    page.wait_for_selector("#remark:visible")
+    assert page.text_content("#remark") == "the policy was not trained with <b>'off'</b>"
+
+
 def test_a_wrong_token_says_so_and_nothing_else(browser: Any, serving: Serving) -> None:
     page = browser.new_page()
     page.goto(f"http://{serving.address}/#token=wrong-wrong")
@@ -294,6 +302,7 @@ def filled(serving: Serving) -> None:
             "done": 3, "planned": 20, "message": "ready",
         },
         "reasons": ["왼쪽 상자를 지나침", "stopped short"],
+        "remark": "the policy was not trained with '저쪽으로'; nearest: '왼쪽 상자로 가세요'",
     }  # fmt: skip
     rows = np.linspace(60, 190, 360, dtype=np.uint8)[:, None, None]
     picture = np.repeat(np.repeat(rows, 640, 1), 3, 2)

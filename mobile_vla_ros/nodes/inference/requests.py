@@ -19,6 +19,13 @@ from mobile_vla_ros.nodes.inference.telemetry import Telemetry
 from mobile_vla_ros.nodes.inference.vocabulary import Vocabulary
 from mobile_vla_ros.nodes.wiring.parameters import present_values, refusal
 from mobile_vla_ros.nodes.wiring.qos import queued
+from mobile_vla_ros.states import (
+    ENABLED_EVENT,
+    INSTRUCTION_EVENT,
+    MARK_EVENT,
+    RESET_EVENT,
+    STOP_EVENT,
+)
 
 MAX_INSTRUCTION = 2000
 _DECLARED = {parameter.name: parameter for parameter in PARAMETERS}
@@ -74,9 +81,9 @@ class Requests:
                 f"instruction: {instruction}" if instruction.strip() else "no instruction any more"
             )
             self._vocabulary.hear(instruction)
-        for name in ("instruction", "enabled"):
+        for name, event in (("instruction", INSTRUCTION_EVENT), ("enabled", ENABLED_EVENT)):
             if name in changes:
-                self._telemetry.tell(f"{name}: {changes[name]}")
+                self._telemetry.tell(f"{event}{changes[name]}")
         return None
 
     def _set(self, name: str, value: bool | str) -> SetParametersResult:
@@ -94,19 +101,19 @@ class Requests:
 
     def _on_stop(self, _request, response: Trigger.Response):
         self._driver.stop()
-        self._telemetry.tell("stop")
+        self._telemetry.tell(STOP_EVENT)
         response.success = True
         response.message = "stopped until ~/enable true"
         return response
 
     def _on_reset(self, _request, response: Trigger.Response):
         self._driver.reset()
-        self._telemetry.tell("reset")
+        self._telemetry.tell(RESET_EVENT)
         response.success = True
         return response
 
     def _on_mark(self, _request, response: Trigger.Response):
-        self._telemetry.tell("mark")
+        self._telemetry.tell(MARK_EVENT)
         response.success = self._telemetry.somebody_keeps_a_ring
         response.message = (
             "marked"

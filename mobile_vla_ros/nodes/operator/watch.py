@@ -20,7 +20,8 @@ from std_msgs.msg import Bool, String
 from mobile_vla_ros.axes import PLANAR_AXES
 from mobile_vla_ros.nodes.wiring.qos import latched, newest_only, queued
 from mobile_vla_ros.nodes.wiring.velocity import VelocitySubscription, velocities_of
-from mobile_vla_ros.web.words import sentence
+from mobile_vla_ros.states import STOPPED
+from mobile_vla_ros.web.words import UNKNOWN_WORDS, sentence
 
 MOST_EVENTS = 20
 STRIP_SECONDS = 30.0
@@ -86,6 +87,9 @@ class RobotWatch:
         words, advice = sentence(state)
         moving = now - heard.get("velocity", -math.inf) < SILENT_SECONDS
         drive = said.get("diagnostics", {}) if told else {}
+        remark = drive.get("words_remark", "")
+        if remark and not (state or "").startswith(STOPPED):
+            advice = UNKNOWN_WORDS
         recorder = self._fresh("recorder", said, heard, now)
         if recorder is not None and self.last_episode:
             recorder = {**recorder, "last": {"words": self.last_episode}}
@@ -97,6 +101,7 @@ class RobotWatch:
             "guard": said.get("guard", ""),
             "taken_over": said.get("taken_over", False),
             "instruction": drive.get("instruction", ""),
+            "remark": remark,
             "enabled": drive.get("enabled", ""),
             "frame_age": drive.get("frame_age", ""),
             "battery": said.get("battery"),
@@ -157,6 +162,9 @@ class RobotWatch:
         for status in message.status:
             if status.name == self._policy_status:
                 values = {pair.key: pair.value for pair in status.values}
+                remark = values.get("words_remark", "")
+                if self._keep("remark", remark) and remark:
+                    self.note(remark)
                 self._keep("diagnostics", values)
 
     def _on_recorder(self, message: String) -> None:

@@ -16,7 +16,16 @@ from mobile_vla_ros.control.guard import ESTOP
 from mobile_vla_ros.episodes.incident import Incident, IncidentError, IncidentRing, write_incident
 from mobile_vla_ros.nodes.wiring.images import ImageError, rgb_image
 from mobile_vla_ros.pictures import encode_jpeg
-from mobile_vla_ros.states import ARRIVED, DRIVING, STOP_SERVICE, STOPPED, TAKEN_OVER
+from mobile_vla_ros.policy.config import PolicyConfig
+from mobile_vla_ros.policy.frames import resize_exactly
+from mobile_vla_ros.states import (
+    ARRIVED,
+    DRIVING,
+    MARK_EVENT,
+    STOP_SERVICE,
+    STOPPED,
+    TAKEN_OVER,
+)
 
 JPEG_QUALITY = 85
 UNDER_WAY = (DRIVING, ARRIVED)
@@ -27,8 +36,9 @@ ORDERED_STOPS = (STOPPED + STOP_SERVICE, STOPPED + TAKEN_OVER)
 class IncidentKeeper:
     """One ring, one thread that encodes raw frames and writes files.
 
-    Raw frames are encoded to JPEG by that thread; a compressed frame is kept as it came. Frames
-    that come faster than the thread encodes are dropped, never queued without end.
+    Raw frames are encoded to JPEG by that thread, and kept as a policy sees them too; a
+    compressed frame is kept as it came. Frames that come faster than the thread works are
+    dropped, never queued without end.
 
     Args:
         directory: where capsules go; made when the first one is written.
@@ -84,6 +94,11 @@ class IncidentKeeper:
             self._ring.action_period = chunk.action_period
             self._ring.add_chunk(chunk.stamp, now, chunk.velocities)
 
+    def hear_policy(self, instruction: str) -> None:
+        """What the policy follows, as its diagnostics say; counts until an event tells it."""
+        with self._lock:
+            self._ring.hear_instruction(instruction)
+
     def hear_feature(self, stamp: float, now: float, feature: np.ndarray) -> None:
         """The policy's feature of one frame."""
         with self._lock:
@@ -113,7 +128,7 @@ class IncidentKeeper:
     def hear_event(self, text: str, now: float) -> None:
         """A remark of the policy's program; ``mark`` is somebody's wish to keep this."""
         with self._lock:
-            if text == "mark":
+            if text == MARK_EVENT:
                 self._ring.trigger(text, now)
             else:
                 self._ring.add_event(now, text)
@@ -161,11 +176,14 @@ class IncidentKeeper:
 
     def _encode(self, stamp: float, now: float, message: Any) -> None:
         try:
-            jpeg = encode_jpeg(rgb_image(message), JPEG_QUALITY)
+            pixels = rgb_image(message)
+            jpeg = encode_jpeg(pixels, JPEG_QUALITY)
         except ImageError:
             return  # the inference node says so
+        # The JPEG is for people: shown to the same policy, it is answered a little otherwise.
+        seen = resize_exactly(pixels, PolicyConfig.image_size)
         with self._lock:
-            self._ring.add_frame(stamp, now, jpeg)
+            self._ring.add_frame(stamp, now, jpeg, seen)
 
     def _write(self, incident: Incident) -> None:
         name = f"incident_{self._wall():%Y%m%d_%H%M%S}"

@@ -103,6 +103,8 @@ class TrialReports:
                 axes = [part for part in values.get("action_axes", "").split(", ") if part]
                 clamps = _number(values.get("clamps", ""))
                 self._course.hear_policy(clamps, axes, time.monotonic())
+                if self._keeper is not None:
+                    self._keeper.hear_policy(values.get("instruction", ""))
 
     def _on_reason(self, message: String) -> None:
         self._course.hear_reason(message.data)

@@ -75,6 +75,8 @@ function show() {
   $("battery-cell").hidden = view.battery === null || view.battery === undefined;
   $("battery").textContent = `${view.battery} %`;
   $("instruction").textContent = view.instruction || "–";
+  $("remark").hidden = !view.remark;
+  $("remark").textContent = view.remark || "";
   $("pages").textContent = view.pages > 1 ? `${view.pages} pages are open` : "";
   $("stop").classList.toggle("held", Boolean(view.stop_held));
   $("stop").textContent = view.stop_held ? "STOPPED" : "STOP";
