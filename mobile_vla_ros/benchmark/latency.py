@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -131,11 +131,6 @@ def measure_latency(
 
     seconds = drive.samples.seconds
     modes = _modes(seconds, first_call, warming)
-    ratio = None
-    if mode == "both":
-        ratio = float(
-            np.median(np.array(seconds["window"]["total"]) / np.array(seconds["stream"]["total"]))
-        )
     device_bytes = None
     if policy.device.type == "cuda":
         device_bytes = torch.cuda.max_memory_allocated(policy.device)
@@ -144,7 +139,7 @@ def measure_latency(
         machine=machine,
         model=model,
         modes=modes,
-        stream_over_window=ratio,
+        stream_over_window=_ratio(seconds) if mode == "both" else None,
         lean_over_plain=lean,
         lean_pairs=lean_pairs,
         max_action_difference=max(differences) if differences else None,
@@ -152,6 +147,12 @@ def measure_latency(
         memory={"device_peak": device_bytes},
         samples=seconds,
     )
+
+
+def _ratio(seconds: Mapping[str, Mapping[str, Sequence[float]]]) -> float:
+    """How many times the stream's step the window takes, pair by pair."""
+    window, stream = (np.array(seconds[name]["total"]) for name in ("window", "stream"))
+    return float(np.median(window / stream))
 
 
 class _Drive:

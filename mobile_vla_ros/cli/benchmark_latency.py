@@ -6,6 +6,7 @@ import importlib.util
 import sys
 import time
 from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from mobile_vla_ros.cli import link
+from mobile_vla_ros.cli.latency_text import draw, print_latency, save_samples
 from mobile_vla_ros.cli.output import write_json
 from mobile_vla_ros.errors import InputError
 
@@ -89,11 +91,71 @@ def latency(
             with_progress=_with_progress,
         )
         return
+    source = _Source(checkpoint, backbone, config, random, device, dtype)
+    values, samples = _measure(
+        source, data, mode=mode, runs=runs, warm_up=warm_up, lean_pairs=lean_pairs, threads=threads
+    )
+    values["velocity_error"] = _velocity_error(source, data, values.pop("policy"), error)
+    print_latency(values)
+    write_json(json_file, values)
+    if raw is None and json_file is not None:
+        raw = json_file.with_suffix(".samples.npz")
+    if raw is not None:
+        save_samples(raw, samples)
+    if plot is not None:
+        draw(plot, values, samples)
+
+
+@dataclass(frozen=True)
+class _Source:
+    """The policy that is measured, as the command line names it."""
+
+    checkpoint: str
+    backbone: str
+    config: str
+    random: str
+    device: str
+    dtype: str
+
+    def load(self) -> Policy:
+        from mobile_vla_ros.policy import load_policy
+
+        if self.checkpoint:
+            return load_policy(
+                self.checkpoint,
+                backbone=self.backbone or None,
+                config=self.config or None,
+                device=self.device,
+                dtype=self.dtype,
+            )
+        from mobile_vla_ros.policy.random_policies import SIZES, random_policy
+
+        if self.random not in SIZES:
+            raise InputError(f"--random is {self.random!r}: use {', '.join(reversed(SIZES))}")
+        return random_policy(self.random, device=self.device, dtype=self.dtype)
+
+
+def _frames(data: Path | None) -> list[bytes]:
+    from mobile_vla_ros.benchmark.frames import drawn_frames, episode_frames
+
+    return episode_frames(data) if data else drawn_frames()
+
+
+def _measure(
+    source: _Source,
+    data: Path | None,
+    *,
+    mode: str,
+    runs: int,
+    warm_up: int,
+    lean_pairs: int,
+    threads: int,
+) -> tuple[dict[str, Any], dict[str, dict[str, list[float]]]]:
+    """Loads the policy and times it; what was found, with the policy, and the raw samples."""
     if importlib.util.find_spec("torch") is None:
         raise InputError("stages are timed in torch, which is not installed; give --runtime onnx")
     import torch
 
-    from mobile_vla_ros.benchmark.frames import drawn_frames, episode_frames
     from mobile_vla_ros.benchmark.latency import (
         INSTRUCTION,
         MODES,
@@ -108,77 +170,53 @@ def latency(
         raise InputError(f"--mode is {mode!r}: use {', '.join(MODES)}")
     if threads:
         torch.set_num_threads(threads)
-    frames = episode_frames(data) if data else drawn_frames()
+    frames = _frames(data)
     before = anonymous_bytes()
     with PeakMemory() as loading:
         begin = time.perf_counter()
-        policy = _policy(checkpoint, backbone, config, random, device, dtype)
+        policy = source.load()
         load_seconds = time.perf_counter() - begin
     with ExitStack() as stack:
         plain = None
         if policy.packs and needs_plain(mode, lean_pairs):
-            load = partial(_policy, checkpoint, backbone, config, random, device, dtype)
-            plain = stack.enter_context(PlainProcess(load, INSTRUCTION, torch.get_num_threads()))
-        running = stack.enter_context(PeakMemory(period=0.05))
-        result = _with_progress(
-            lambda tick: measure_latency(
-                policy,
-                frames,
-                mode=mode,
-                runs=runs,
-                warm_up=warm_up,
-                lean_pairs=lean_pairs,
-                plain=plain,
-                tick=tick,
+            plain = stack.enter_context(
+                PlainProcess(source.load, INSTRUCTION, torch.get_num_threads())
             )
+        running = stack.enter_context(PeakMemory(period=0.05))
+        measure = partial(
+            measure_latency,
+            policy,
+            frames,
+            mode=mode,
+            runs=runs,
+            warm_up=warm_up,
+            lean_pairs=lean_pairs,
+            plain=plain,
         )
+        result = _with_progress(lambda tick: measure(tick=tick))
     result.memory |= {
         "before": before,
         "loading_peak": loading.bytes,
         "running_peak": running.bytes,
     }
-    values = vars(result) | {"load_seconds": load_seconds, "velocity_error": None}
-    if error:
-        from mobile_vla_ros.benchmark.accuracy import velocity_error
-
-        exact = _policy(checkpoint, backbone, config, random, device, "float32")
-        values["velocity_error"] = velocity_error(policy, exact, frames, INSTRUCTION)
+    values = vars(result) | {"load_seconds": load_seconds, "policy": policy}
     samples = values.pop("samples")
     for values_of_mode in values["modes"].values():
         values_of_mode["stages"]["load"] = once(load_seconds)
-    _tell(values)
-    write_json(json_file, values)
-    if raw is None and json_file is not None:
-        raw = json_file.with_suffix(".samples.npz")
-    if raw is not None:
-        _save_samples(raw, samples)
-    if plot is not None:
-        _draw(plot, values, samples)
+    return values, samples
 
 
-def _save_samples(path: Path, samples: dict[str, dict[str, list[float]]]) -> None:
-    import numpy as np
+def _velocity_error(
+    source: _Source, data: Path | None, policy: Policy, wanted: bool
+) -> dict[str, Any] | None:
+    """What the number format costs, against the same policy in float32."""
+    if not wanted:
+        return None
+    from mobile_vla_ros.benchmark.accuracy import velocity_error
+    from mobile_vla_ros.benchmark.latency import INSTRUCTION
 
-    flat = {
-        f"{mode_name}_{stage}": np.array(seconds)
-        for mode_name, stages in samples.items()
-        for stage, seconds in stages.items()
-    }
-    try:
-        np.savez(path, allow_pickle=False, **flat)
-    except OSError as error:
-        raise InputError(f"cannot write {path}: {error.strerror}") from error
-
-
-def _draw(path: Path, values: dict[str, Any], samples: dict[str, dict[str, list[float]]]) -> None:
-    from mobile_vla_ros.benchmark.latency import DEADLINE
-    from mobile_vla_ros.plots.latency import draw_latency
-    from mobile_vla_ros.plots.style import save_figure
-
-    model, machine = values["model"], values["machine"]
-    place = machine["gpu"]["name"] if model["device"] != "cpu" else machine["cpu"]
-    title = f"{model['parameters'] / 1e6:.4g} M parameters, {model['dtype']}, {place}"
-    save_figure(draw_latency(samples, title, DEADLINE), path)
+    exact = replace(source, dtype="float32").load()
+    return velocity_error(policy, exact, _frames(data), INSTRUCTION)
 
 
 def compare(
@@ -215,26 +253,6 @@ def compare(
     write_json(json_file, {"rows": rows, "differs": others})
 
 
-def _policy(
-    checkpoint: str, backbone: str, config: str, random: str, device: str, dtype: str
-) -> Policy:
-    from mobile_vla_ros.policy import load_policy
-
-    if checkpoint:
-        return load_policy(
-            checkpoint,
-            backbone=backbone or None,
-            config=config or None,
-            device=device,
-            dtype=dtype,
-        )
-    from mobile_vla_ros.policy.random_policies import SIZES, random_policy
-
-    if random not in SIZES:
-        raise InputError(f"--random is {random!r}: use {', '.join(reversed(SIZES))}")
-    return random_policy(random, device=device, dtype=dtype)
-
-
 def _with_progress(work) -> Any:
     if not sys.stderr.isatty():
         return work(lambda what, done, total: None)
@@ -250,63 +268,3 @@ def _with_progress(work) -> Any:
             progress.update(tasks[what], completed=done + 1)
 
         return work(tick)
-
-
-def _tell(result: dict[str, Any]) -> None:
-    machine, model = result["machine"], result["model"]
-    place = machine["gpu"]["name"] if model["device"] != "cpu" else machine["cpu"]
-    print(
-        f"{model['source']}: {model['parameters'] / 1e6:.4g} M parameters, {model['dtype']}, "
-        f"{place}, {machine['threads']} threads, torch {machine['torch']}"
-    )
-    for mode, values in result["modes"].items():
-        stages = values["stages"]
-        total = stages["total"]
-        print(
-            f"{mode}: p50 {_ms(total['p50'])}, p90 {_ms(total['p90'])}, p99 {_ms(total['p99'])}, "
-            f"max {_ms(total['max'])}, jitter {_ms(total['jitter'])}, "
-            f"{values['throughput']:.3g} steps/s, {values['missed_deadlines']} of "
-            f"{total['count']} over {_ms(values['deadline'])}"
-        )
-        print(
-            "  "
-            + ", ".join(
-                f"{name} {_ms(times['p50'])}" for name, times in stages.items() if name != "total"
-            )
-        )
-    if result["stream_over_window"] is not None:
-        print(
-            f"the window takes {result['stream_over_window']:.3g} times the stream's step; "
-            f"largest action difference {result['max_action_difference']:.2g} (normalised)"
-        )
-    if result["lean_over_plain"] is not None:
-        print(
-            f"the lean frame takes {result['lean_over_plain']:.3f} of the plain one "
-            f"(median of {result['lean_pairs']} pairs)"
-        )
-    if result["velocity_error"] is not None:
-        found = result["velocity_error"]
-        axes = ", ".join(
-            f"{axis} at most {values['max']:.2g} (mean {values['mean']:.2g})"
-            for axis, values in found["axes"].items()
-        )
-        print(
-            f"against float32, {found['windows']} windows: {axes}; normalised at most "
-            f"{found['max_normalised']:.2g}"
-        )
-    floor, memory = result["floor"], result["memory"]
-    print(
-        f"floor {_ms(floor.seconds)}: {floor.operations / 1e9:.4g} GFLOP at "
-        f"{floor.matrix_rate / 1e9:.4g} GFLOP/s, {floor.weight_bytes / 1e9:.3g} GB of weights at "
-        f"{floor.copy_bandwidth / 1e9:.3g} GB/s; measured {floor.measured_over_floor:.3g} times it"
-    )
-    device = memory["device_peak"]
-    print(
-        f"memory: loading up to {memory['loading_peak'] / 1e9:.2f} GB, running up to "
-        f"{memory['running_peak'] / 1e9:.2f} GB"
-        + (f", on the device {device / 1e9:.2f} GB" if device else "")
-    )
-
-
-def _ms(seconds: float) -> str:
-    return f"{1e3 * seconds:.4g} ms"

@@ -58,13 +58,54 @@ def demo(
 
     Example: mobile_vla demo --scenario 2box_right --seed 11
     """
+    _require(scenario, video, out)
+    cores = len(os.sched_getaffinity(0))
+    if os.getloadavg()[0] > BUSY * cores:
+        _say(f"this machine is busy (load {os.getloadavg()[0]:.1f} on {cores} cores): it may fail")
+    if page:
+        _check_port(page_port)
+    trace = _run(scenario, seed, instruction, checkpoint or DEMO, out, page_port if page else None)
+    episode = _saved(trace["saved"])
+    measured = _measure(trace)
+    picture = plot or out / "demo.png"
+    _draw(trace, scenario, seed, episode, picture)
+    _tell(trace, measured)
+    late = [] if trace["success"] else signs_of_load(measured, os.getloadavg()[0] / cores)
+    if late:
+        print(
+            f"this machine is too busy for the demo ({', '.join(late)}): try again when it is not"
+        )
+    faultless = _checked(episode)
+    print(f"picture {picture}")
+    if video is not None:
+        _film(trace, scenario, seed, episode, video)
+        print(f"film {video}")
+    write_json(
+        json_file,
+        {
+            "scenario": scenario,
+            "seed": seed,
+            "success": trace["success"],
+            "outcome": trace["outcome"],
+            "episode": episode,
+            "episode_ok": faultless,
+            "picture": picture,
+            "video": video,
+            **measured,
+        },
+    )
+    if not (trace["success"] and faultless):
+        raise typer.Exit(1)
+
+
+def _require(scenario: str, video: Path | None, out: Path) -> None:
+    """Raises InputError for what would end the drive later."""
     for module, advice in (
         ("rclpy", "source your ROS 2 setup file, or run `make demo`"),
         ("mujoco", "pip install mujoco"),
     ):
         if importlib.util.find_spec(module) is None:
             raise InputError(f"{module} cannot be imported: {advice}")
-    from mobile_vla_ros.episodes.checks import check_episode
     from mobile_vla_ros.sim.drivefilm import require_encoder
     from mobile_vla_ros.sim.engine import require_mujoco
     from mobile_vla_ros.sim.scenario import parse_scenario
@@ -78,47 +119,16 @@ def demo(
         (out / "episodes").mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"cannot write to {out}: {error.strerror}") from error
-    cores = len(os.sched_getaffinity(0))
-    if os.getloadavg()[0] > BUSY * cores:
-        _say(f"this machine is busy (load {os.getloadavg()[0]:.1f} on {cores} cores): it may fail")
-    if page:
-        _check_port(page_port)
-    trace = _run(scenario, seed, instruction, checkpoint or DEMO, out, page_port if page else None)
-    episode = _saved(trace["saved"])
+
+
+def _checked(episode: Path) -> bool:
+    """Says what `check` finds in the recorded episode; whether it is nothing."""
+    from mobile_vla_ros.episodes.checks import check_episode
+
     report = check_episode(episode)
-    measured = _measure(trace)
-    picture = plot or out / "demo.png"
-    _draw(trace, scenario, seed, episode, picture)
-    for when, state in trace["states"]:
-        print(f"{max(when, 0):6.1f} s  {state}")
-    _tell(trace, measured)
-    late = [] if trace["success"] else signs_of_load(measured, os.getloadavg()[0] / cores)
-    if late:
-        print(
-            f"this machine is too busy for the demo ({', '.join(late)}): try again when it is not"
-        )
     fault = "; ".join(report.problems) or "no fault found"
     print(f"episode {episode}: {report.frames} frames, {fault}")
-    print(f"picture {picture}")
-    if video is not None:
-        _film(trace, scenario, seed, episode, video)
-        print(f"film {video}")
-    write_json(
-        json_file,
-        {
-            "scenario": scenario,
-            "seed": seed,
-            "success": trace["success"],
-            "outcome": trace["outcome"],
-            "episode": episode,
-            "episode_ok": report.ok,
-            "picture": picture,
-            "video": video,
-            **measured,
-        },
-    )
-    if not (trace["success"] and report.ok):
-        raise typer.Exit(1)
+    return report.ok
 
 
 def _check_port(port: int) -> None:
@@ -238,6 +248,8 @@ def _measure(trace: dict[str, Any]) -> dict[str, Any]:
 
 
 def _tell(trace: dict[str, Any], measured: dict[str, Any]) -> None:
+    for when, state in trace["states"]:
+        print(f"{max(when, 0):6.1f} s  {state}")
     latency = measured["latency"]
     outcome = trace["outcome"]
     print(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -17,6 +17,9 @@ from mobile_vla_ros.cli.experiment_show import (
 )
 from mobile_vla_ros.cli.output import check_target, write_json
 from mobile_vla_ros.errors import InputError
+
+if TYPE_CHECKING:
+    from mobile_vla_ros.training.experiments import Experiment
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -124,23 +127,9 @@ def run_command(
     if not above.is_dir() or not os.access(above, os.W_OK):
         raise InputError(f"cannot write to --runs {runs}: {above} is no folder to write in.")
     target = result_file(runs, row, small)
-    overrides: dict[str, Any] = {}
     if seeds is not None and resume:
         raise InputError("--seeds goes on by itself where it was ended; leave --resume out.")
-    if row.kind == "train":
-        if small and (backbone or robovlms):
-            raise InputError("--small makes its own network; leave --backbone and --robovlms out.")
-        if robovlms is not None and not row.run.get("model_load_path"):
-            raise InputError(f"{row.id} starts from Kosmos-2 alone; leave --robovlms out.")
-        if backbone is not None:
-            overrides["model_path"] = str(backbone.resolve())
-        if robovlms is not None:
-            overrides["model_load_path"] = str(robovlms.resolve())
-    elif backbone or robovlms or resume:
-        raise InputError(
-            f"{row.id} measures what other rows trained; leave --backbone, --robovlms and "
-            f"--resume out."
-        )
+    overrides = _overrides(row, small, backbone, robovlms, resume)
     if seeds is not None:
         run_seeds(rows, row, small, runs, data, overrides, device, seeds, json_file)
         return
@@ -157,6 +146,25 @@ def run_command(
     typer.echo(f"kept in {target}")
     if verdict(row, result) == "missed" and not small:
         raise typer.Exit(1)
+
+
+def _overrides(
+    row: Experiment, small: bool, backbone: Path | None, robovlms: Path | None, resume: bool
+) -> dict[str, Any]:
+    """What is put in place of keys of the row's run file."""
+    if row.kind != "train":
+        if backbone or robovlms or resume:
+            raise InputError(
+                f"{row.id} measures what other rows trained; leave --backbone, --robovlms and "
+                f"--resume out."
+            )
+        return {}
+    if small and (backbone or robovlms):
+        raise InputError("--small makes its own network; leave --backbone and --robovlms out.")
+    if robovlms is not None and not row.run.get("model_load_path"):
+        raise InputError(f"{row.id} starts from Kosmos-2 alone; leave --robovlms out.")
+    given = {"model_path": backbone, "model_load_path": robovlms}
+    return {key: str(path.resolve()) for key, path in given.items() if path is not None}
 
 
 @app.command("table")

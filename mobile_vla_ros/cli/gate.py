@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from mobile_vla_ros.cli import options
 from mobile_vla_ros.cli.output import write_json
+
+if TYPE_CHECKING:
+    from mobile_vla_ros.analysis.gate import GateSettings
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
@@ -68,15 +72,10 @@ def gate(
     Example: mobile_vla gate runs/new --against runs/current --data episodes/held_out --incident
     incidents --json runs/new/gate.json
     """
-    from mobile_vla_ros.analysis import weights
-    from mobile_vla_ros.analysis.gate import GateSettings, candidate_files, decide, hold
-    from mobile_vla_ros.analysis.gate_check import Check
-    from mobile_vla_ros.cli.progress import bar
+    from mobile_vla_ros.analysis.gate import GateSettings, candidate_files
     from mobile_vla_ros.errors import InputError
     from mobile_vla_ros.policy import load_policy
     from mobile_vla_ros.policy.checkpoint import open_checkpoint
-    from mobile_vla_ros.policy.errors import CheckpointError
-    from mobile_vla_ros.policy.plan import plan_loading
 
     if not threshold > 0:
         raise InputError(f"--threshold {threshold:g}: give an RMSE above 0")
@@ -89,26 +88,15 @@ def gate(
         require_mujoco()
     opened = open_checkpoint(candidate)
     current = load_policy(against, against_backbone, against_config, device, dtype, runtime)
-    try:
-        plan = plan_loading(candidate, backbone, config)
-        plan.check()
-        before = [weights.check_finite(plan), weights.check_merged(plan)]
-        policy = load_policy(candidate, backbone, config, device, dtype, runtime)
-    except CheckpointError as error:
-        # It is a checkpoint, and not one that any robot could load.
-        result = hold([Check("loads", False, False, True, str(error))])
-    else:
-        result = decide(
-            policy,
-            current,
-            data,
-            GateSettings(threshold, latency_budget / 1000, unknown_training, seed),
-            before=before,
-            incidents=capsules,
-            drives=_drives(closed_loop, seed) if closed_loop else None,
-            limit=limit,
-            progress=bar,
-        )
+    result = _judge(
+        _Candidate(candidate, backbone, config, device, dtype, runtime),
+        current,
+        data,
+        GateSettings(threshold, latency_budget / 1000, unknown_training, seed),
+        capsules,
+        closed_loop,
+        limit,
+    )
     result["command"] = "gate"
     result["candidate"], result["against"] = str(candidate), str(against)
     result["sha256"] = {
@@ -121,6 +109,58 @@ def gate(
     _show(result)
     if result["decision"] == "hold":
         raise typer.Exit(1)
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    """The checkpoint that wants to go on, as the command line names it."""
+
+    checkpoint: Path
+    backbone: Path | None
+    config: Path | None
+    device: str
+    dtype: str
+    runtime: str
+
+
+def _judge(
+    candidate: _Candidate,
+    current: Any,
+    data: Sequence[Path],
+    settings: GateSettings,
+    capsules: Sequence[Path],
+    closed_loop: int,
+    limit: int | None,
+) -> dict[str, Any]:
+    """Loads the candidate and lets it be decided upon; HOLD where it does not load."""
+    from mobile_vla_ros.analysis import weights
+    from mobile_vla_ros.analysis.gate import decide, hold
+    from mobile_vla_ros.analysis.gate_check import Check
+    from mobile_vla_ros.cli.progress import bar
+    from mobile_vla_ros.policy import load_policy
+    from mobile_vla_ros.policy.errors import CheckpointError
+    from mobile_vla_ros.policy.plan import plan_loading
+
+    given = candidate.checkpoint, candidate.backbone, candidate.config
+    try:
+        plan = plan_loading(*given)
+        plan.check()
+        before = [weights.check_finite(plan), weights.check_merged(plan)]
+        policy = load_policy(*given, candidate.device, candidate.dtype, candidate.runtime)
+    except CheckpointError as error:
+        # It is a checkpoint, and not one that any robot could load.
+        return hold([Check("loads", False, False, True, str(error))])
+    return decide(
+        policy,
+        current,
+        data,
+        settings,
+        before=before,
+        incidents=capsules,
+        drives=_drives(closed_loop, settings.seed) if closed_loop else None,
+        limit=limit,
+        progress=bar,
+    )
 
 
 def _capsules(given: Sequence[Path]) -> list[Path]:
