@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -60,8 +61,6 @@ def convert(
 
     mobile_vla convert runs/last.ckpt left_v3 --onnx --dtype int8 --calibrate episodes/held_out
     """
-    from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn
-
     from mobile_vla_ros.cli.calibration import read_clips
     from mobile_vla_ros.policy.convert import convert as write
     from mobile_vla_ros.policy.errors import QuantisationError
@@ -73,12 +72,8 @@ def convert(
     # Python ends at once on these two, and what it was writing would stay.
     for ending in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(ending, lambda number, _frame: sys.exit(128 + number))
-    with Progress(
-        "converting", BarColumn(), DownloadColumn(), TimeRemainingColumn(), transient=True
-    ) as progress:
-        task = progress.add_task("converting", total=None)
-        progress.disable = not progress.console.is_terminal
-        try:
+    try:
+        with _progress() as (started, written):
             result = write(
                 checkpoint,
                 out_dir,
@@ -89,12 +84,12 @@ def convert(
                 onnx=onnx,
                 calibration=calibration,
                 accept_error=accept_error,
-                started=lambda total: progress.update(task, total=total),
-                written=lambda nbytes: progress.advance(task, nbytes),
+                started=started,
+                written=written,
             )
-        except QuantisationError as error:
-            typer.echo(str(error), err=True)
-            raise typer.Exit(1) from error
+    except QuantisationError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(1) from error
     typer.echo(f"wrote {result.directory} ({result.weights_bytes / 1e9:.3g} GB)")
     typer.echo(f"source SHA-256 {result.source_sha256}")
     for note in result.description["notes"]:
@@ -113,6 +108,21 @@ def convert(
             "int8": result.int8,
         },
     )
+
+
+@contextlib.contextmanager
+def _progress() -> Iterator[tuple[Callable[[int], None], Callable[[int], None]]]:
+    """A bar on a terminal; yields who is told all bytes, and those of each step."""
+    from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn
+
+    columns = ("converting", BarColumn(), DownloadColumn(), TimeRemainingColumn())
+    with Progress(*columns, transient=True) as progress:
+        task = progress.add_task("converting", total=None)
+        progress.disable = not progress.console.is_terminal
+        yield (
+            lambda total: progress.update(task, total=total),
+            lambda nbytes: progress.advance(task, nbytes),
+        )
 
 
 def _axes(words: str | None) -> list[str] | None:

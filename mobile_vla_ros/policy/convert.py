@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
-import glob
 import importlib.util
 import json
-import os
 import shutil
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +14,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from mobile_vla_ros.files import sync
+from mobile_vla_ros.files import whole_folder
 from mobile_vla_ros.policy import inspection
 from mobile_vla_ros.policy.checkpoint import STATISTICS_FILE, user_path
 from mobile_vla_ros.policy.config import check_axes
@@ -112,6 +107,47 @@ def convert(
         CheckpointError: the checkpoint cannot be loaded, or ``out_dir`` cannot be written.
         QuantisationError: int8 moves the velocities too far.
     """
+    kind = _kind(dtype, onnx)
+    out_dir = user_path(out_dir)
+    if out_dir.exists() and (not out_dir.is_dir() or any(out_dir.iterdir())):
+        raise CheckpointError(f"{out_dir} exists already and is not an empty directory")
+    plan = plan_loading(checkpoint, backbone, config)
+    plan.check()
+    if plan.config.head is not None:
+        prompt_reader(plan)
+    values = _config(plan, action_axes, str(kind).removeprefix("torch."))
+    slots, modules = _slots(plan, kind)
+    total = sum(slot.nbytes for slot in slots)
+    started(total)
+    try:
+        with whole_folder(out_dir, WRITTEN) as folder:
+            write_safetensors(
+                folder / "model.safetensors",
+                slots,
+                lambda name: _value(plan, modules, name.removeprefix("model.")),
+                written,
+            )
+            graphs = _Graphs(plan, folder, dtype, calibration) if onnx else None
+            _write_texts(plan, folder, values, graphs)
+            if graphs is not None and graphs.quantised is not None:
+                graphs.judge(told=accept_error)
+                _write_config(folder, values)
+    except OSError as error:
+        raise CheckpointError(f"cannot write {out_dir}: {error.strerror or error}") from error
+    return Converted(
+        directory=out_dir,
+        weights_bytes=total,
+        source_sha256=plan.checkpoint.provenance.sha256,
+        description={
+            **inspection.describe(plan),
+            "notes": inspection.notes(plan, axes_given=action_axes is not None),
+        },
+        int8=None if graphs is None else graphs.section.get("int8"),
+    )
+
+
+def _kind(dtype: str, onnx: bool) -> torch.dtype:
+    """The number format that weights are written in; checks that the rest of it can be had."""
     if dtype == "int8" and not onnx:
         raise CheckpointError(
             "unknown dtype 'int8' for plain weights: it is a form of the ONNX graphs; give --onnx "
@@ -122,67 +158,7 @@ def convert(
         raise CheckpointError(f"unknown dtype {dtype!r}; give bfloat16, float32, float16 or int8")
     if onnx:
         require_onnx()
-    out_dir = user_path(out_dir)
-    if out_dir.exists() and (not out_dir.is_dir() or any(out_dir.iterdir())):
-        raise CheckpointError(f"{out_dir} exists already and is not an empty directory")
-    plan = plan_loading(checkpoint, backbone, config)
-    plan.check()
-    if plan.config.head is not None:
-        prompt_reader(plan)
-    values = _config(plan, action_axes, str(kind).removeprefix("torch."))
-    slots, modules = _slots(plan, kind)
-    try:
-        out_dir.parent.mkdir(parents=True, exist_ok=True)
-        _remove_abandoned(out_dir)
-        temporary = Path(tempfile.mkdtemp(dir=out_dir.parent, prefix=f".{out_dir.name}."))
-        # Held as long as this process lives: who finds it free finds what a killed one left.
-        claim = os.open(temporary, os.O_RDONLY)
-        with contextlib.suppress(OSError):  # not every network file system has locks
-            fcntl.flock(claim, fcntl.LOCK_EX)
-    except OSError as error:
-        raise CheckpointError(f"cannot write {out_dir}: {error.strerror}") from error
-    try:
-        started(sum(slot.nbytes for slot in slots))
-        write_safetensors(
-            temporary / "model.safetensors",
-            slots,
-            lambda name: _value(plan, modules, name.removeprefix("model.")),
-            written,
-        )
-        values["mobile_vla"]["source"]["sha256"] = plan.checkpoint.provenance.sha256
-        if plan.checkpoint.provenance.revision:
-            values["mobile_vla"]["source"]["revision"] = plan.checkpoint.provenance.revision
-        graphs = _Graphs(plan, temporary, dtype, calibration) if onnx else None
-        if graphs is not None:
-            values["mobile_vla"]["onnx"] = graphs.section
-        _write_config(temporary, values)
-        for name in TEXT_FILES:
-            if (plan.tokenizer / name).is_file():
-                shutil.copyfile(plan.tokenizer / name, temporary / name)
-        _write_statistics(plan, temporary)
-        if graphs is not None and graphs.quantised is not None:
-            graphs.judge(told=accept_error)
-            _write_config(temporary, values)
-        temporary.chmod(0o755)
-        sync(temporary)
-        os.rename(temporary, out_dir)
-        sync(out_dir.parent)
-    except OSError as error:
-        raise CheckpointError(f"cannot write {out_dir}: {error.strerror or error}") from error
-    finally:
-        # After the rename there is nothing left under this name.
-        shutil.rmtree(temporary, ignore_errors=True)
-        os.close(claim)
-    return Converted(
-        directory=out_dir,
-        weights_bytes=sum(slot.nbytes for slot in slots),
-        source_sha256=plan.checkpoint.provenance.sha256,
-        description={
-            **inspection.describe(plan),
-            "notes": inspection.notes(plan, axes_given=action_axes is not None),
-        },
-        int8=None if graphs is None else graphs.section.get("int8"),
-    )
+    return kind
 
 
 class _Graphs:
@@ -217,6 +193,23 @@ class _Graphs:
         self.section["int8"] = found | {"frames_from": "drawn" if self._drawn else "episodes"}
 
 
+def _write_texts(
+    plan: LoadPlan, directory: Path, values: dict[str, Any], graphs: _Graphs | None
+) -> None:
+    """Writes the run file, the tokenizer and the statistics; the weights have been read."""
+    provenance = plan.checkpoint.provenance
+    values["mobile_vla"]["source"]["sha256"] = provenance.sha256
+    if provenance.revision:
+        values["mobile_vla"]["source"]["revision"] = provenance.revision
+    if graphs is not None:
+        values["mobile_vla"]["onnx"] = graphs.section
+    _write_config(directory, values)
+    for name in TEXT_FILES:
+        if (plan.tokenizer / name).is_file():
+            shutil.copyfile(plan.tokenizer / name, directory / name)
+    _write_statistics(plan, directory)
+
+
 def _write_config(directory: Path, values: Mapping[str, Any]) -> None:
     (directory / "config.json").write_text(json.dumps(values, indent=1), encoding="utf-8")
 
@@ -228,21 +221,6 @@ def require_onnx() -> None:
         raise CheckpointError(
             f"--onnx needs the package {missing[0]}; pip install 'mobile_vla_ros[onnx]'"
         )
-
-
-def _remove_abandoned(out_dir: Path) -> None:
-    """Removes the unfinished directories of conversions to ``out_dir`` that were killed."""
-    for left in out_dir.parent.glob(f".{glob.escape(out_dir.name)}.????????"):
-        if not left.is_dir() or {item.name for item in left.iterdir()} - WRITTEN:
-            continue
-        claim = os.open(left, os.O_RDONLY)
-        try:
-            fcntl.flock(claim, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            shutil.rmtree(left, ignore_errors=True)
-        except OSError:
-            pass  # Another conversion is at work there, or nobody can tell: no locks.
-        finally:
-            os.close(claim)
 
 
 def _slots(plan: LoadPlan, dtype: torch.dtype) -> tuple[list[Slot], dict[str, Any]]:
