@@ -15,9 +15,10 @@ from mobile_vla_ros.nodes.inference.driver import Driver
 from mobile_vla_ros.nodes.inference.model import Frame, Model
 from mobile_vla_ros.nodes.inference.overlay_publisher import OverlayPublisher
 from mobile_vla_ros.nodes.wiring.camera_subscription import CameraSubscription
+from mobile_vla_ros.nodes.wiring.capture_time import CaptureTime
 from mobile_vla_ros.nodes.wiring.diagnostics import Percentiles
 from mobile_vla_ros.nodes.wiring.images import ImageError, ImageFormat, fingerprint, image_format
-from mobile_vla_ros.nodes.wiring.trajectory import NANOSECONDS, nanoseconds_of
+from mobile_vla_ros.nodes.wiring.trajectory import NANOSECONDS
 from mobile_vla_ros.nodes.wiring.voices import Turns
 from mobile_vla_ros.pictures import is_grey
 
@@ -44,8 +45,7 @@ class FrameIntake:
         self._driver = driver
         self._model = model
         self._overlays = overlays
-        self._by_header = True
-        self._offset = 0  # added to header stamps, ns
+        self._capture = CaptureTime()
         self._form: ImageFormat | None = None
         self._frames = self._lost = self._bad = 0
         self._seconds = Percentiles()
@@ -56,9 +56,8 @@ class FrameIntake:
         """What brings the messages; None while there is none."""
 
     def begin(self, stamp_source: str, clock_offset: float) -> None:
-        """Counts anew; `clock_offset` (s) is added to header stamps."""
-        self._by_header = stamp_source == "header"
-        self._offset = round(clock_offset * NANOSECONDS)
+        """Counts anew; see `CaptureTime`."""
+        self._capture = CaptureTime(stamp_source, clock_offset)
         self._form = None
         self._frames = self._lost = self._bad = 0
         self._seconds = Percentiles()
@@ -82,7 +81,8 @@ class FrameIntake:
             self._note_form(form)
         if self._frames % GREY_EVERY == 1:
             self._note_coding(message, form)
-        stamp = self._stamp_of(message)
+        here = self._node.get_clock().now().nanoseconds
+        stamp = self._capture.nanoseconds(message.header.stamp, here)
         order = self._driver.frame(stamp / NANOSECONDS, fingerprint(message.data), now)
         if order is not None:
             frame = Frame(stamp / NANOSECONDS, stamp, *order, form, now)
@@ -118,11 +118,6 @@ class FrameIntake:
             "bad_images": self._bad,
             "camera_warning": GREY_WARNING if self._grey else "",
         }
-
-    def _stamp_of(self, message: Image | CompressedImage) -> int:
-        if self._by_header:
-            return nanoseconds_of(message.header.stamp) + self._offset
-        return self._node.get_clock().now().nanoseconds
 
     def _note_coding(self, message: Image | CompressedImage, form: ImageFormat | None) -> None:
         """Warns of grey pictures, and of a compressed camera that changes its format."""

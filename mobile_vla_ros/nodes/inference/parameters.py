@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from mobile_vla_ros.nodes.wiring.capture_time import STAMP_SOURCES
 from mobile_vla_ros.nodes.wiring.parameters import Declared
 
 LIMITS = (
@@ -114,7 +115,7 @@ PARAMETERS = (
         "stamp_source",
         "header",
         "capture time: header = the image's stamp, receipt = its arrival",
-        options=("header", "receipt"),
+        options=STAMP_SOURCES,
     ),
     Declared(
         "clock_offset",

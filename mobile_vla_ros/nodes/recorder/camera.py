@@ -14,6 +14,7 @@ from mobile_vla_ros.episodes.viewfinder import Sight, Viewfinder
 from mobile_vla_ros.nodes.recorder.durations import Durations
 from mobile_vla_ros.nodes.wiring.arrival import arrival
 from mobile_vla_ros.nodes.wiring.camera_subscription import CameraSubscription
+from mobile_vla_ros.nodes.wiring.capture_time import CaptureTime
 from mobile_vla_ros.nodes.wiring.images import (
     ImageError,
     ImageFormat,
@@ -21,6 +22,7 @@ from mobile_vla_ros.nodes.wiring.images import (
     image_format,
     to_rgb,
 )
+from mobile_vla_ros.nodes.wiring.trajectory import NANOSECONDS
 from mobile_vla_ros.nodes.wiring.voices import Voices
 from mobile_vla_ros.pictures import check_compressed
 
@@ -53,8 +55,7 @@ class RecordedCamera:
         lost: Callable[[int], None],
     ) -> None:
         self._node = node
-        self._by_header = settings["stamp_source"] == "header"
-        self._clock_offset = settings["clock_offset"]
+        self._capture = CaptureTime(settings["stamp_source"], settings["clock_offset"])
         self._now = now
         self._take = take
         self._left_out = left_out
@@ -129,10 +130,8 @@ class RecordedCamera:
             self._callback_cpu.add(spent[1] + time.thread_time() - busy)
 
     def _hand_on(self, message: Image | CompressedImage, received: float) -> None:
-        stamp = received
-        if self._by_header:
-            header = message.header.stamp
-            stamp = header.sec + header.nanosec * 1e-9 + self._clock_offset
+        arrived = round(received * NANOSECONDS)
+        stamp = self._capture.nanoseconds(message.header.stamp, arrived) / NANOSECONDS
         form, shape = None, None
         try:
             if isinstance(message, Image):

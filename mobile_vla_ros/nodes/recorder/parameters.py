@@ -10,6 +10,7 @@ from mobile_vla_ros.axes import AXES, PLANAR_AXES
 from mobile_vla_ros.episodes.names import check_scenario
 from mobile_vla_ros.episodes.recording import IDLE, MODES, Recording
 from mobile_vla_ros.errors import InputError
+from mobile_vla_ros.nodes.wiring.capture_time import STAMP_SOURCES
 from mobile_vla_ros.nodes.wiring.parameters import Declared
 from mobile_vla_ros.nodes.wiring.program import VELOCITY, Topic
 from mobile_vla_ros.nodes.wiring.rig import EXPOSURE_MODE, RIG_PARAMETERS
@@ -94,7 +95,7 @@ PARAMETERS = (
         "stamp_source",
         "header",
         "capture time: header = the camera's stamp, receipt = when the frame arrived",
-        options=("header", "receipt"),
+        options=STAMP_SOURCES,
     ),
     Declared("clock_offset", 0.0, "added to the camera's stamps, s", -1e9, 1e9),
     Declared("camera_id", "", "names the camera or its calibration in the file"),
