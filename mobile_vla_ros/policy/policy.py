@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,6 +9,7 @@ import torch
 from torch import Tensor
 
 from mobile_vla_ros.policy import preprocess
+from mobile_vla_ros.policy.asking import AskedPolicy
 from mobile_vla_ros.policy.config import PolicyConfig
 from mobile_vla_ros.policy.errors import PolicyError
 from mobile_vla_ros.policy.frame_pass import AttentionMaps, Prompt
@@ -20,20 +20,18 @@ from mobile_vla_ros.policy.model import PolicyModel
 from mobile_vla_ros.policy.precision import SMALL, Precision
 from mobile_vla_ros.policy.prompt import PromptReader
 from mobile_vla_ros.policy.provenance import Provenance
-from mobile_vla_ros.policy.requests import check_window, require_driving, without_head
+from mobile_vla_ros.policy.requests import without_head
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from mobile_vla_ros.policy.adapters import Adapters
     from mobile_vla_ros.policy.plan import Coverage
-    from mobile_vla_ros.policy.stream import PolicyStream
 
-PROMPTS_KEPT = 16
 BATCH = 8
 
 
-class Policy:
+class Policy(AskedPolicy):
     """A loaded policy; made by ``load_policy``.
 
     Attributes:
@@ -61,15 +59,12 @@ class Policy:
         device: torch.device,
         precision: Precision,
     ) -> None:
+        super().__init__(config, provenance, prompts)
         self.model = model
-        self.config = config
-        self.provenance = provenance
         self.coverage = coverage
         self.adapters = adapters
         self.device = device
         self.precision = precision
-        self._reader = prompts
-        self._prompts: OrderedDict[str, Prompt] = OrderedDict()
         self._parameters = sum(weight.numel() for weight in model.parameters())
         self._graphs = None
         if device.type == "cuda" and config.head is not None and not precision.quantised:
@@ -117,36 +112,13 @@ class Policy:
             self.device,
         )
 
-    def token_ids(self, instruction: str) -> list[int]:
-        """Token ids of the prompt, ``<s>`` first and ``</s>`` last.
-
-        Raises:
-            PolicyError: the instruction is too long, or this is a backbone without a policy.
-        """
-        if self._reader is None:
-            raise without_head(self.provenance)
-        return self._reader.ids(instruction)
-
-    def prepare(self, instruction: str) -> Prompt:
-        """Tokenises and embeds an instruction; done once, then remembered.
-
-        Raises:
-            PolicyError: as ``token_ids``.
-        """
-        prompt = self._prompts.get(instruction)
-        if prompt is None:
-            ids = self.token_ids(instruction)
-            with torch.inference_mode():
-                prompt = self.model.prompt(instruction, ids)
-            self._prompts[instruction] = prompt
-            if len(self._prompts) > PROMPTS_KEPT:
-                self._prompts.popitem(last=False)
-        self._prompts.move_to_end(instruction)
-        return prompt
+    def _embed(self, instruction: str, ids: list[int]) -> Prompt:
+        with torch.inference_mode():
+            return self.model.prompt(instruction, ids)
 
     def forget_prompts(self) -> None:
         """Drops remembered prompts; needed after the embeddings or the action token changed."""
-        self._prompts.clear()
+        super().forget_prompts()
         if self._graphs is not None:
             self._graphs.forget_prompts()
 
@@ -196,23 +168,6 @@ class Policy:
         for piece in self._pixels(pixel_values).split(BATCH):
             pieces.append(self.model.features(self.model.context(piece), prompt).float())
         return torch.cat(pieces)
-
-    def encode_camera_frame(self, image: np.ndarray | Tensor, instruction: str) -> Tensor:
-        """Preprocesses and encodes one frame, the way a stream does it.
-
-        On a GPU this is one CUDA graph, captured at the first frame of a resolution.
-
-        Args:
-            image: uint8 [H, W, 3] RGB.
-            instruction: what the robot shall do.
-
-        Returns:
-            The hidden state at the action token, float32 [latent, D], on the policy's device.
-
-        Raises:
-            PolicyError: not one uint8 RGB image, or no action head.
-        """
-        return self.look(image, instruction)[0]
 
     @torch.inference_mode()
     def look(self, image: np.ndarray | Tensor, instruction: str) -> tuple[Tensor, Tensor]:
@@ -318,29 +273,6 @@ class Policy:
             cell.append(state[1].transpose(0, 1))
         return torch.stack(hidden, 1), torch.stack(cell, 1)
 
-    def predict_window(
-        self, images: np.ndarray | Tensor | Sequence[np.ndarray], instruction: str
-    ) -> np.ndarray:
-        """The plain way: a window of frames in, the newest frame's chunk out.
-
-        Args:
-            images: uint8 [T, H, W, 3] RGB, or a list of [H, W, 3], oldest first,
-                ``frame_period`` apart; T <= window_size.
-            instruction: what the robot shall do.
-
-        Returns:
-            Velocities float32 [chunk, dof], m/s and rad/s, axes as ``config.action_axes``.
-
-        Raises:
-            PolicyError: this policy cannot drive, or there are no or too many frames.
-        """
-        self.require_driving()
-        frames = preprocess.as_frames(images)
-        check_window(len(frames), self.config)
-        features = self.encode_frames(self.preprocess(frames), instruction)
-        actions = self.decode(features[None])[0, -1]
-        return self.config.unnormalise(actions.cpu().numpy())
-
     def newest_actions(self, features: Sequence[Tensor]) -> np.ndarray:
         """The newest frame's normalised actions, from the features of a window.
 
@@ -351,39 +283,6 @@ class Policy:
             float32 [chunk, dof].
         """
         return self.decode(torch.stack(list(features))[None])[0, -1].cpu().numpy()
-
-    def stream(
-        self,
-        instruction: str,
-        *,
-        frame_period: float | None = None,
-        action_period: float | None = None,
-        action_axes: Sequence[str] | None = None,
-        max_gap: float | None = None,
-    ) -> PolicyStream:
-        """Starts following an instruction frame by frame.
-
-        Args:
-            instruction: what the robot shall do.
-            frame_period: seconds between the frames of the window; by default the policy's.
-            action_period: seconds between the steps of a chunk; by default the policy's.
-            action_axes: names of the outputs; by default the policy's.
-            max_gap: seconds without a frame after which the window starts anew; by default two
-                frame periods.
-
-        Raises:
-            PolicyError: this policy cannot drive, or an argument is out of range.
-        """
-        from mobile_vla_ros.policy.stream import PolicyStream
-
-        return PolicyStream(
-            self,
-            instruction,
-            frame_period=frame_period,
-            action_period=action_period,
-            action_axes=action_axes,
-            max_gap=max_gap,
-        )
 
     @property
     def packs(self) -> bool:
@@ -431,10 +330,6 @@ class Policy:
         features = self.encode_camera_frame(image, instruction)[None]
         for length in range(1, self.config.window_size + 1):
             self.decode(features[None].expand(1, length, -1, -1))
-
-    def require_driving(self) -> None:
-        """Raises PolicyError, with the reason, unless the outputs are velocities of a base."""
-        require_driving(self.config, self.provenance)
 
     @property
     def head(self) -> ActionHead:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from mobile_vla_ros.policy.asking import AskedPolicy
 from mobile_vla_ros.policy.config import PolicyConfig
 from mobile_vla_ros.policy.errors import PolicyError
 from mobile_vla_ros.policy.frames import (
@@ -18,13 +18,11 @@ from mobile_vla_ros.policy.frames import (
 )
 from mobile_vla_ros.policy.prompt import PromptReader
 from mobile_vla_ros.policy.provenance import Provenance
-from mobile_vla_ros.policy.requests import check_window, require_driving, without_head
-from mobile_vla_ros.policy.stream import PolicyStream
+from mobile_vla_ros.policy.requests import without_head
 from mobile_vla_ros.runtime.preprocess import preprocess
 from mobile_vla_ros.runtime.providers import Device
 from mobile_vla_ros.runtime.sessions import GraphSession
 
-PROMPTS_KEPT = 16
 BATCH = 8
 
 
@@ -47,7 +45,7 @@ class OnnxPrecision:
     quantised: bool = False
 
 
-class OnnxPolicy:
+class OnnxPolicy(AskedPolicy):
     """A policy on onnxruntime; made by ``load_policy`` with ``runtime="onnx"``.
 
     Attributes:
@@ -75,16 +73,13 @@ class OnnxPolicy:
         sizes: Mapping[str, int],
         weight_bytes: int,
     ) -> None:
-        self.config = config
+        super().__init__(config, provenance, prompts)
         self.device = device
         self.precision = precision
-        self.provenance = provenance
         self.sizes = dict(sizes)
         self.width = self.sizes["width"]
         self.weight_bytes = weight_bytes
         self._sessions = sessions
-        self._reader = prompts
-        self._prompts: OrderedDict[str, np.ndarray] = OrderedDict()
 
     @property
     def dtype(self) -> str:
@@ -123,39 +118,10 @@ class OnnxPolicy:
         config = self.config
         return preprocess(images, config.image_size, config.image_mean, config.image_std)
 
-    def token_ids(self, instruction: str) -> list[int]:
-        """Token ids of the prompt, ``<s>`` first and ``</s>`` last.
-
-        Raises:
-            PolicyError: the instruction is too long, or this is a backbone without a policy.
-        """
-        if self._reader is None:
-            raise without_head(self.provenance)
-        return self._reader.ids(instruction)
-
-    def prepare(self, instruction: str) -> np.ndarray:
-        """Tokenises and embeds an instruction; done once, then remembered.
-
-        Returns:
-            float32 [1, S, D]: the sequence without the image (see ``frame_pass.Prompt.base``).
-
-        Raises:
-            PolicyError: as ``token_ids``.
-        """
-        base = self._prompts.get(instruction)
-        if base is None:
-            ids = self.token_ids(instruction)
-            assert self._sessions.prompt is not None
-            base = self._sessions.prompt.run(ids=np.array(ids[:-1], np.int64))[0]
-            self._prompts[instruction] = base
-            if len(self._prompts) > PROMPTS_KEPT:
-                self._prompts.popitem(last=False)
-        self._prompts.move_to_end(instruction)
-        return base
-
-    def forget_prompts(self) -> None:
-        """Drops remembered prompts."""
-        self._prompts.clear()
+    def _embed(self, instruction: str, ids: list[int]) -> np.ndarray:
+        """float32 [1, S, D]: the sequence without the image (see ``frame_pass.Prompt.base``)."""
+        assert self._sessions.prompt is not None
+        return self._sessions.prompt.run(ids=np.array(ids[:-1], np.int64))[0]
 
     def encode_images(self, pixel_values: np.ndarray) -> np.ndarray:
         """Encodes frames, without an instruction.
@@ -201,21 +167,6 @@ class OnnxPolicy:
         return np.concatenate(
             [text.run(context=piece, base=base)[0] for piece in _batches(contexts)]
         )
-
-    def encode_camera_frame(self, image: np.ndarray, instruction: str) -> np.ndarray:
-        """Preprocesses and encodes one frame, the way a stream does it.
-
-        Args:
-            image: uint8 [H, W, 3] RGB.
-            instruction: what the robot shall do.
-
-        Returns:
-            The hidden state at the action token, float32 [latent, D].
-
-        Raises:
-            PolicyError: not one uint8 RGB image, or no action head.
-        """
-        return self.look(image, instruction)[0]
 
     def look(self, image: np.ndarray, instruction: str) -> tuple[np.ndarray, np.ndarray]:
         """What ``encode_camera_frame`` gives, and the image context that led to it, in short.
@@ -269,47 +220,6 @@ class OnnxPolicy:
         """
         return self.decode(np.stack(list(features))[None])[0, -1]
 
-    def predict_window(
-        self, images: np.ndarray | Sequence[np.ndarray], instruction: str
-    ) -> np.ndarray:
-        """The plain way: a window of frames in, the newest frame's chunk out.
-
-        Args:
-            images: uint8 [T, H, W, 3] RGB, or a list of [H, W, 3], oldest first,
-                ``frame_period`` apart; T <= window_size.
-            instruction: what the robot shall do.
-
-        Returns:
-            Velocities float32 [chunk, dof], m/s and rad/s, axes as ``config.action_axes``.
-
-        Raises:
-            PolicyError: this policy cannot drive, or there are no or too many frames.
-        """
-        self.require_driving()
-        frames = frames_array(images)
-        check_window(len(frames), self.config)
-        features = self.encode_frames(self.preprocess(frames), instruction)
-        return self.config.unnormalise(self.decode(features[None])[0, -1])
-
-    def stream(
-        self,
-        instruction: str,
-        *,
-        frame_period: float | None = None,
-        action_period: float | None = None,
-        action_axes: Sequence[str] | None = None,
-        max_gap: float | None = None,
-    ) -> PolicyStream:
-        """Starts following an instruction frame by frame; as ``policy.Policy.stream``."""
-        return PolicyStream(
-            self,
-            instruction,
-            frame_period=frame_period,
-            action_period=action_period,
-            action_axes=action_axes,
-            max_gap=max_gap,
-        )
-
     def warm_up(self, instruction: str = "go", image_shape: tuple[int, int] = (720, 1280)) -> None:
         """Runs the whole path once, so that the first real frame meets no first-call costs.
 
@@ -324,10 +234,6 @@ class OnnxPolicy:
         feature = self.encode_camera_frame(image, instruction)
         for length in range(1, self.config.window_size + 1):
             self.newest_actions([feature] * length)
-
-    def require_driving(self) -> None:
-        """Raises PolicyError, with the reason, unless the outputs are velocities of a base."""
-        require_driving(self.config, self.provenance)
 
     def _head(self, features: np.ndarray) -> list[np.ndarray]:
         if self._sessions.head is None:
