@@ -38,6 +38,7 @@ ROBOT, STATION = "mvla_robot", "mvla_station"
 ROBOT_ADDRESS, STATION_ADDRESS = "10.77.0.1", "10.77.0.2"
 PORT = 8765
 READY_SECONDS = 90.0
+FORGET_SECONDS = 5.0
 CHECKPOINT = ROOT / "mobile_vla_ros" / "data" / "demo_policy"
 
 
@@ -230,6 +231,9 @@ def drive_once(
     megabits = (link.sent_bytes() - sent) * 8e-6 / seconds
     programs.end(sim_field)
     programs.end(observer, signal.SIGTERM)
+    # The next field has an instruction of its own, which it gives to who waits for one.
+    forget = programs.start(ROBOT, f"forget_{seed}", str(HERE), "--forget")
+    forget.wait(FORGET_SECONDS + 10)
     seen = json.loads(report.read_text()) if report.exists() else {"outcome": "no observer"}
     return {**seen, "seed": seed, "seconds": seconds, "uplink_mbit": megabits}
 
@@ -300,6 +304,21 @@ def observe(report: Path) -> int:
     return 0
 
 
+def forget() -> int:
+    """Runs on the robot: takes the policy's instruction away."""
+    import rclpy
+    from rclpy.duration import Duration
+    from std_msgs.msg import String
+
+    rclpy.init()
+    orders = rclpy.create_node("forget").create_publisher(String, "mobile_vla/instruction", 10)
+    end = time.monotonic() + FORGET_SECONDS
+    while not orders.get_subscription_count() and time.monotonic() < end:
+        time.sleep(0.05)
+    orders.publish(String(data=""))
+    return 0 if orders.wait_for_all_acked(Duration(seconds=FORGET_SECONDS)) else 1
+
+
 def figures(log: dict[str, list], outcome: str) -> dict:
     """What one drive was like, from the observer's log."""
     import numpy as np
@@ -347,9 +366,15 @@ def main() -> int:
     parser.add_argument("--domain", type=int, default=91, help="ROS_DOMAIN_ID")
     parser.add_argument("--out", type=Path, default=Path("build/two_machines"))
     parser.add_argument("--observe", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--forget", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.observe:
         return observe(arguments.observe)
+    if arguments.forget:
+        return forget()
+    # However it is ended, programs and namespaces go with it.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda number, _frame: sys.exit(128 + number))
     if os.geteuid() != 0:
         print("two_machines: needs root, for network namespaces", file=sys.stderr)
         return 2
