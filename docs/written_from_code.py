@@ -144,10 +144,10 @@ def launch_arguments() -> str:
         lines += [_argument(*row) for row in _declared_arguments(tree)]
         if file.name != "inference.launch.py" and "inference.launch.py" in file.read_text():
             left_out = [
-                f"`{name.value}`"
+                f"`{name}`"
                 for node in ast.walk(tree)
-                if isinstance(node, ast.AugAssign) and isinstance(node.value, ast.Set)
-                for name in node.value.elts
+                if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "DECIDED"
+                for name in ast.literal_eval(node.value)
             ]
             but = f", but {', '.join(left_out)}" if left_out else ""
             lines += ["", f"Beside these it takes the arguments of `inference.launch.py`{but}."]

@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 from launch import LaunchContext, LaunchDescription
-from launch.actions import IncludeLaunchDescription, OpaqueFunction
+from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription, OpaqueFunction
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch_ros.actions import LifecycleNode, Node
 
@@ -20,14 +20,29 @@ from mobile_vla_ros.launching import check_typed
 
 SHARE = Path(__file__).resolve().parents[1]
 PARAMETERS = str(SHARE / "config" / "nav2_downstream.yaml")
+INFERENCE = str(SHARE / "launch" / "inference.launch.py")
+# What this file decides itself.
+DECIDED = ("cmd_vel_topic", "guard", "namespace")
+
+
+def arguments() -> list[tuple[str, str, str]]:
+    """Those of inference.launch.py that may be given here."""
+    everything = runpy.run_path(INFERENCE)["ARGUMENTS"]
+    return [entry for entry in everything if entry[0] not in DECIDED]
 
 
 def check(_context: LaunchContext) -> None:
-    inference = runpy.run_path(str(SHARE / "launch" / "inference.launch.py"))
-    names = {name for name, _, _ in inference["ARGUMENTS"]}
-    names -= {"cmd_vel_topic", "guard", "namespace"}
+    inference = runpy.run_path(INFERENCE)
+    names = [name for name, _, _ in arguments()]
     kinds = {**inference["PARAMETERS"], **inference["SWITCHES"]}
     check_typed(__file__, sys.argv, names, kinds, files=("params_file", "operator_params"))
+
+
+def policy(_context: LaunchContext) -> list:
+    """Included while launching: else its arguments would be listed as this file's."""
+    source = PythonLaunchDescriptionSource(INFERENCE)
+    given = {"cmd_vel_topic": "policy_cmd_vel"}
+    return [IncludeLaunchDescription(source, launch_arguments=given.items())]
 
 
 def generate_launch_description() -> LaunchDescription:
@@ -56,8 +71,16 @@ def generate_launch_description() -> LaunchDescription:
         parameters=[{"autostart": True, "node_names": ["velocity_smoother", "collision_monitor"]}],
         output="screen",
     )
-    policy = IncludeLaunchDescription(
-        PythonLaunchDescriptionSource(str(SHARE / "launch" / "inference.launch.py")),
-        launch_arguments={"cmd_vel_topic": "policy_cmd_vel"}.items(),
+    return LaunchDescription(
+        [
+            *(
+                DeclareLaunchArgument(name, default_value=default, description=text)
+                for name, default, text in arguments()
+            ),
+            OpaqueFunction(function=check),
+            smoother,
+            monitor,
+            manager,
+            OpaqueFunction(function=policy),
+        ]
     )
-    return LaunchDescription([OpaqueFunction(function=check), smoother, monitor, manager, policy])
