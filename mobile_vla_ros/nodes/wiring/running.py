@@ -17,6 +17,7 @@ from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 
 from mobile_vla_ros.errors import InputError
+from mobile_vla_ros.nodes.wiring.allocation import keep_large_pieces
 from mobile_vla_ros.nodes.wiring.given import Given
 from mobile_vla_ros.nodes.wiring.middleware import initialise
 from mobile_vla_ros.nodes.wiring.parameters import ParameterError
@@ -133,6 +134,7 @@ def run_node(
     node = None
     try:
         given.check()
+        keep_large_pieces()
         initialise(list(given.ros))
         node = make(stop)
         _check_given(program, given, node)
