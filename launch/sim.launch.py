@@ -33,6 +33,9 @@ NOT_GIVEN = "(as in params_file)"
 # launch argument -> type, default, meaning; each is a parameter of sim_node of the same name
 PARAMETERS = {
     "scenario": (str, "1box_left", "1box_left, 1box_right, 2box_left, 2box_right, several with ,"),
+    "field": (str, "lab", "lab: boxes and a bottle; open: things, people, see tier and target"),
+    "tier": (str, "easy", "of the open field: easy, medium or hard, several with ,"),
+    "target": (str, "", "of the open field: what to drive to ('grey basket'), or 'stop'"),
     "seed": (int, "0", "decides where things stand and how they look"),
     "camera_rate": (float, "10.0", "frames/s"),
     "width": (int, "640", "pixels"),

@@ -177,7 +177,7 @@ def _capsules(given: Sequence[Path]) -> list[Path]:
 
 def _drives(count: int, seed: int) -> Any:
     """Drives a policy through `count` fields, the same ones each time."""
-    from mobile_vla_ros.cli.sim import progress_bar
+    from mobile_vla_ros.cli.progress import progress_bar
     from mobile_vla_ros.sim.evaluate import evaluate, evaluation_plan
     from mobile_vla_ros.sim.scenario import SCENARIOS
 

@@ -99,6 +99,21 @@ KEYS: dict[str, dict[str, str]] = {
         "path_length": "m, mean over the successes",
         "collisions": "a count",
     },
+    "sim evaluate --field open": {
+        "spl": "success weighted by path length, 0 to 1, mean over the runs that ask for a thing",
+        "navigation_error": "m from the robot's centre to the target's outline at the end, mean",
+        "wrong_targets": "runs that stopped at another thing, a count",
+        "false_stops": "runs that stood away from the target with nobody near, a count",
+        "by_tier": "the same by tier",
+        "by_target": "the same by thing asked for",
+        "by_wording": "the same for wordings that are trained and kept for testing",
+    },
+    "sim correct": {
+        "episodes": "a count",
+        "interventions": "times that the person took over, a count",
+        "interventions_per_100m": "of the way driven",
+        "successes": "a count",
+    },
     "experiment table": {
         "rows[].id": "of the experiment",
         "rows[].seeds": "runs that the numbers are the mean of, a count",

@@ -40,3 +40,28 @@ Instruction = Annotated[
     str | None, typer.Option(help="Prompt of the action token; else each episode's own.")
 ]
 Seed = Annotated[int, typer.Option(help="Seed of shuffles, resampling and maps.")]
+SCENARIO_HELP = (
+    "1box_left, 1box_right, 2box_left or 2box_right, if wanted with _close, _medium or _far; "
+    "may be given several times, 'all' takes the four. In the open field open_easy, open_medium "
+    "or open_hard, if wanted with _grey_basket and the like, _left, _right or _stop."
+)
+Field = Annotated[str, typer.Option("--field", help="lab: boxes and a bottle; open: see --tier.")]
+Tier = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--tier",
+        help="Of the open field: easy, medium or hard; may be given several times; else all.",
+    ),
+]
+Target = Annotated[
+    str, typer.Option(help="Of the open field: what to drive to ('grey basket'), or 'stop'.")
+]
+Kept = Annotated[
+    bool,
+    typer.Option(
+        "--kept", help="In the open field also wordings, things and rooms that no training has."
+    ),
+]
+On = Annotated[
+    str, typer.Option("--on", help="here, or ray: the machines of a Ray cluster (an extra).")
+]

@@ -43,10 +43,10 @@ from mobile_vla_ros.nodes.wiring.running import Life, StopSignal, run_node
 from mobile_vla_ros.nodes.wiring.velocity import VelocitySubscription, velocities_of
 from mobile_vla_ros.sim.course import Course, Order
 from mobile_vla_ros.sim.engine import require_mujoco
-from mobile_vla_ros.sim.evaluate import Evaluation, evaluation_plan
+from mobile_vla_ros.sim.evaluate import evaluation_of, evaluation_plan
+from mobile_vla_ros.sim.fields import instruction_of
 from mobile_vla_ros.sim.live import LiveField
 from mobile_vla_ros.sim.metronome import Metronome
-from mobile_vla_ros.sim.scenario import parse_scenario
 from mobile_vla_ros.states import WAITING_FOR_INSTRUCTION
 
 PROGRAM = Program(
@@ -88,7 +88,7 @@ class SimNode(Life, Node):
         require_mujoco()
         self._settings = checked(declare(self, PARAMETERS))
         settings = self._settings
-        self._scenarios = scenario_names(settings["scenario"])
+        self._scenarios = scenario_names(settings)
         course = None
         if settings["episodes"]:
             plan = evaluation_plan(self._scenarios, settings["episodes"], settings["seed"])
@@ -152,7 +152,7 @@ class SimNode(Life, Node):
         for change in changes:
             if sentence is None and change.name == "scenario":
                 try:
-                    scenario_names(change.value)
+                    scenario_names({**self._settings, "scenario": change.value})
                 except InputError as error:
                     sentence = str(error)
         return SetParametersResult(successful=sentence is None, reason=sentence or "")
@@ -161,12 +161,13 @@ class SimNode(Life, Node):
         if self._live.course is not None:
             response.message = "an evaluation is under way"
             return response
-        scenario = scenario_names(self.get_parameter("scenario").value)[0]
+        given = {"scenario": self.get_parameter("scenario").value}
+        scenario = scenario_names({**self._settings, **given})[0]
         reset = _Reset(scenario, int(self.get_parameter("seed").value))
         self._resets.put(reset)
         response.success = reset.done.wait(RESET_TIMEOUT)
         response.message = (
-            f"{scenario}, seed {reset.seed}: {parse_scenario(scenario).instruction}"
+            f"{scenario}, seed {reset.seed}: {instruction_of(scenario, reset.seed)}"
             if response.success
             else "the field did not answer"
         )
@@ -217,6 +218,8 @@ class SimNode(Life, Node):
                 self._odometry.publish(message)
                 order = live.follow_course(now, self._driver_state)
                 self._obey(order)
+                if announces and live.asks_anew():
+                    self._say(live.field.instruction)
                 if order.done:
                     return
                 if order.field is not None:
@@ -245,9 +248,7 @@ class SimNode(Life, Node):
     def _note_field(self) -> None:
         """A new field is there: what was commanded before is not for it."""
         field = self._live.field
-        self.get_logger().info(
-            f"field: {field.scenario.name}, seed {field.seed}: {field.instruction}"
-        )
+        self.get_logger().info(f"field: {field.name}, seed {field.seed}: {field.instruction}")
         while not self._heard.empty():
             self._heard.get()
         self._publish_outcome()
@@ -287,7 +288,7 @@ class SimNode(Life, Node):
             if order.say == "" and course is not None and course.runs:
                 self._publish_outcome()
         if order.done and course is not None:
-            result = Evaluation(tuple(course.runs))
+            result = evaluation_of(course.runs)
             self.get_logger().info(result.sentence())
             result.write(self._settings["report"], self._settings["plot"])
 

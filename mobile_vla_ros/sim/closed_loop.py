@@ -11,7 +11,8 @@ import numpy as np
 from mobile_vla_ros.control.chunk import ActionChunk
 from mobile_vla_ros.control.pilot import Pilot, PilotSettings
 from mobile_vla_ros.errors import InputError
-from mobile_vla_ros.sim.field import Field
+from mobile_vla_ros.sim.arena import Arena
+from mobile_vla_ros.sim.corrector import Corrector
 from mobile_vla_ros.sim.outcome import STOPPED_FOR, Outcome
 from mobile_vla_ros.states import ARRIVED
 
@@ -77,6 +78,7 @@ class Run:
         outcome: how it ended.
         path: float64 [N, 3], true (x, y, yaw) at every control tick, m and rad, field frame.
         state: the pilot's last state.
+        takeovers: how often a person took over; None: nobody stood beside.
     """
 
     scenario: str
@@ -84,14 +86,16 @@ class Run:
     outcome: Outcome
     path: np.ndarray
     state: str
+    takeovers: int | None = None
 
 
 def drive(
-    sim: Field,
+    sim: Arena,
     policy: StreamingPolicy,
     settings: LoopSettings | None = None,
     instruction: str | None = None,
     on_frame: Callable[[np.ndarray, tuple[float, float]], None] | None = None,
+    person: Corrector | None = None,
 ) -> Run:
     """Lets ``policy`` drive ``sim`` from its start until the run is decided.
 
@@ -99,12 +103,14 @@ def drive(
         sim: reset by this call.
         policy: see ``StreamingPolicy``.
         settings: timing.
-        instruction: what the policy is told; by default the scenario's own sentence.
+        instruction: what the policy is told; by default the field's own sentence, which may
+            change on the way.
         on_frame: called at each frame with the picture and the (vx, wz) last commanded.
+        person: takes over when the policy is about to fail; a new one for each run.
     """
     settings = settings or LoopSettings()
-    text = instruction or sim.instruction
     sim.reset()
+    text = instruction or sim.instruction
     stream = policy.stream(text)
     pilot = Pilot(settings.pilot, tuple(stream.action_axes))
     pilot.model_loading(sim.time)
@@ -120,6 +126,10 @@ def drive(
     path = [sim.pose]
     while not sim.outcome().decided:
         now = sim.time
+        if instruction is None and sim.instruction != text:
+            text = sim.instruction
+            worker = _Worker(policy.stream(text), settings.latency)
+            pilot.set_instruction(text, now)
         if now >= next_frame - 1e-6:
             image = sim.render()
             frames += 1
@@ -130,6 +140,9 @@ def drive(
                 worker.offer(image, now, pilot.generation)
         for chunk in worker.finished(now):
             pilot.result(chunk, now, now)
+        if person is not None:
+            person.watch(command, now)
+            pilot.taken_over(person.driving, now)
         told = pilot.tick(now, now).velocities
         if pilot.state != ARRIVED:
             arrived_at = None
@@ -139,13 +152,17 @@ def drive(
             # Latched until a new instruction comes: waiting for the time limit shows nothing.
             sim.conclude()
             break
-        if told is not None:
+        if person is not None and person.driving:
+            command = person.command
+            sim.command(command[0], 0.0, command[1])
+        elif told is not None:
             vx, vy, wz = planar_velocities(told, pilot.axes)
             command = (vx, wz)
             sim.command(vx, vy, wz)
         sim.advance(period)
         path.append(sim.pose)
-    return Run(sim.scenario.name, sim.seed, sim.outcome(), np.array(path), pilot.state)
+    takeovers = None if person is None else person.takeovers
+    return Run(sim.name, sim.seed, sim.outcome(), np.array(path), pilot.state, takeovers)
 
 
 def planar_velocities(

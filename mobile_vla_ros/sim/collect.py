@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -16,13 +15,13 @@ from mobile_vla_ros.axes import PLANAR_AXES
 from mobile_vla_ros.episodes import EpisodeWriter, episode_name
 from mobile_vla_ros.errors import InputError
 from mobile_vla_ros.rig import ATTRIBUTE
+from mobile_vla_ros.sim.arena import Arena
 from mobile_vla_ros.sim.camera import CameraSettings
 from mobile_vla_ros.sim.driver import DriverSettings, ScriptedDriver
 from mobile_vla_ros.sim.engine import require_mujoco
-from mobile_vla_ros.sim.expert import FieldState
-from mobile_vla_ros.sim.field import Field
-from mobile_vla_ros.sim.scenario import SCENARIOS, parse_scenario
-from mobile_vla_ros.sim.truth import truth_attributes
+from mobile_vla_ros.sim.fields import build_field, parse_field_scenario, refuse_kept
+from mobile_vla_ros.sim.scenario import SCENARIOS
+from mobile_vla_ros.spreading import HERE, PLACES, spread
 
 STANDING = 2.0  # s of standstill at the end of each episode, so that stopping is learned
 EPOCH = datetime(2000, 1, 1, tzinfo=timezone.utc)  # simulated time starts `seed` seconds after it
@@ -57,7 +56,8 @@ class CollectSettings:
 
     def __post_init__(self) -> None:
         for name in self.scenarios:
-            parse_scenario(name)
+            parse_field_scenario(name)
+            refuse_kept(name)
         if not self.scenarios:
             raise InputError(f"no scenario given: choose from {', '.join(SCENARIOS)}")
         if self.episodes < 1:
@@ -89,6 +89,8 @@ class Collected:
         success: the scripted driver reached the bottle (in one of five tries with other pushes).
         rows: frames in it.
         simulated: s of simulated time.
+        takeovers: how often a person took over; None: nobody stood beside.
+        path_length: m, where a policy drove.
     """
 
     path: Path
@@ -97,6 +99,8 @@ class Collected:
     success: bool
     rows: int
     simulated: float
+    takeovers: int | None = None
+    path_length: float = 0.0
 
 
 def start_time(seed: int) -> datetime:
@@ -114,14 +118,16 @@ def collect(
     settings: CollectSettings,
     workers: int = 1,
     progress: Callable[[Collected], None] | None = None,
+    on: str = HERE,
 ) -> list[Collected]:
-    """Writes episodes; the same settings give the same bytes, with any number of workers.
+    """Writes episodes; the same settings give the same bytes, wherever and with how many workers.
 
     Args:
         directory: where to; made if missing.
         settings: what to collect.
         workers: processes; 1 works in this one.
         progress: called after each episode, in the order in which they get done.
+        on: "here" or "ray", whose machines must reach the folder by the same name.
 
     Returns:
         What was written, in the order of the seeds.
@@ -131,6 +137,8 @@ def collect(
     """
     if workers < 1:
         raise InputError(f"{workers} workers: give 1 or more")
+    if on not in PLACES:
+        raise InputError(f"'{on}' is no place to work: give {' or '.join(PLACES)}")
     require_mujoco()
     folder = Path(directory)
     try:
@@ -143,7 +151,8 @@ def collect(
         if taken.exists():
             raise InputError(f"{taken} is there already: choose another --seed or an empty folder")
     done: list[Collected] = []
-    for item in _work(folder, settings, plan, min(workers, len(plan))):
+    jobs = [(folder, scenario, seed, settings) for scenario, seed in plan]
+    for _, item in spread(collect_episode, jobs, workers, on, one_thread):
         done.append(item)
         if progress is not None:
             progress(item)
@@ -154,14 +163,18 @@ def collect_episode(
     directory: Path, scenario: str, seed: int, settings: CollectSettings
 ) -> Collected:
     """Drives and writes one episode."""
-    with Field(scenario, seed, settings.camera) as sim:
+    with build_field(scenario, seed, settings.camera) as sim:
         for attempt in range(_ATTEMPTS):
             rng = np.random.default_rng([seed, attempt, 303])
             drive = _drive(sim, settings, rng)
             if drive.success:
                 break
+    path = episode_path(directory, scenario, seed)
+    # What a process that was killed at this episode has left; `collect` saw none there before.
+    path.with_name(path.name + ".part").unlink(missing_ok=True)
+    path.unlink(missing_ok=True)
     writer = EpisodeWriter(
-        episode_path(directory, scenario, seed),
+        path,
         scenario=scenario,
         instruction=sim.instruction,
         action_axes=PLANAR_AXES,
@@ -175,7 +188,7 @@ def collect_episode(
             "driver_noise": settings.driver.noise,
             "clearance": drive.clearance,
             ATTRIBUTE: settings.camera.rig.to_json(),
-            **truth_attributes(drive.states, settings.camera, settings.frame_period),
+            **sim.truth(drive.states, settings.frame_period),
         },
         flush=False,
     )
@@ -190,20 +203,35 @@ class Drive:
 
     frames: list[np.ndarray] = field(default_factory=list)
     actions: list[tuple[float, float, float]] = field(default_factory=list)
-    states: list[FieldState] = field(default_factory=list)
+    states: list[Any] = field(default_factory=list)
     odometry: list[tuple[float, ...]] = field(default_factory=list)
     times: list[float] = field(default_factory=list)
+    persons: list[bool] = field(default_factory=list)
     success: bool = False
     reason: str = ""
     clearance: float = 0.0
 
-    def add(self, sim: Field, action: tuple[float, float, float], image: np.ndarray) -> None:
-        """One row of the present moment; ``action`` is the command that starts with it."""
+    def add(
+        self,
+        sim: Arena,
+        action: tuple[float, float, float],
+        image: np.ndarray,
+        person: bool = False,
+    ) -> None:
+        """One row of the present moment.
+
+        Args:
+            sim: the field.
+            action: the command that starts with it.
+            image: what is seen.
+            person: a person has taken over.
+        """
         self.frames.append(image.copy())
         self.actions.append(action)
         self.states.append(sim.state)
         self.odometry.append(sim.odom.row())
         self.times.append(sim.time)
+        self.persons.append(person)
 
     def write(self, writer: EpisodeWriter, epoch: float) -> Path:
         """Writes all rows; ``epoch`` is the Unix time (s) of the run's beginning."""
@@ -219,11 +247,12 @@ class Drive:
                     received_stamp=stamp,
                     action_stamp=stamp,
                     odom=(*self.odometry[row][:6], stamp),
+                    taken_over=self.persons[row],
                 )
             return writer.finish(outcome="success" if self.success else self.reason)
 
 
-def _drive(sim: Field, settings: CollectSettings, rng: np.random.Generator) -> Drive:
+def _drive(sim: Arena, settings: CollectSettings, rng: np.random.Generator) -> Drive:
     sim.reset()
     driver = ScriptedDriver(sim, settings.driver, rng)
     drive = Drive()
@@ -242,28 +271,6 @@ def _drive(sim: Field, settings: CollectSettings, rng: np.random.Generator) -> D
     return drive
 
 
-def _work(
-    folder: Path, settings: CollectSettings, plan: Sequence[tuple[str, int]], workers: int
-) -> Iterator[Collected]:
-    if workers == 1:
-        for scenario, seed in plan:
-            yield collect_episode(folder, scenario, seed, settings)
-        return
-    # Spawned, not forked: a graphics context does not survive a fork.
-    pool = ProcessPoolExecutor(
-        workers, multiprocessing.get_context("spawn"), initializer=_one_thread
-    )
-    try:
-        futures = [
-            pool.submit(collect_episode, folder, scenario, seed, settings)
-            for scenario, seed in plan
-        ]
-        for future in as_completed(futures):
-            yield future.result()
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _one_thread() -> None:
+def one_thread() -> None:
     """Each worker renders on one core: software rendering else starts one thread per core."""
     os.environ["LP_NUM_THREADS"] = "1"

@@ -9,8 +9,8 @@ import numpy as np
 
 from mobile_vla_ros.errors import InputError
 from mobile_vla_ros.sim.closed_loop import Run
+from mobile_vla_ros.sim.fields import instruction_of
 from mobile_vla_ros.sim.outcome import STOPPED_FOR, Outcome
-from mobile_vla_ros.sim.scenario import parse_scenario
 from mobile_vla_ros.states import ARRIVED, WAITING_FOR_INSTRUCTION
 
 SETTLE = 1.0  # s from a new field to its instruction, so that frames of the old one are gone
@@ -128,7 +128,7 @@ class Course:
         return Order(say=text)
 
     def _instruction(self) -> str:
-        return parse_scenario(self._plan[0][0]).instruction
+        return instruction_of(*self._plan[0])
 
     def _go(self, phase: str, now: float) -> None:
         self._phase, self._since, self._said = phase, now, now

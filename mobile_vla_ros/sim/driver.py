@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from mobile_vla_ros.errors import InputError
-from mobile_vla_ros.sim.expert import MAX_LINEAR, expert_velocities
-from mobile_vla_ros.sim.field import Field
+from mobile_vla_ros.sim.arena import Arena
+from mobile_vla_ros.sim.expert import MAX_LINEAR
 
 STYLES = ("smooth", "keyboard")
 KEY_ANGULAR = 0.5  # rad/s, what a turning key gives
@@ -48,7 +48,7 @@ class ScriptedDriver:
         rng: where the pushes come from.
     """
 
-    def __init__(self, field: Field, settings: DriverSettings, rng: np.random.Generator) -> None:
+    def __init__(self, field: Arena, settings: DriverSettings, rng: np.random.Generator) -> None:
         self._field = field
         self._settings = settings
         self._rng = rng
@@ -57,7 +57,7 @@ class ScriptedDriver:
 
     def action(self) -> tuple[float, float, float]:
         """(vx, vy, wz) for the present state, m/s, m/s, rad/s; pushes the base if noisy."""
-        vx, wz = expert_velocities(self._field.state, self._settings.max_linear)
+        vx, wz = self._field.expert(self._settings.max_linear)
         if self._settings.style == "keyboard":
             vx, wz = self._keys(vx, wz)
         if self._settings.noise > 0:

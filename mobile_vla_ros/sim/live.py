@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from mobile_vla_ros.sim.arena import Arena
 from mobile_vla_ros.sim.camera import CameraSettings
 from mobile_vla_ros.sim.course import Course, Order
-from mobile_vla_ros.sim.field import Field
+from mobile_vla_ros.sim.fields import build_field
 from mobile_vla_ros.sim.outcome import REACHED, TIMED_OUT
 from mobile_vla_ros.sim.robot import Odometry
 from mobile_vla_ros.sim.window import FieldWindow
@@ -40,10 +41,11 @@ class LiveField:
         self.course = course
         self._shows = window
         self._window: FieldWindow | None = None
-        self._field: Field | None = None
+        self._field: Arena | None = None
         self._past = 0.0  # simulated seconds of the fields before this one
         self._waits = False
         self._told_decided = False
+        self._asked = ""
 
     def set_up(self, scenario: str, seed: int) -> None:
         """Puts another field in the place of the present one.
@@ -54,16 +56,17 @@ class LiveField:
         if self._field is not None:
             self._past += self._field.time
             self._field.close()
-        self._field = Field(scenario, seed, self._camera, self._time_limit)
+        self._field = build_field(scenario, seed, self._camera, self._time_limit)
         self._field.render()  # the graphics context takes its time now, not at the first frame
         self._waits = self.course is None
+        self._asked = self._field.instruction
         if self._shows:
             if self._window is not None:
                 self._window.close()
             self._window = FieldWindow(self._field)
 
     @property
-    def field(self) -> Field:
+    def field(self) -> Arena:
         """The present field; `set_up` comes first."""
         assert self._field is not None
         return self._field
@@ -120,7 +123,14 @@ class LiveField:
             self.field.begin()
         if order.conclude:
             self.field.conclude()
+        if order == Order() and self.asks_anew():
+            order = Order(say=self.field.instruction)
         return order
+
+    def asks_anew(self) -> bool:
+        """Whether the field asks for something else than when this was last called."""
+        before, self._asked = self._asked, self.field.instruction
+        return before != self._asked and not self.field.outcome().decided
 
     @property
     def news(self) -> bool:
@@ -134,7 +144,7 @@ class LiveField:
         return {
             "decided": outcome.decided,
             **asdict(outcome),
-            "scenario": field.scenario.name,
+            "scenario": field.name,
             "seed": field.seed,
             "instruction": field.instruction,
             "missing": _what_is_missing(field),
@@ -150,9 +160,10 @@ class LiveField:
             self._field.close()
 
 
-def _what_is_missing(field: Field) -> str:
+def _what_is_missing(field: Arena) -> str:
     """Why the run would be no success if it ended now; "" when it would be one."""
     reason = field.if_ended()
     if reason == REACHED:
         return ""
-    return f"{field.outcome().distance:.1f} m from the bottle" if reason == TIMED_OUT else reason
+    away = f"{field.outcome().distance:.1f} m from the {field.goal}"
+    return away if reason == TIMED_OUT else reason

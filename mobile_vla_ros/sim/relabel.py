@@ -17,11 +17,12 @@ from mobile_vla_ros.axes import PLANAR_AXES
 from mobile_vla_ros.episodes import EpisodeWriter
 from mobile_vla_ros.errors import InputError
 from mobile_vla_ros.rig import ATTRIBUTE
+from mobile_vla_ros.sim.arena import Arena
 from mobile_vla_ros.sim.camera import CameraSettings
 from mobile_vla_ros.sim.closed_loop import LoopSettings, StreamingPolicy, drive
 from mobile_vla_ros.sim.collect import Collected, Drive, episode_path, start_time
-from mobile_vla_ros.sim.field import Field
-from mobile_vla_ros.sim.truth import truth_attributes
+from mobile_vla_ros.sim.corrector import Corrector
+from mobile_vla_ros.sim.fields import build_field
 
 
 def collect_driven(
@@ -33,6 +34,7 @@ def collect_driven(
     loop: LoopSettings | None = None,
     frame_period: float = 0.4,
     push: float = 0.0,
+    corrected: bool = False,
     progress: Callable[[Collected], None] | None = None,
 ) -> list[Collected]:
     """Writes one episode per (scenario, seed), driven by ``policy``, labelled by the expert.
@@ -45,6 +47,8 @@ def collect_driven(
         loop: timing; frames come every ``camera_period``, a whole part of ``frame_period``.
         frame_period: s between recorded rows.
         push: strength of random pushes on the base, as ``DriverSettings.noise``.
+        corrected: a scripted person takes over when the policy is about to fail, drives it out,
+            and lets go; the rows say who drove, as `train --corrections` reads them.
         progress: called after each episode.
 
     Raises:
@@ -63,9 +67,10 @@ def collect_driven(
         if path.exists():
             raise InputError(f"{path} is there already: choose other seeds or an empty folder")
         rng = np.random.default_rng([seed, 505])
-        with Field(scenario, seed, camera) as sim:
-            rows = _Rows(sim, every, push, rng)
-            run = drive(sim, policy, loop, on_frame=rows.take)
+        with build_field(scenario, seed, camera) as sim:
+            person = Corrector(sim) if corrected else None
+            rows = _Rows(sim, every, push, rng, person)
+            run = drive(sim, policy, loop, on_frame=rows.take, person=person)
         taken = rows.drive
         taken.success, taken.reason = run.outcome.success, run.outcome.reason
         writer = EpisodeWriter(
@@ -77,18 +82,23 @@ def collect_driven(
             image_format="jpeg",
             camera={"name": "simulated field", "encoding": "rgb8", **asdict(camera)},
             odom=True,
+            takeovers=corrected,
             attributes={
                 "driver": "policy",
                 "clearance": run.outcome.clearance,
                 ATTRIBUTE: camera.rig.to_json(),
-                **truth_attributes(taken.states, camera, frame_period),
+                **sim.truth(taken.states, frame_period),
             },
             flush=False,
         )
         written = taken.write(writer, start_time(seed).timestamp())
         simulated = (len(taken.frames) - 1) * frame_period
         done.append(
-            Collected(written, scenario, seed, taken.success, len(taken.frames), simulated)
+            Collected(
+                *(written, scenario, seed, taken.success, len(taken.frames), simulated),
+                takeovers=run.takeovers,
+                path_length=run.outcome.path_length,
+            )
         )
         if progress is not None:
             progress(done[-1])
@@ -98,8 +108,16 @@ def collect_driven(
 class _Rows:
     """Takes a row at every ``every``-th frame, and pushes the base now and then."""
 
-    def __init__(self, sim: Field, every: int, push: float, rng: np.random.Generator) -> None:
+    def __init__(
+        self,
+        sim: Arena,
+        every: int,
+        push: float,
+        rng: np.random.Generator,
+        person: Corrector | None,
+    ) -> None:
         self.drive = Drive()
+        self._person = person
         self._sim = sim
         self._every = every
         self._push = push
@@ -108,7 +126,8 @@ class _Rows:
 
     def take(self, image: np.ndarray, command: tuple[float, float]) -> None:
         if self._frame % self._every == 0:
-            self.drive.add(self._sim, (command[0], 0.0, command[1]), image)
+            person = self._person is not None and self._person.driving
+            self.drive.add(self._sim, (command[0], 0.0, command[1]), image, person)
             if self._push > 0:
                 pushed = self._rng.random() < 0.25 and self._sim.outcome().distance > 0.65
                 push = self._rng.normal(size=2) * (0.06, 0.45) * self._push * pushed

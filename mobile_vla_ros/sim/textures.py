@@ -11,10 +11,13 @@ import numpy as np
 NOT_GREEN = (0.52, 1.2)  # hues round the circle, leaving green to the bottle
 
 
-def floor(rng: np.random.Generator) -> np.ndarray:
-    """uint8 [256, 256, 3]: planks, tiles, carpet or concrete, one square metre of it."""
+FLOORS = ("planks", "tiles", "carpet", "concrete")
+
+
+def floor(rng: np.random.Generator, given: str | None = None) -> np.ndarray:
+    """uint8 [256, 256, 3]: one of `FLOORS`, drawn if not given; one square metre of it."""
     size = 256
-    kind = int(rng.integers(4))
+    kind = int(rng.integers(4)) if given is None else FLOORS.index(given)
     if kind == 0:  # planks
         base = _colour(rng, (0.06, 0.10), (0.25, 0.5), (0.40, 0.7))
         image = np.empty((size, size, 3))
@@ -50,9 +53,21 @@ def floor(rng: np.random.Generator) -> np.ndarray:
     return _bytes(base * (1 + rough[..., None]))
 
 
-def wall(rng: np.random.Generator) -> np.ndarray:
+def chequered(rng: np.random.Generator) -> np.ndarray:
+    """uint8 [256, 256, 3]: a floor of light and dark squares."""
+    light = _colour(rng, (0.05, 0.65), (0.02, 0.08), (0.7, 0.9))
+    squares = np.kron(np.indices((4, 4)).sum(0) % 2, np.ones((64, 64)))[..., None]
+    image = light * (1 - rng.uniform(0.35, 0.6) * squares)
+    return _bytes(image * (1 + 0.02 * _noise(rng, 256, 64)[..., None]))
+
+
+def wall(
+    rng: np.random.Generator,
+    hue: tuple[float, float] = NOT_GREEN,
+    value: tuple[float, float] = (0.65, 0.95),
+) -> np.ndarray:
     """uint8 [128, 128, 3]: paint with a little unevenness."""
-    base = _colour(rng, NOT_GREEN, (0.02, 0.16), (0.65, 0.95))
+    base = _colour(rng, hue, (0.02, 0.16), value)
     return _bytes(base * (1 + 0.03 * _noise(rng, 128, 5)[..., None]))
 
 

@@ -43,8 +43,8 @@ def truth_attributes(
         "expert_chunks_other": np.stack(
             [expert_chunk(s.asked(other), CHUNK_STEPS, period) for s in states]
         ),
-        "bottle_places": np.stack([_places(s, camera, bottle)[0] for s in states]),
-        "box_places": np.stack([_places(s, camera, boxes) for s in states]),
+        "bottle_places": np.stack([places(s.pose, camera, bottle)[0] for s in states]),
+        "box_places": np.stack([places(s.pose, camera, boxes) for s in states]),
     }
 
 
@@ -70,13 +70,13 @@ def recorded_states(scenario: str, attributes: Mapping[str, Any]) -> list[FieldS
     ]
 
 
-def _places(state: FieldState, camera: CameraSettings, points: np.ndarray) -> np.ndarray:
+def places(
+    pose: tuple[float, float, float], camera: CameraSettings, points: np.ndarray
+) -> np.ndarray:
     """float32 [N, 4]: u, v, bearing, distance; see ``truth_attributes``."""
-    x, y, yaw = state.pose
+    x, y, yaw = pose
     dx, dy = points[:, 0] - x, points[:, 1] - y
     bearing = np.arctan2(dy, dx) - yaw
     bearing = (bearing + math.pi) % math.tau - math.pi
     distance = np.hypot(dx, dy)
-    return np.column_stack([camera.project(state.pose, points), bearing, distance]).astype(
-        np.float32
-    )
+    return np.column_stack([camera.project(pose, points), bearing, distance]).astype(np.float32)

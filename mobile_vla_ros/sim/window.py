@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from mobile_vla_ros.errors import InputError
-from mobile_vla_ros.sim.field import Field
+from mobile_vla_ros.sim.arena import Arena
 
 
 class FieldWindow:
@@ -18,7 +18,7 @@ class FieldWindow:
         InputError: there is no display.
     """
 
-    def __init__(self, field: Field) -> None:
+    def __init__(self, field: Arena) -> None:
         if not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
             raise InputError(
                 "there is no display for a window: set DISPLAY, or leave the window out"

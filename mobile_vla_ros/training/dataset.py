@@ -307,6 +307,12 @@ def load_episode(run: RunConfig, path: Path, *, corrects: bool = False) -> Train
         identity = identify(episode, sha256)
         rig = rig_of(episode.attributes, episode.camera)
         taken = episode.taken_over
+        field_name = str(episode.attributes.get("field", "lab"))
+        if run.data.field not in (None, field_name):
+            raise RunError(
+                f"{path.name} is of the {field_name} field but the run file's "
+                f"train_dataset.field wants {run.data.field}; correct it or choose other episodes."
+            )
         labels = None
         if run.data.labels == "expert" or run.auxiliary.on:
             labels = read_labels(path, episode.attributes, len(stamps))

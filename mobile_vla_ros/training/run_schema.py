@@ -121,6 +121,7 @@ class DataSettings(Section):
     labels: Literal["recorded", "expert"] = "recorded"
     num_workers: Annotated[Whole, Field(ge=0)] = 0
     corrections: StrictStr | None = None
+    field: Literal["lab", "open"] | None = None
     correction_weight: Positive = 3.0
     before_takeover: NotNegative = 2.0
 

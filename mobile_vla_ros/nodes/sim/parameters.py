@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from mobile_vla_ros.files import home_path
 from mobile_vla_ros.nodes.wiring import policy_image
 from mobile_vla_ros.nodes.wiring.parameters import Declared, ParameterError
+from mobile_vla_ros.sim import fields
 from mobile_vla_ros.sim.camera import CameraSettings
-from mobile_vla_ros.sim.scenario import parse_scenario
 
 _CAMERA = CameraSettings()
+_ANY_SCENARIO = "1box_left"
 PARAMETERS = (
     Declared(
         "scenario",
-        "1box_left",
+        _ANY_SCENARIO,
         "1box_left, 1box_right, 2box_left or 2box_right, if wanted with _close, _medium or _far;"
         " several with commas between are driven in turn; ~/reset sets the field up anew",
         live=True,
     ),
+    Declared("field", fields.LAB, "lab (boxes and a bottle) or open (see tier and target)"),
+    Declared("tier", "easy", "of the open field: easy, medium or hard, several with commas"),
+    Declared("target", "", "of the open field: what to drive to ('grey basket'), or 'stop'"),
     Declared("seed", 0, "decides where things stand and how they look", 0, 2**31, live=True),
     Declared("camera_rate", 10.0, "frames/s", 0.5, 60.0),
     Declared("odom_rate", 20.0, "odometry messages/s", 1.0, 100.0),
@@ -34,7 +41,13 @@ PARAMETERS = (
         20.0,
     ),
     Declared("publish_clock", False, "publish /clock and stamp with it, for use_sim_time"),
-    Declared("time_limit", 30.0, "s after which a run has failed", 1.0, 3600.0),
+    Declared(
+        "time_limit",
+        30.0,
+        "s after which a run has failed; in the open field twice that",
+        1.0,
+        3600.0,
+    ),
     Declared(
         "latency",
         0.0,
@@ -57,15 +70,19 @@ PARAMETERS = (
 LIVE = {parameter.name: parameter for parameter in PARAMETERS}
 
 
-def scenario_names(text: str) -> tuple[str, ...]:
-    """The scenarios that a parameter names, with commas between.
+def scenario_names(settings: Mapping[str, Any]) -> tuple[str, ...]:
+    """The scenarios that the parameters name, with commas between.
 
     Raises:
-        InputError: one of them means nothing.
+        InputError: one of them means nothing, or belongs to another field.
     """
-    names = tuple(name.strip() for name in text.split(","))
+    given = tuple(name.strip() for name in settings["scenario"].split(","))
+    if settings["field"] == fields.OPEN and given == (_ANY_SCENARIO,):
+        tiers = tuple(name.strip() for name in settings["tier"].split(","))
+        return fields.scenario_names(fields.OPEN, (), tiers, settings["target"])
+    names = fields.scenario_names(settings["field"], given, target=settings["target"])
     for name in names:
-        parse_scenario(name)
+        fields.parse_field_scenario(name)
     return names
 
 

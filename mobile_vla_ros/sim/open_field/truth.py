@@ -1,0 +1,79 @@
+"""What the simulator knows of each row of an episode of the open field, stored beside it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from mobile_vla_ros.sim.camera import CameraSettings
+from mobile_vla_ros.sim.open_field.expert import OpenState, open_chunk
+from mobile_vla_ros.sim.open_field.layout import OpenLayout, Order
+from mobile_vla_ros.sim.open_field.world import open_camera
+from mobile_vla_ros.sim.truth import CHUNK_STEPS, places
+
+
+def open_truth(
+    states: Sequence[OpenState], camera: CameraSettings, period: float
+) -> dict[str, Any]:
+    """The attributes that a simulated episode carries, named as the lab field's are.
+
+    Returns:
+        ``field`` "open"; ``field_seed`` int; ``field_states`` float64 [T, 5] (x, y, yaw, vx, wz);
+        ``field_person`` float64 [T, 4] (x, y, vx, vy; NaN where nobody is); ``target``,
+        ``language``, ``room`` str; ``expert_chunks`` float32 [T, 10, 2] for what is asked, and
+        ``expert_chunks_other`` for ``target_other``, another thing that stands there;
+        ``bottle_places`` float32 [T, 4] of the target (NaN for a stop) and ``box_places``
+        float32 [T, N, 4] of boxes and stools: u, v, bearing, distance.
+    """
+    layout = states[0].layout
+    other = _another(layout)
+    thing = layout.things[other.target or 0]
+    obstacles = [(box.x, box.y, box.height / 2) for box in layout.boxes]
+    obstacles += [(stool.x, stool.y, stool.height / 2) for stool in layout.stools]
+    target = layout.target
+    aim = (math.nan,) * 3 if target is None else (target.x, target.y, target.height / 2)
+    return {
+        "field": "open",
+        "field_seed": layout.seed,
+        "field_states": np.array([(*state.pose, *state.velocities) for state in states]),
+        "field_person": np.array([_person(state) for state in states]),
+        "target": "stop" if target is None else target.name,
+        "target_other": thing.name,
+        "language": layout.order.said.language,
+        "room": layout.style,
+        "expert_chunks": np.stack([open_chunk(s, CHUNK_STEPS, period) for s in states]),
+        "expert_chunks_other": np.stack(
+            [open_chunk(s.asked(other), CHUNK_STEPS, period) for s in states]
+        ),
+        "bottle_places": np.stack([_seen(s, camera, [aim])[0] for s in states]),
+        "box_places": np.stack([_seen(s, camera, obstacles) for s in states]),
+    }
+
+
+def _another(layout: OpenLayout) -> Order:
+    """Something else to ask for in the same field."""
+    if layout.order.target is None:
+        return Order(0, None, layout.order.said)
+    return Order((layout.order.target + 1) % len(layout.things), None, layout.order.said)
+
+
+def _person(state: OpenState) -> tuple[float, float, float, float]:
+    person = state.person
+    if person is None:
+        return (math.nan,) * 4
+    return person.x, person.y, person.vx, person.vy
+
+
+def _seen(
+    state: OpenState, camera: CameraSettings, points: Sequence[tuple[float, ...]]
+) -> np.ndarray:
+    """float32 [N, 4]: u, v as the camera truly stands; bearing and distance of the robot."""
+    x, y, yaw = state.pose
+    layout = state.layout
+    seen = places(state.pose, camera, np.array(points))
+    turned = (x, y, yaw + math.radians(layout.camera.yaw))
+    seen[:, :2] = open_camera(layout, camera).project(turned, np.array(points))
+    return seen
