@@ -3,7 +3,7 @@ PYTHON ?= python3
 export PYTHON
 RUN := .venv/bin/python
 
-.PHONY: help setup demo test docs pictures demo-policy bench lint format clean
+.PHONY: help setup demo test docs pictures demo-policy open-policy bench lint format clean
 
 help:            ## what can be made
 	@grep -hE '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 16
@@ -29,6 +29,9 @@ pictures: setup  ## the moving picture of the README, drawn again from two drive
 
 demo-policy: setup ## make the bundled policy again from nothing (about an hour on 2 cores)
 	$(RUN) scripts/make_demo_policy.py --work build/demo_policy --install
+
+open-policy: setup ## a policy for the open field from nothing, in build/open_policy (two hours and more)
+	$(RUN) scripts/make_demo_policy.py --field open --work build/open_policy
 
 bench: setup     ## the CPU benchmarks, under ten minutes (see docs/BENCHMARKS.md)
 	@scripts/bench.sh

@@ -76,6 +76,7 @@ setup(
         (f"share/{package_name}/config", [f for f in glob("config/*") if "." in f]),
         (f"share/{package_name}/config/experiments", glob("config/experiments/*.json")),
         (f"share/{package_name}/config/demo", glob("config/demo/*.json")),
+        (f"share/{package_name}/config/open", glob("config/open/*.json")),
         (f"share/{package_name}/config/foxglove", glob("config/foxglove/*.json")),
     ],
     install_requires=base,

@@ -1,6 +1,10 @@
 """Makes the bundled policy from nothing: field, episodes, training, corrections, evaluation.
 
     python scripts/make_demo_policy.py --work build/demo_policy
+    python scripts/make_demo_policy.py --field open --work build/open_policy
+    python scripts/make_demo_policy.py --field open --share 0.1 --work build/short  # a tenth of it
+
+The second drives in the open field too, with the lab's scenarios among its data.
 
 Every stage leaves its result in the work folder and is skipped when that is there, so an
 interrupted run goes on where it stopped. Seeds of the fields: training from 1,000,000, the
@@ -20,8 +24,10 @@ import os
 import shutil
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -34,41 +40,90 @@ TRAINING_SEED = 1_010_000
 OWN_DRIVE_SEED = 2_000_000
 EVALUATION_SEED = 100_000
 NOISES = (0.5, 1.0, 1.5)
-EPISODES_PER_NOISE = 134
-# Steps on windows: before the policy drives for the first time, and after each round of drives.
-JOINT_STEPS = (1200, 1200, 1200, 1500, 1500)
-DRIVES_PER_ROUND = 64
 SCENARIOS = ("1box_left", "1box_right", "2box_left", "2box_right")
+TIERS = ("open_easy", "open_medium", "open_hard")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What a policy is made of.
+
+    Attributes:
+        configs: folder of its run files, below `config`.
+        scenarios: taken in turn, in episodes and in the policy's own drives.
+        episodes: of the scripted driver, for each of `NOISES`.
+        frame_steps: on single frames.
+        window_steps: before the policy drives for the first time, and after each round of drives.
+        drives: of the policy in each round.
+    """
+
+    configs: str
+    scenarios: tuple[str, ...]
+    episodes: int
+    frame_steps: int
+    window_steps: tuple[int, ...]
+    drives: int
+
+    def shortened(self, share: float) -> Recipe:
+        """The same with a share of its episodes, drives and steps."""
+
+        def part(count: int) -> int:
+            return max(1, round(share * count))
+
+        return replace(
+            self,
+            episodes=part(self.episodes),
+            frame_steps=part(self.frame_steps),
+            window_steps=tuple(part(steps) for steps in self.window_steps),
+            drives=part(self.drives),
+        )
+
+
+RECIPES = {
+    "lab": Recipe("demo", SCENARIOS, 134, 2000, (1200, 1200, 1200, 1500, 1500), 64),
+    # Three episodes of the open field for one of the lab's.
+    "open": Recipe(
+        "open",
+        tuple(name for lab in SCENARIOS for name in (*TIERS, lab)),
+        320,
+        4500,
+        (2000, 1800, 1800, 2200),
+        96,
+    ),
+}
 
 
 def main() -> None:
     arguments = _arguments()
+    recipe = RECIPES[arguments.field].shortened(arguments.share)
     work = arguments.work
     work.mkdir(parents=True, exist_ok=True)
     data, cache = work / "episodes", work / "cache"
     stage = _Stages(work)
 
-    small = stage("small network", work / "small", lambda: _small(work / "small"))
+    small = stage("small network", work / "small", lambda: _small(work / "small", arguments.field))
     for number, noise in enumerate(NOISES):
         done = work / f"collected_{number}"
         stage(
-            f"{EPISODES_PER_NOISE} episodes, pushes {noise}",
+            f"{recipe.episodes} episodes, pushes {noise}",
             done,
-            lambda n=number, p=noise, d=done: _collect(data, n, p, d, arguments.workers),
+            lambda n=number, p=noise, d=done: _collect(data, recipe, n, p, d, arguments.workers),
         )
+    first = {"model_path": str(small), "trainer": {"max_steps": recipe.frame_steps}}
+    configs = ROOT / "config" / recipe.configs
     checkpoint = stage(
         "single frames: the whole network",
         work / "vision" / "done.ckpt",
-        lambda: _train("vision", {"model_path": str(small)}, data, cache, work / "vision"),
+        lambda: _train(configs / "vision.json", first, data, cache, work / "vision"),
     )
-    for number, steps in enumerate(JOINT_STEPS):
+    for number, steps in enumerate(recipe.window_steps):
         if number:
             done = work / f"drives_{number}"
             stage(
-                f"round {number}: {DRIVES_PER_ROUND} drives of the policy, labelled by the expert",
+                f"round {number}: {recipe.drives} drives of the policy, labelled by the expert",
                 done,
                 lambda c=checkpoint, n=number, d=done: _own_drives(
-                    c, data, n, d, arguments.workers
+                    c, data, recipe, n, d, arguments.workers
                 ),
             )
         overrides = {
@@ -81,7 +136,7 @@ def main() -> None:
         checkpoint = stage(
             f"round {number}: windows, {steps} steps",
             out / "done.ckpt",
-            lambda o=overrides, to=out: _train("joint", o, data, cache, to),
+            lambda o=overrides, to=out: _train(configs / "joint.json", o, data, cache, to),
         )
     policy = stage(
         "converted directory",
@@ -91,12 +146,19 @@ def main() -> None:
     result = stage(
         "evaluation",
         work / "evaluation.json",
-        lambda: _evaluate(policy, arguments.evaluate, work / "evaluation.json", arguments.workers),
+        lambda: _evaluate(
+            policy,
+            _parts(arguments.field, arguments.evaluate),
+            work / "evaluation.json",
+            arguments.workers,
+        ),
     )
     table = json.loads(Path(result).read_text(encoding="utf-8"))
     print(json.dumps(table["table"], indent=1))
     print(f"stages took {stage.minutes():.0f} minutes")
     if arguments.install:
+        if arguments.field != "lab" or arguments.share != 1:
+            raise SystemExit("--install is for the whole lab recipe: copy another policy yourself")
         target = ROOT / "mobile_vla_ros" / "data" / "demo_policy"
         card = (target / "README.md").read_bytes()  # written by hand: correct its table
         shutil.rmtree(target, ignore_errors=True)
@@ -130,27 +192,34 @@ class _Stages:
         return sum(json.loads(self._log.read_text()).values()) / 60 if self._log.exists() else 0.0
 
 
-def _small(directory: Path) -> None:
-    from mobile_vla_ros.training.small import write_small_kosmos2
+def _small(directory: Path, field: str) -> None:
+    from mobile_vla_ros.sim.open_field.words import taught_sentences
+    from mobile_vla_ros.training.small import SENTENCES, VOCABULARY, write_small_kosmos2
 
-    write_small_kosmos2(directory, seed=0)
+    if field == "open":
+        sentences = (*SENTENCES, *taught_sentences())
+        write_small_kosmos2(directory, seed=0, sentences=sentences, vocabulary=VOCABULARY + 256)
+    else:
+        write_small_kosmos2(directory, seed=0)
 
 
-def _collect(data: Path, number: int, noise: float, done: Path, workers: int) -> None:
+def _collect(
+    data: Path, recipe: Recipe, number: int, noise: float, done: Path, workers: int
+) -> None:
     from mobile_vla_ros.sim.collect import CollectSettings, collect
     from mobile_vla_ros.sim.driver import DriverSettings
 
     settings = CollectSettings(
-        scenarios=SCENARIOS,
-        episodes=EPISODES_PER_NOISE,
+        scenarios=recipe.scenarios,
+        episodes=recipe.episodes,
         seed=TRAINING_SEED + 1000 * number,
         driver=DriverSettings(noise=noise),
     )
     collected = collect(data, settings, workers=workers)
-    done.write_text(f"{sum(item.success for item in collected)} reached the bottle\n")
+    done.write_text(f"{sum(item.success for item in collected)} did what was asked\n")
 
 
-def _train(stage: str, overrides: dict[str, Any], data: Path, cache: Path, out: Path) -> None:
+def _train(config: Path, overrides: dict[str, Any], data: Path, cache: Path, out: Path) -> None:
     import torch
 
     from mobile_vla_ros.training.run import load_run
@@ -158,7 +227,7 @@ def _train(stage: str, overrides: dict[str, Any], data: Path, cache: Path, out: 
 
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", os.cpu_count() or 1)))
-    run = load_run(ROOT / "config" / "demo" / f"{stage}.json", overrides)
+    run = load_run(config, overrides)
     last = out / "last.ckpt"
     result = train(
         run,
@@ -178,13 +247,15 @@ def _train(stage: str, overrides: dict[str, Any], data: Path, cache: Path, out: 
     shutil.copyfile(result.last_checkpoint, out / "done.ckpt")
 
 
-def _own_drives(checkpoint: Path, data: Path, number: int, done: Path, workers: int) -> None:
-    seed = OWN_DRIVE_SEED + 1000 * number
-    plan = [(SCENARIOS[i % len(SCENARIOS)], seed + i) for i in range(DRIVES_PER_ROUND)]
+def _own_drives(
+    checkpoint: Path, data: Path, recipe: Recipe, number: int, done: Path, workers: int
+) -> None:
+    seed, names = OWN_DRIVE_SEED + 1000 * number, recipe.scenarios
+    plan = [(names[i % len(names)], seed + i) for i in range(recipe.drives)]
     shares = [(str(checkpoint), str(data), plan[at::workers]) for at in range(workers)]
     with ProcessPoolExecutor(workers, get_context("spawn"), _one_thread) as pool:
         reached = sum(pool.map(_drive_share, shares))
-    done.write_text(f"{reached} of {len(plan)} reached the bottle\n")
+    done.write_text(f"{reached} of {len(plan)} did what was asked\n")
     print(done.read_text().strip(), flush=True)
 
 
@@ -217,41 +288,71 @@ def _convert(checkpoint: Path, directory: Path) -> None:
     part.rename(directory)
 
 
-def _evaluate(policy: Path, episodes: int, result: Path, workers: int) -> None:
-    from mobile_vla_ros.stats.intervals import wilson_interval
+Part = tuple[str, list[tuple[str, int]], bool, float]
 
-    plan = [(SCENARIOS[i % len(SCENARIOS)], EVALUATION_SEED + i) for i in range(episodes)]
+
+def _parts(field: str, episodes: int) -> list[Part]:
+    """What is evaluated: its name, the fields, whether the other side is asked for, delay in s."""
+
+    def plan(count: int, *names: str) -> list[tuple[str, int]]:
+        return [(names[i % len(names)], EVALUATION_SEED + i) for i in range(count)]
+
+    few = max(4, episodes // 4)
+    parts: list[Part] = [("instruction as asked", plan(episodes, *SCENARIOS), False, 0.0)]
+    if field == "lab":
+        parts.append(("instruction swapped", plan(few, *SCENARIOS), True, 0.0))
+        parts.append(("0.2 s later", plan(few, *SCENARIOS), False, 0.2))
+        return parts
+    half = max(2, episodes // 2)
+    parts += [(tier, plan(half, f"{tier}_new"), False, 0.0) for tier in TIERS]
+    parts.append(("changed on the way", plan(few, "open_easy_change"), False, 0.0))
+    return parts
+
+
+def _evaluate(policy: Path, parts: list[Part], result: Path, workers: int) -> None:
     runs: list[dict[str, Any]] = []
     table: dict[str, Any] = {}
     with ProcessPoolExecutor(workers, get_context("spawn"), _one_thread) as pool:
-        for name, swap, latency, share in (
-            ("instruction as asked", False, 0.0, plan),
-            ("instruction swapped", True, 0.0, plan[: max(4, episodes // 4)]),
-            ("0.2 s later", False, 0.2, plan[: max(4, episodes // 4)]),
-        ):
-            jobs = [(str(policy), share[at::workers], swap, latency) for at in range(workers)]
+        for name, plan, swap, latency in parts:
+            jobs = [(str(policy), plan[at::workers], swap, latency) for at in range(workers)]
             found = [run for part in pool.map(_evaluate_share, jobs) for run in part]
             runs += [{**run, "part": name} for run in found]
             for side in ("left", "right"):
                 asked = [run for run in found if side in run["scenario"].split("_")]
-                reached = sum(run["success"] for run in asked)
-                low, high = wilson_interval(reached, len(asked))
-                table[f"{name}, {side}"] = {
-                    "reached": reached,
-                    "of": len(asked),
-                    "wilson": [round(low, 3), round(high, 3)],
-                }
+                if asked:
+                    table[f"{name}, {side}"] = _row(asked)
+            if "tier" in found[0]:
+                table[name] = _row(found)
+                for kept in (False, True):
+                    said = [run for run in found if run["kept_wording"] is kept]
+                    if said:
+                        table[f"{name}, {'kept' if kept else 'trained'} words"] = _row(said)
     result.write_text(json.dumps({"table": table, "runs": runs}, indent=1))
+
+
+def _row(runs: list[dict[str, Any]]) -> dict[str, Any]:
+    from mobile_vla_ros.stats.intervals import wilson_interval
+
+    reached = sum(run["success"] for run in runs)
+    low, high = wilson_interval(reached, len(runs))
+    row = {"reached": reached, "of": len(runs), "wilson": [round(low, 3), round(high, 3)]}
+    if "tier" in runs[0]:
+        spl = [run["spl"] for run in runs if run["spl"] is not None]
+        row["spl"] = round(sum(spl) / len(spl), 3) if spl else None
+        row["reasons"] = dict(Counter(run["reason"] for run in runs))
+    return row
 
 
 def _evaluate_share(job: tuple[str, list[tuple[str, int]], bool, float]) -> list[dict[str, Any]]:
     from mobile_vla_ros.policy import load_policy
-    from mobile_vla_ros.sim.evaluate import evaluate, run_record
+    from mobile_vla_ros.sim.evaluate import evaluate
 
     policy, plan, swap, latency = job
+    if not plan:
+        return []
     loaded = load_policy(policy, device="cpu", dtype="float32")
     done = evaluate(loaded, plan=plan, swap_instruction=swap, latency=latency)
-    return [run_record(run) for run in done.runs]
+    return done.summary()["runs"]
 
 
 def _one_thread() -> None:
@@ -263,6 +364,8 @@ def _one_thread() -> None:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--work", type=Path, default=Path("build/demo_policy"))
+    parser.add_argument("--field", choices=tuple(RECIPES), default="lab")
+    parser.add_argument("--share", type=float, default=1.0, help="of episodes, drives and steps")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--evaluate", type=int, default=200, help="fields in the success table")
     parser.add_argument("--install", action="store_true", help="copy it into the package")

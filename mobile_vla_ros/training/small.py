@@ -8,6 +8,7 @@ stalls; so every layer here starts at a width that keeps signals near one.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,12 +33,20 @@ SENTENCES = (
 )
 
 
-def write_small_kosmos2(directory: str | Path, seed: int = 0) -> Path:
+def write_small_kosmos2(
+    directory: str | Path,
+    seed: int = 0,
+    *,
+    sentences: Sequence[str] = SENTENCES,
+    vocabulary: int = VOCABULARY,
+) -> Path:
     """Writes a fresh small Kosmos-2 directory: configuration, weights, tokenizer.
 
     Args:
         directory: made if missing.
         seed: decides the weights.
+        sentences: the tokenizer knows their words whole, as far as the vocabulary reaches.
+        vocabulary: tokens.
 
     Returns:
         The directory.
@@ -47,7 +56,7 @@ def write_small_kosmos2(directory: str | Path, seed: int = 0) -> Path:
 
     directory = Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
-    values = small_config()
+    values = small_config(vocabulary)
     kosmos = Kosmos2Model(
         Kosmos2Config(
             text_config=values["text_config"],
@@ -71,11 +80,11 @@ def write_small_kosmos2(directory: str | Path, seed: int = 0) -> Path:
         ),
     ):
         (directory / name).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    small_tokenizer().save(str(directory / "tokenizer.json"))
+    small_tokenizer(sentences, vocabulary).save(str(directory / "tokenizer.json"))
     return directory
 
 
-def small_config() -> dict[str, Any]:
+def small_config(vocabulary: int = VOCABULARY) -> dict[str, Any]:
     """Contents of `config.json`."""
     return {
         "architectures": ["Kosmos2ForConditionalGeneration"],
@@ -83,7 +92,7 @@ def small_config() -> dict[str, Any]:
         "latent_query_num": 18,
         "text_config": {
             "model_type": "kosmos_2_text_model",
-            "vocab_size": VOCABULARY,
+            "vocab_size": vocabulary,
             "max_position_embeddings": 320,
             "embed_dim": WIDTH,
             "layers": 2,
@@ -138,20 +147,22 @@ def widen(kosmos: nn.Module, generator: torch.Generator) -> None:
         weight.normal_(0, std, generator=generator)
 
 
-def small_tokenizer() -> Tokenizer:
-    """A byte-level tokenizer: whole words of the lab's sentences, any other text in pieces."""
+def small_tokenizer(
+    sentences: Sequence[str] = SENTENCES, vocabulary: int = VOCABULARY
+) -> Tokenizer:
+    """A byte-level tokenizer: whole words of these sentences, any other text in pieces."""
     tokenizer = Tokenizer(models.BPE(unk_token="<unk>"))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
-        vocab_size=VOCABULARY,
+        vocab_size=vocabulary,
         special_tokens=list(SPECIAL),
         initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
         show_progress=False,
     )
     plain = TEMPLATE.replace("<grounding>", "")
     tokenizer.train_from_iterator(
-        [plain.format(instruction=sentence) for sentence in SENTENCES] * 2, trainer
+        [plain.format(instruction=sentence) for sentence in sentences] * 2, trainer
     )
     return tokenizer
 
