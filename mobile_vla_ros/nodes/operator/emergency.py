@@ -13,7 +13,6 @@ from mobile_vla_ros.nodes.wiring.qos import latched
 # Said again and again for a guard that starts later, but slower than the guard's timeout: it takes
 # what comes faster for a stream, whose end is an alarm.
 REPEAT_SECONDS = 0.5
-FREE, HELD = "free", "held"
 
 
 class EmergencyStop:

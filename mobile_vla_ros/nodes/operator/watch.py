@@ -24,7 +24,6 @@ from mobile_vla_ros.states import STOPPED
 from mobile_vla_ros.web.words import UNKNOWN_WORDS, sentence
 
 MOST_EVENTS = 20
-STRIP_SECONDS = 30.0
 # Nobody has said a velocity for so long: nobody drives the base.
 SILENT_SECONDS = 0.6
 # The diagnostics come once a second; a node that misses some is gone.
