@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +10,8 @@ from pathlib import Path
 import yaml
 
 _VALUES = "ros__parameters"
+# Likeness from which on two names are one, misspelt.
+_NEAR = 0.85
 
 
 def sections(path: str | Path) -> list[str]:
@@ -46,3 +49,18 @@ def matches(section: str, node: str) -> bool:
         for token in section.strip("/").split("/")
     ]
     return re.fullmatch("".join(tokens), node) is not None
+
+
+def misspelt(section: str, node: str) -> bool:
+    """Whether a section was probably meant for a node, and is not written like it.
+
+    A name that only goes on from the other (``camera_2``) is another node's.
+
+    Args:
+        section: full name or pattern.
+        node: name without its namespace.
+    """
+    said = section.rpartition("/")[2]
+    if said.startswith(node) or node.startswith(said):
+        return False
+    return difflib.SequenceMatcher(None, said, node).ratio() >= _NEAR

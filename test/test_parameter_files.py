@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mobile_vla_ros.parameter_files import matches, sections
+from mobile_vla_ros.parameter_files import matches, misspelt, sections
 
 
 # What rcl itself did with each section, for a node in these three namespaces.
@@ -45,3 +45,18 @@ def test_a_file_with_comments_alone_has_no_sections(tmp_path: Path) -> None:
     path = tmp_path / "parameters.yaml"
     path.write_text("# nothing yet\n")
     assert sections(path) == []
+
+
+@pytest.mark.parametrize(
+    ("section", "expected"),
+    [
+        ("/cmd_vel_gaurd", True),
+        ("/robot1/cmd_vel_gard", True),
+        ("/**/cmdvel_guard", True),
+        ("/cmd_vel_guard_2", False),  # another node's
+        ("/mobile_vla", False),
+        ("/**", False),
+    ],
+)
+def test_a_section_that_is_nearly_a_nodes_name_was_meant_for_it(section, expected) -> None:
+    assert misspelt(section, "cmd_vel_guard") is expected

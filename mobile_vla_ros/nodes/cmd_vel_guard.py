@@ -135,11 +135,11 @@ class GuardNode(Life, Node):
         }
         self._lateness = {name: Lateness() for name in self._velocities}
         self._buttons = {
-            name: ButtonSubscription(self, name, on_press, time.monotonic)
-            for name, on_press in (
-                ("deadman", self._on_deadman),
-                ("operator_deadman", self._on_operator_deadman),
-                ("estop", self._on_estop),
+            name: ButtonSubscription(self, name, on_press, time.monotonic, frees=frees)
+            for name, on_press, frees in (
+                ("deadman", self._on_deadman, True),
+                ("operator_deadman", self._on_operator_deadman, True),
+                ("estop", self._on_estop, False),
             )
         }
         self._listening_until = time.monotonic() + SETTLE_SECONDS
@@ -224,8 +224,8 @@ class GuardNode(Life, Node):
     def _look(self) -> None:
         now = time.monotonic()
         for name, hearing in self._speakers.items():
-            topic = self._velocities[name].topic_name
-            if hearing.graph(offers_of(self, topic), now):
+            heard = self._velocities[name]
+            if hearing.graph(offers_of(self, heard.topic_name), now, heard.matched):
                 # Another sender may have another clock.
                 self._lateness[name].forget()
         for button in self._buttons.values():

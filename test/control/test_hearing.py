@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from mobile_vla_ros.control.guard import UNHEARD, CommandGuard, GuardSettings
-from mobile_vla_ros.control.hearing import ROUTES, SETTLE_SECONDS, Hearing, Offer
+from mobile_vla_ros.control.hearing import ROUTES, SETTLE_SECONDS, Hearing, Offer, Words
 
 BOOL = "std_msgs/msg/Bool"
 TWIST = "geometry_msgs/msg/Twist"
@@ -47,6 +47,70 @@ def test_a_latched_publisher_gets_a_second_to_be_heard() -> None:
     hearing.graph([offer(latched=True), offer(2, latched=True)], 7.0)
     assert hearing.deaf(7.5)
     assert hearing.deaf(7.0 + SETTLE_SECONDS) is None
+
+
+def test_the_word_of_one_latched_publisher_is_not_the_word_of_another() -> None:
+    hearing = Hearing("estop", (BOOL,))
+    hearing.graph([offer(latched=True), offer(2, reliable=False, latched=True)], 0.0)
+    # Sent reliably: it was the first one's.
+    hearing.heard_latched(0.1, best_effort=False)
+    assert "node_2" in hearing.deaf(50.0)
+    # It cannot be told whose this was.
+    hearing.heard_latched(50.0)
+    assert "node_2" in hearing.deaf(50.0)
+    hearing.heard_latched(51.0, best_effort=True)
+    assert hearing.deaf(51.0) is None
+
+
+def test_of_two_that_send_their_last_words_best_effort_none_is_known_to_be_heard() -> None:
+    hearing = Hearing("estop", (BOOL,))
+    first, second = (offer(n, reliable=False, latched=True) for n in (1, 2))
+    hearing.graph([first], 0.0)
+    hearing.heard_latched(0.1, best_effort=True)
+    assert hearing.deaf(0.1) is None
+    hearing.graph([first, second], 1.0)
+    hearing.heard_latched(1.1, best_effort=True)
+    assert "node_2" in hearing.deaf(9.0)
+    hearing.graph([first], 10.0)
+    assert hearing.deaf(10.0) is None
+
+
+def test_a_publisher_that_is_listed_and_never_matched_cannot_be_heard() -> None:
+    hearing = Hearing("estop", (BOOL,))
+    hearing.graph([offer()], 0.0, matched=0)
+    assert hearing.deaf(0.0) is None  # it is just being discovered
+    hearing.graph([offer()], 0.1, matched=0)
+    assert "partition" in hearing.deaf(0.1)
+    hearing.graph([offer()], 0.2, matched=1)
+    assert hearing.deaf(0.2) is None
+    hearing.graph([offer(), offer(2)], 0.3, matched=None)
+    assert hearing.deaf(5.0) is None  # a rclpy that cannot tell
+
+
+def test_a_word_counts_once_and_none_that_was_overtaken_lets_the_robot_move() -> None:
+    words = Words(frees=True, most=40)
+    second = 10**9
+    assert words.counts(True, 1 * second)
+    assert not words.counts(True, 1 * second)
+    assert words.counts(False, 2 * second)
+    # Sent before the button was let go, and brought by a route that is behind.
+    assert not words.counts(True, 2 * second - 1)
+    # What stops counts however late it is.
+    assert words.counts(False, 2 * second - 2)
+    assert words.counts(True, 2 * second + 1)
+
+
+def test_a_clock_that_was_set_back_does_not_silence_a_button() -> None:
+    words = Words(frees=True, most=40)
+    second = 10**9
+    assert words.counts(True, 1000 * second)
+    assert words.counts(True, 970 * second)
+    assert words.counts(True, 971 * second)
+    assert not words.counts(True, 970 * second + 1)
+    words.forget()  # somebody has come or gone
+    assert words.counts(True, 970 * second + 2)
+    assert words.counts(True, 0)
+    assert words.counts(True, 0)
 
 
 def test_velocities_of_two_types_cannot_both_be_heard() -> None:

@@ -10,7 +10,7 @@ import yaml
 from rclpy.node import Node
 
 from mobile_vla_ros.nodes.wiring.parameters import ParameterError
-from mobile_vla_ros.parameter_files import matches, sections
+from mobile_vla_ros.parameter_files import matches, misspelt, sections
 
 _FILE = "--params-file"
 _RULE = ("-p", "--param")
@@ -103,6 +103,13 @@ class Given:
                     f"parameter file {path} has values for {', '.join(found)}, but none for this"
                     f" node, {name}: name its section '/**/{node.get_name()}'"
                 )
+                continue
+            for section in found:
+                if not matches(section, name) and misspelt(section, node.get_name()):
+                    yield Stray(
+                        f"parameter file {path} has values for {section}, which is no node here:"
+                        f" did you mean '/**/{node.get_name()}'?"
+                    )
 
     def _foreign_rules(self, node: Node) -> Iterator[Stray]:
         for rule in self._after(*_RULE):

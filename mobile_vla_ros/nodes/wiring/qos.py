@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from rclpy.exceptions import InvalidHandle
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.subscription import Subscription
 
 RELIABILITIES = {
     "reliable": ReliabilityPolicy.RELIABLE,
@@ -56,3 +58,18 @@ def offered_reliability(node: Node, topic: str) -> ReliabilityPolicy | None:
     """`adapted_reliability` of the publishers that the graph shows on `topic` (resolved name)."""
     publishers = node.get_publishers_info_by_topic(topic)
     return adapted_reliability(info.qos_profile.reliability for info in publishers)
+
+
+def matched_publishers(subscription: Subscription | None) -> int | None:
+    """With how many publishers a subscription is matched.
+
+    Returns:
+        None without a subscription, and where rclpy cannot tell (Humble).
+    """
+    count = getattr(subscription, "get_publisher_count", None)
+    if count is None:
+        return None
+    try:
+        return int(count())
+    except InvalidHandle:  # another thread has just destroyed it
+        return None

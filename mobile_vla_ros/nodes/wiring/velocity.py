@@ -13,7 +13,11 @@ from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.subscription import Subscription
 
-from mobile_vla_ros.nodes.wiring.qos import adapted_reliability, newest_only
+from mobile_vla_ros.nodes.wiring.qos import (
+    adapted_reliability,
+    matched_publishers,
+    newest_only,
+)
 
 TWIST = "geometry_msgs/msg/Twist"
 TWIST_STAMPED = "geometry_msgs/msg/TwistStamped"
@@ -141,6 +145,11 @@ class VelocitySubscription:
     def topic_name(self) -> str:
         """The full, remapped name."""
         return self._resolved
+
+    @property
+    def matched(self) -> int | None:
+        """How many publishers are heard; None while nobody is, or where it cannot be told."""
+        return matched_publishers(self._subscription)
 
     def destroy(self) -> None:
         self._node.destroy_timer(self._timer)

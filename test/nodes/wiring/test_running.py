@@ -132,6 +132,12 @@ def test_a_guard_whose_parameters_reach_nobody_does_not_start(
     assert "cmd_vel_guard: not started: parameter file" in refused(
         "--ros-args", "--params-file", str(path)
     )
+    # One section that is right does not make up for one that is misspelt.
+    path.write_text(
+        "cmd_vel_guard: {ros__parameters: {rate: 60.0}}\n"
+        "cmd_vel_gaurd: {ros__parameters: {deadman_required: true}}\n"
+    )
+    assert "did you mean '/**/cmd_vel_guard'?" in refused("--ros-args", "--params-file", str(path))
     assert "did you mean 'deadman_required'?" in refused(
         "--ros-args", "-p", "deadman_requird:=true"
     )
