@@ -11,6 +11,8 @@ import numpy as np
 from mobile_vla_ros.errors import InputError
 
 MAX_SIDE = 16384
+LARGEST = 256 << 20
+"""Bytes of one picture, raw or compressed, for which everybody here has room."""
 # The frame header of a JPEG stands within so many bytes, unless a large preview comes first.
 _HEADER = 4096
 # Prime, so that no row of pixels is a whole number of rows of the fingerprint.
@@ -100,7 +102,7 @@ def image_format(message: Any, foreign: bool = False) -> ImageFormat:
 
     Raises:
         ImageError: zero size, a row shorter than its pixels, data of another length than
-            height x step, or an encoding that is not read.
+            height x step, an encoding that is not read, or more bytes than ``LARGEST``.
     """
     height, width, step = message.height, message.width, message.step
     name = message.encoding
@@ -126,7 +128,21 @@ def image_format(message: Any, foreign: bool = False) -> ImageFormat:
         raise ImageError(
             f"the image carries {size} bytes, but height {height} x step {step} is {height * step}"
         )
+    check_size(size)
     return ImageFormat(name, height, width, step, bool(message.is_bigendian))
+
+
+def check_size(size: int) -> None:
+    """Checks that there is room for a picture of ``size`` bytes.
+
+    Raises:
+        ImageError: there is not.
+    """
+    if size > LARGEST:
+        raise ImageError(
+            f"the image has {size} bytes: more than {LARGEST} are not read; let the camera publish"
+            " smaller ones"
+        )
 
 
 def to_rgb(form: ImageFormat, data: Any) -> np.ndarray:
@@ -165,9 +181,10 @@ def check_compressed(data: Any, kind: str = "") -> None:
         kind: what its sender calls it, for the sentence.
 
     Raises:
-        ImageError: it is empty, cut off, or neither JPEG nor PNG.
+        ImageError: it is empty, cut off, too large, or neither JPEG nor PNG.
     """
     view = memoryview(data).cast("B")
+    check_size(len(view))
     if not len(view):
         raise ImageError("the compressed image is empty")
     head, tail = bytes(view[: len(_PNG)]), bytes(view[-_TAIL:])

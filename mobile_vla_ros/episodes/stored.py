@@ -18,6 +18,7 @@ from h5py import h5z
 from mobile_vla_ros.episodes.attributes import READ_ERRORS
 from mobile_vla_ros.episodes.heaps import is_cut_off, sound_heaps
 from mobile_vla_ros.episodes.schema import EpisodeError
+from mobile_vla_ros.pictures import LARGEST
 
 # Registered filters that people meet; the numbers are HDF5's own register.
 _FILTERS = {
@@ -33,7 +34,7 @@ _FILTERS = {
     32026: "Blosc2",
 }
 _MEMORY = threading.RLock()
-LARGEST_FRAME = 256 << 20  # bytes of one picture, as the nodes take them
+LARGEST_FRAME = LARGEST  # bytes of one picture
 LARGEST_CHUNK = 512 << 20  # bytes that reading one row may bring into memory
 LARGEST_TABLE = 128 << 20  # bytes of commands, stamps or events: days at 10 Hz
 

@@ -20,12 +20,15 @@ from mobile_vla_ros.nodes.wiring.diagnostics import Percentiles
 from mobile_vla_ros.nodes.wiring.images import ImageError, ImageFormat, fingerprint, image_format
 from mobile_vla_ros.nodes.wiring.trajectory import NANOSECONDS
 from mobile_vla_ros.nodes.wiring.voices import Turns
-from mobile_vla_ros.pictures import is_grey
+from mobile_vla_ros.pictures import check_size, is_grey
 
 COMPLAINT_PERIOD = 5.0
 # Whether pictures are grey is looked at in one of so many.
 GREY_EVERY = 10
 GREY_WARNING = "the camera's pictures are grey: the policy has learnt colours"
+CHANGED_WARNING = (
+    "the camera changed from {} to {}: the policy may see another picture than it was trained with"
+)
 
 
 class FrameIntake:
@@ -46,11 +49,10 @@ class FrameIntake:
         self._model = model
         self._overlays = overlays
         self._capture = CaptureTime()
-        self._form: ImageFormat | None = None
+        self._kind = self._first_kind = ""
         self._frames = self._lost = self._bad = 0
         self._seconds = Percentiles()
         self._turns = Turns()
-        self._coding = ""
         self._grey = False
         self.camera: CameraSubscription | None = None
         """What brings the messages; None while there is none."""
@@ -58,11 +60,11 @@ class FrameIntake:
     def begin(self, stamp_source: str, clock_offset: float) -> None:
         """Counts anew; see `CaptureTime`."""
         self._capture = CaptureTime(stamp_source, clock_offset)
-        self._form = None
+        self._kind = self._first_kind = ""
         self._frames = self._lost = self._bad = 0
         self._seconds = Percentiles()
         self._turns = Turns()
-        self._coding, self._grey = "", False
+        self._grey = False
 
     def take(self, message: Image | CompressedImage, info) -> None:
         """One message has come."""
@@ -72,15 +74,15 @@ class FrameIntake:
         if self._turns.hear(number, message.header.frame_id, now):
             self._driver.two_cameras(True)
         try:
+            check_size(len(message.data))
             form = None if isinstance(message, CompressedImage) else image_format(message)
         except ImageError as error:
             self.refuse(str(error))
             self._driver.unreadable()
             return
-        if form != self._form:
-            self._note_form(form)
+        self._note_kind(message.format if form is None else _words(form))
         if self._frames % GREY_EVERY == 1:
-            self._note_coding(message, form)
+            self._note_grey(message, form)
         here = self._node.get_clock().now().nanoseconds
         stamp = self._capture.nanoseconds(message.header.stamp, here)
         order = self._driver.frame(stamp / NANOSECONDS, fingerprint(message.data), now)
@@ -116,31 +118,35 @@ class FrameIntake:
             "frames_lost_by_dds": self._lost,
             "frames_skipped": self._model.replaced,
             "bad_images": self._bad,
-            "camera_warning": GREY_WARNING if self._grey else "",
+            "camera_warning": "; ".join(self._warnings()),
         }
 
-    def _note_coding(self, message: Image | CompressedImage, form: ImageFormat | None) -> None:
-        """Warns of grey pictures, and of a compressed camera that changes its format."""
+    def _note_grey(self, message: Image | CompressedImage, form: ImageFormat | None) -> None:
+        """Warns of pictures without colour."""
         if form is not None:
             grey = form.encoding.startswith("mono")
         else:
             grey = is_grey(message.data)
-            if self._coding and message.format != self._coding:
-                self._node.get_logger().warning(
-                    f"the camera's format changed from '{self._coding}' to '{message.format}'"
-                )
-            self._coding = message.format
         if grey and not self._grey:
             self._node.get_logger().warning(GREY_WARNING)
         self._grey = grey
 
-    def _note_form(self, form: ImageFormat | None) -> None:
-        if form is not None and self._form is not None and _words(form) != _words(self._form):
+    def _note_kind(self, kind: str) -> None:
+        """Warns of a camera that changes its size, encoding or format."""
+        if kind == self._kind:
+            return
+        if self._kind:
             self._node.get_logger().warning(
-                f"the camera changed from {_words(self._form)} to {_words(form)}: the policy"
-                " may see another picture than it was trained with"
+                CHANGED_WARNING.format(self._kind, kind), throttle_duration_sec=COMPLAINT_PERIOD
             )
-        self._form = form
+        self._kind = kind
+        self._first_kind = self._first_kind or kind
+
+    def _warnings(self) -> list[str]:
+        """What stays remarkable about the pictures, for as long as it does."""
+        found = [GREY_WARNING] if self._grey else []
+        first, now = self._first_kind, self._kind
+        return found if first == now else [*found, CHANGED_WARNING.format(first, now)]
 
 
 def _words(form: ImageFormat) -> str:

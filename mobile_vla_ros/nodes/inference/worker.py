@@ -39,11 +39,12 @@ from mobile_vla_ros.nodes.inference.messages import (
 from mobile_vla_ros.nodes.wiring.features import pack_feature
 from mobile_vla_ros.nodes.wiring.images import ImageError, decode_compressed, to_rgb
 from mobile_vla_ros.nodes.wiring.shared_frames import SharedFrames
+from mobile_vla_ros.pictures import LARGEST
 
 # Two frames: one that the process works on, and the newest, which waits.
 SLOTS = 2
 # Far larger than any camera image, so that a change of image size needs no new mapping.
-SLOT_BYTES = 256 * 2**20
+SLOT_BYTES = LARGEST
 # The publisher of velocities must get the processor whenever it wants it.
 NICENESS = 5
 _PR_SET_PDEATHSIG = 1

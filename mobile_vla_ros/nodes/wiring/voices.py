@@ -7,6 +7,8 @@ from collections import deque
 # Two steps back within this time, s, are two publishers in turns; one is a publisher that was
 # started anew.
 TURNS = 2.0
+# So many cameras in turns on one topic are still seen to be several.
+MOST_FRAMES = 16
 
 
 class Voices:
@@ -48,7 +50,7 @@ class Turns:
     def __init__(self) -> None:
         self._voices = Voices()
         self._heard = False
-        self._frames: deque[str] = deque(maxlen=2)
+        self._frames: deque[str] = deque(maxlen=MOST_FRAMES)
         self._back: deque[float] = deque(maxlen=2)
 
     def hear(self, number: int | None, frame_id: str, now: float) -> bool:
@@ -57,8 +59,9 @@ class Turns:
         self._heard = True
         if not self._frames or frame_id != self._frames[-1]:
             # A camera that numbers its frames never comes back to an earlier name.
-            if len(self._frames) == 2 and frame_id == self._frames[0]:
+            if frame_id in self._frames:
                 self._back.append(now)
+                self._frames.remove(frame_id)
             self._frames.append(frame_id)
         return self.two(1, now)
 

@@ -35,6 +35,11 @@ def test_two_frames_in_turns_are_two_cameras() -> None:
     assert turns.two(1, 0.4)
 
 
+def test_three_frames_in_turns_are_several_cameras() -> None:
+    turns = heard([(None, "left"), (None, "front"), (None, "right")] * 4)
+    assert turns.two(1, 0.6)
+
+
 def test_a_camera_that_numbers_its_frames_is_one() -> None:
     turns = heard([(n, f"frame_{n}") for n in range(10)])
     assert not turns.two(1, 0.5)
