@@ -65,6 +65,11 @@ class CameraClock:
         self._open = (seconds + gap, intervals + steps)
         return self.close_gap() if gap >= ORDINARY * usual else 0
 
+    def shift(self, by: float) -> None:
+        """The stamps that come are of a clock that has been set by so many seconds."""
+        self._last = None if self._last is None else self._last + by
+        self._left = None if self._left is None else self._left + by
+
     def skip(self) -> None:
         """A frame has come whose stamp says nothing: until the next there are two intervals."""
         self._skipped += 1

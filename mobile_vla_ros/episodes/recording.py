@@ -170,6 +170,10 @@ class HeldValues:
             if old > 64:
                 del self._times[:old], self._values[:old]
 
+    def shift(self, by: float) -> None:
+        """Adds so many seconds to every time."""
+        self._times = [time + by for time in self._times]
+
     def __len__(self) -> int:
         return len(self._times)
 
@@ -413,6 +417,13 @@ class Recording:
 
     # What comes from the robot
 
+    def shift(self, by: float) -> None:
+        """Between episodes: what is known now counts as so many seconds later."""
+        if by:
+            self._camera.shift(by)
+            for held in (self._commands, self._odometry, self._takeovers):
+                held.shift(by)
+
     def command(self, time: float, twist: Sequence[float]) -> None:
         """A velocity command: six values (linear x, y, z in m/s, angular x, y, z in rad/s)."""
         self._commands.add(time, np.asarray(twist, dtype=np.float32))
@@ -502,11 +513,12 @@ class Recording:
             event = "episode_start"
         else:
             event = "start_action" if action.any() else "stop_action"
-        odom = self._odometry.at(stamp)
+        held = self._odometry.at(stamp)
+        odom = None if held is None else np.array([*held[1][:-1], held[0]])
         taken = self._takeovers.at(stamp)
         row = Row(
             *(self.episode, stamp, received, action, time, event),
-            odom=odom[1] if odom else None,
+            odom=odom,
             taken_over=taken is not None and taken[1],
         )
         if not self.sink.offer(row, image, self.counts):

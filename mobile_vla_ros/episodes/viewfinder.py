@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mobile_vla_ros.episodes.recording import FUTURE_STAMP, STALE_STAMP, RecordingError
 
@@ -87,6 +87,12 @@ class Viewfinder:
         self._refused += 1
         return news
 
+    def shift(self, by: float) -> None:
+        """What was seen counts as so many seconds later: the clock has been set."""
+        if by:
+            self.newest, self._other = _later(self.newest, by), _later(self._other, by)
+            self._ids = deque(((name, when + by) for name, when in self._ids), self._ids.maxlen)
+
     def begin(self, now: float) -> Sight:
         """An episode is to begin with what is seen; returns the newest frame.
 
@@ -147,3 +153,9 @@ class Viewfinder:
 
     def _many(self) -> str:
         return f"{self.publishers} nodes publish {self.topic}"
+
+
+def _later(sight: Sight | None, by: float) -> Sight | None:
+    if sight is None:
+        return None
+    return replace(sight, stamp=sight.stamp + by, received=sight.received + by)

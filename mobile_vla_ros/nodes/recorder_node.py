@@ -35,6 +35,7 @@ from mobile_vla_ros.episodes.viewfinder import Sight
 from mobile_vla_ros.errors import InputError
 from mobile_vla_ros.files import home_path
 from mobile_vla_ros.nodes.recorder.camera import RecordedCamera
+from mobile_vla_ros.nodes.recorder.clock import RecorderClock
 from mobile_vla_ros.nodes.recorder.orders import EpisodeOrder
 from mobile_vla_ros.nodes.recorder.parameters import ANSWERS, HEARS, PARAMETERS, TELLS, refusal
 from mobile_vla_ros.nodes.recorder.robot import RecordedRobot
@@ -88,11 +89,12 @@ class RecorderNode(Life, Node):
             say=self._say,
             log=self.get_logger(),
         )
-        self._robot = RecordedRobot(self, settings, self._session.recording, self._now)
+        self._even_time = RecorderClock(self, self._on_set_clock)
+        self._robot = RecordedRobot(self, settings, self._session.recording, self._even_time)
         self._camera = RecordedCamera(
             self,
             settings,
-            now=self._now,
+            clock=self._even_time,
             take=self._on_frame,
             left_out=self._session.recording.leave_out,
             lost=self._session.recording.message_lost,
@@ -168,7 +170,10 @@ class RecorderNode(Life, Node):
         """
         self._session.check_free()
         label = self._labelling.choose(*self._wanted())
-        now = self._now()
+        by = self._even_time.settle()
+        for hearer in (self._session.recording, self._camera.viewfinder, self._robot):
+            hearer.shift(by)
+        now = self._even_time.now()
         sight = self._camera.begin(now)
         slot = sight.size if sight.form else max(COMPRESSED_ROOM * sight.size, LEAST_COMPRESSED)
         return self._session.begin(label, self._recording_settings(), slot, now)
@@ -260,14 +265,19 @@ class RecorderNode(Life, Node):
         self._session.recording.frame(sight.stamp, sight.received, (form, data))
 
     def _watch_camera(self) -> None:
-        news = self._session.recording.watch(self._now())
+        news = self._session.recording.watch(self._even_time.now())
         if news:
             self._message = news
             self.get_logger().error(news)
             self._publish_status()
 
-    def _now(self) -> float:
-        return self.get_clock().now().nanoseconds * 1e-9
+    def _on_set_clock(self, step: float) -> None:
+        news = f"the clock was set {'back' if step < 0 else 'ahead'} by {abs(step):.1f} s"
+        if self._session.recording.state == RECORDING:
+            news += " in mid-episode: its rows go on in the time from before"
+            self._session.clock_set(step)
+            self._message = news
+        self.get_logger().warning(news)
 
     # What is said
 

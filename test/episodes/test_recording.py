@@ -168,6 +168,18 @@ def test_frames_after_a_clock_was_set_back_are_counted_until_it_has_caught_up(mo
     assert len(true) - recording.counts.received <= 2
 
 
+def test_a_clock_that_is_set_between_two_episodes_takes_what_was_heard_along() -> None:
+    recording, sink = every_frame()
+    recording.command(99.0, [0.1, 0, 0, 0, 0, 0])
+    recording.odometry(99.5, [1, 2, 3, 4, 5, 6])
+    recording.shift(-30.0)
+    recording.start(LEFT, 70.0)
+    recording.frame(70.1, 70.1, None)
+    (row, _) = sink.rows[0]
+    assert row.action_stamp == 69.0
+    np.testing.assert_allclose(row.odom, [1, 2, 3, 4, 5, 6, 69.5])
+
+
 def test_a_repeated_or_backward_stamp_is_dropped_and_counted() -> None:
     recording, sink = every_frame()
     recording.start(LEFT, 0.0)

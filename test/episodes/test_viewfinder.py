@@ -93,6 +93,12 @@ def test_a_clock_that_is_set_back_in_mid_episode_is_a_change_and_an_overtaken_fr
     assert finder.changed() == "the clock was set back by 30.0 s in mid-episode"
 
 
+def test_what_was_seen_before_the_clock_was_set_counts_in_the_new_time() -> None:
+    finder = seeing()
+    finder.shift(-30.0)
+    assert finder.begin(70.1).stamp == pytest.approx(seeing().newest.stamp - 30.0)
+
+
 def test_another_size_or_encoding_in_mid_episode_is_a_change_and_before_it_is_none() -> None:
     finder = seeing(form=(32, 24, "rgb8"))
     finder.see(Sight(100.1, 100.12, 9216, FORM))

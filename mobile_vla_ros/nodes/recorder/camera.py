@@ -11,8 +11,8 @@ from rclpy.node import Node
 from sensor_msgs.msg import CompressedImage, Image
 
 from mobile_vla_ros.episodes.viewfinder import Sight, Viewfinder
+from mobile_vla_ros.nodes.recorder.clock import RecorderClock
 from mobile_vla_ros.nodes.recorder.durations import Durations
-from mobile_vla_ros.nodes.wiring.arrival import arrival
 from mobile_vla_ros.nodes.wiring.camera_subscription import CameraSubscription
 from mobile_vla_ros.nodes.wiring.capture_time import CaptureTime
 from mobile_vla_ros.nodes.wiring.images import (
@@ -35,7 +35,7 @@ class RecordedCamera:
     Args:
         node: the recorder.
         settings: its parameters by name.
-        now: the node's clock, s.
+        clock: the recorder's time.
         take: called with (sight, format or None for a compressed picture, bytes).
         left_out: called for each frame that cannot be recorded.
         lost: called with the number of frames that the middleware has lost.
@@ -49,14 +49,14 @@ class RecordedCamera:
         node: Node,
         settings: Mapping[str, Any],
         *,
-        now: Callable[[], float],
+        clock: RecorderClock,
         take: Callable[[Sight, ImageFormat | None, Any], None],
         left_out: Callable[[], None],
         lost: Callable[[int], None],
     ) -> None:
         self._node = node
         self._capture = CaptureTime(settings["stamp_source"], settings["clock_offset"])
-        self._now = now
+        self._clock = clock
         self._take = take
         self._left_out = left_out
         self._voices = Voices()
@@ -112,7 +112,7 @@ class RecordedCamera:
 
     def _on_image(self, message: Image | CompressedImage, info: Any) -> None:
         begin, busy = time.perf_counter(), time.thread_time()
-        received = arrival(info, self._now())
+        received = self._clock.arrival(info)
         self._voices.hear(info.get("publication_sequence_number"), time.monotonic())
         self._count_cameras()
         self._pairing.trigger()
@@ -130,8 +130,9 @@ class RecordedCamera:
             self._callback_cpu.add(spent[1] + time.thread_time() - busy)
 
     def _hand_on(self, message: Image | CompressedImage, received: float) -> None:
-        arrived = round(received * NANOSECONDS)
-        stamp = self._capture.nanoseconds(message.header.stamp, arrived) / NANOSECONDS
+        offset = self._clock.offset
+        arrived = round((received - offset) * NANOSECONDS)
+        stamp = self._capture.nanoseconds(message.header.stamp, arrived) / NANOSECONDS + offset
         form, shape = None, None
         try:
             if isinstance(message, Image):

@@ -48,6 +48,8 @@ class Disk:
         self._queue_frames = queue_frames
         self._ring = FrameRing()
         self.longest_queue = 0
+        self.clock_set = 0.0
+        """Seconds by which the clock was set in this episode."""
         self.started = time.monotonic()
         self._connection, theirs = _socket_pair()
         self._process = subprocess.Popen(
@@ -105,7 +107,7 @@ class Disk:
     # The sink of a Recording
 
     def begin(self, episode: int, label: Label) -> None:
-        self.longest_queue = 0
+        self.longest_queue, self.clock_set = 0, 0.0
         self._send(self._order(episode, label))
 
     def offer(self, row: Row, image: tuple[ImageFormat | None, Any], counts: Counts) -> bool:
@@ -129,7 +131,8 @@ class Disk:
         return True
 
     def finish(self, episode: int, counts: Counts, complete: bool, outcome: str) -> None:
-        self._send(FinishOrder(episode, complete, outcome, counts))
+        facts = {"clock_set": self.clock_set} if self.clock_set else {}
+        self._send(FinishOrder(episode, complete, outcome, counts, facts))
 
     def discard(self, episode: int) -> None:
         self._send(DiscardOrder(episode))

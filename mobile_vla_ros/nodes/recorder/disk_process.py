@@ -153,9 +153,16 @@ class EpisodeDisk:
 
     def _finish(self, order: FinishOrder) -> None:
         if self._writer is not None and order.episode == self._episode:
-            self._close(order.complete, order.outcome, order.counts, "")
+            self._close(order.complete, order.outcome, order.counts, "", order.facts)
 
-    def _close(self, complete: bool, outcome: str, counts: Counts, error: str) -> None:
+    def _close(
+        self,
+        complete: bool,
+        outcome: str,
+        counts: Counts,
+        error: str,
+        facts: dict[str, Any] | None = None,
+    ) -> None:
         begin = time.monotonic()
         writer, self._writer = self._writer, None
         assert writer is not None
@@ -172,6 +179,7 @@ class EpisodeDisk:
                     frames_received=counts.received,
                     frames_dropped=dropped,
                     frames_lost=counts.lost,
+                    attributes=facts or {},
                 )
                 path, size = str(finished), finished.stat().st_size
             except (InputError, OSError) as problem:

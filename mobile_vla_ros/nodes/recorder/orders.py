@@ -43,12 +43,13 @@ class RowOrder:
 
 @dataclass(frozen=True)
 class FinishOrder:
-    """The end of an episode; the counts are the sender's."""
+    """The end of an episode; the counts are the sender's, `facts` become attributes."""
 
     episode: int
     complete: bool
     outcome: str
     counts: Counts
+    facts: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from geometry_msgs.msg import Twist, TwistStamped
@@ -14,7 +14,7 @@ from std_msgs.msg import Bool
 
 from mobile_vla_ros.axes import AXES
 from mobile_vla_ros.episodes.recording import Recording, SenderClock, StampClock
-from mobile_vla_ros.nodes.wiring.arrival import arrival, is_stamped
+from mobile_vla_ros.nodes.recorder.clock import RecorderClock
 from mobile_vla_ros.nodes.wiring.qos import latched, offered_reliability, queued
 from mobile_vla_ros.nodes.wiring.velocity import VelocitySubscription, velocities_of
 from mobile_vla_ros.planar import odometry_of
@@ -31,7 +31,7 @@ class RecordedRobot:
         node: the recorder.
         settings: its parameters by name.
         recording: hears it all.
-        now: the node's clock, s.
+        clock: the recorder's time.
 
     Attributes:
         guarded: whether a guard has been heard, which tells of takeovers.
@@ -42,11 +42,11 @@ class RecordedRobot:
         node: Node,
         settings: Mapping[str, Any],
         recording: Recording,
-        now: Callable[[], float],
+        clock: RecorderClock,
     ) -> None:
         self._node = node
         self._recording = recording
-        self._now = now
+        self._clock = clock
         self._by_key = settings["mode"] == "key_press"
         self._sender_clock = SenderClock()
         self._last_command: tuple[float, ...] | None = None
@@ -74,7 +74,11 @@ class RecordedRobot:
     @property
     def odometry_comes(self) -> bool:
         """Whether there is odometry now."""
-        return self._now() - self._odometry_heard < STALE_ODOMETRY
+        return self._clock.now() - self._odometry_heard < STALE_ODOMETRY
+
+    def shift(self, by: float) -> None:
+        """What was heard counts as so many seconds later: the clock has been set."""
+        self._odometry_heard += by
 
     def odometry_attributes(self) -> dict[str, str]:
         """What the file says of odometry: whether its times are its stamps or its arrivals."""
@@ -122,10 +126,10 @@ class RecordedRobot:
 
     def _on_odometry(self, message: Odometry, info: Any) -> None:
         header = message.header.stamp
-        self._odometry_heard = self._now()
-        received = arrival(info, self._odometry_heard)
+        self._odometry_heard = self._clock.now()
+        stamp = self._clock.even(header.sec + header.nanosec * 1e-9)
         agreed = self._odometry_clock.agrees
-        when = self._odometry_clock.time(header.sec + header.nanosec * 1e-9, received)
+        when = self._odometry_clock.time(stamp, self._clock.arrival(info))
         if agreed and not self._odometry_clock.agrees:
             self._node.get_logger().warning(
                 "the odometry's stamps are of another clock than this machine's: it counts from"
@@ -135,12 +139,11 @@ class RecordedRobot:
 
     def _on_takeover(self, message: Bool) -> None:
         self.guarded = True
-        self._recording.takeover(self._now(), message.data)
+        self._recording.takeover(self._clock.now(), message.data)
 
     def _sent(self, info: Any) -> float:
         """When a command was given, on the node's clock, s."""
-        now = self._now()
-        received = arrival(info, now)
-        if not is_stamped(info, now):
+        received, sent = self._clock.arrival(info), self._clock.sent(info)
+        if sent is None:
             return received  # on a simulated clock, or unstamped
-        return self._sender_clock.time(info["source_timestamp"] * 1e-9, received)
+        return self._sender_clock.time(sent, received)

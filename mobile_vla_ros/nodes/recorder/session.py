@@ -144,6 +144,10 @@ class EpisodeSession:
         self._log.error(self._stopped)
         self.recording.save(complete=False)
 
+    def clock_set(self, step: float) -> None:
+        """The clock was set by ``step`` seconds in mid-episode; its file is to say so."""
+        self._disk.clock_set += step
+
     def explained(self, error: InputError) -> InputError:
         """A refusal, with the reason for which the last episode has ended by itself."""
         if not self._error or self.recording.state == RECORDING:
