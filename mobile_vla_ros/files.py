@@ -14,6 +14,7 @@ import math
 import os
 import re
 import shutil
+import stat
 import tempfile
 import time
 from collections.abc import Callable, Collection, Iterator
@@ -40,7 +41,8 @@ def whole_file(
     """A name to write under; it becomes ``path`` when all went well, and vanishes otherwise.
 
     Content and name are on the disk before the block's end is reached, so that a power failure
-    leaves the old file or the new one. The new file has the old one's permissions.
+    leaves the old file or the new one. The new file has the old one's permissions. A link stays
+    one: the file that it leads to is replaced. A pipe or device (``/dev/stdout``) is written to.
 
     Args:
         path: the file; a missing folder is made.
@@ -56,6 +58,12 @@ def whole_file(
         OSError: the disk is full, or nothing can be written there.
     """
     target = Path(path)
+    if replace and _is_special(target):
+        with _written_through(target) as temporary:
+            yield temporary
+        return
+    if replace and target.is_symlink():
+        target = Path(os.path.realpath(target))
     prefix = f".{target.name}." if prefix is None else prefix
     target.parent.mkdir(parents=True, exist_ok=True)
     _remove_abandoned(target.parent, prefix)
@@ -157,6 +165,40 @@ def plain(value: Any) -> Any:
     return value
 
 
+def text_of(path: str | Path, encoding: str = "utf-8", errors: str = "strict") -> str:
+    """The text of a file, where opening a pipe would wait for whoever writes to it.
+
+    Raises:
+        OSError: it is not there, or is no file: a folder, pipe, socket or device.
+        UnicodeDecodeError: it is no text of that encoding.
+    """
+    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        kind = os.fstat(handle).st_mode
+        if stat.S_ISDIR(kind):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+        if not stat.S_ISREG(kind):
+            raise OSError(errno.ESPIPE, "it is a pipe, socket or device, not a file", str(path))
+        with open(handle, "rb", closefd=False) as file:
+            return file.read().decode(encoding, errors)
+    finally:
+        os.close(handle)
+
+
+def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object in which no key stands twice (``object_pairs_hook`` of ``json.loads``).
+
+    Raises:
+        ValueError: one does; the sentence names it.
+    """
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise ValueError(f"the key {twice!r} stands twice")
+    return values
+
+
 def rename_new(source: Path, target: Path) -> None:
     """Renames without ever overwriting.
 
@@ -174,6 +216,28 @@ def rename_new(source: Path, target: Path) -> None:
     # An old kernel or a file system without the flag: a link is refused when the name is taken.
     os.link(source, target)
     source.unlink()
+
+
+def _is_special(path: Path) -> bool:
+    try:
+        kind = path.stat().st_mode
+    except (OSError, ValueError):
+        return False
+    return not (stat.S_ISREG(kind) or stat.S_ISDIR(kind))
+
+
+@contextlib.contextmanager
+def _written_through(target: Path) -> Iterator[Path]:
+    """Collects what is written, and hands it to a pipe or device at the end."""
+    with tempfile.TemporaryDirectory() as folder:
+        temporary = Path(folder) / "content"
+        temporary.touch()
+        yield temporary
+        # A pipe that nobody reads is an error here; without the flag it would be waited for.
+        handle = os.open(target, os.O_WRONLY | os.O_NONBLOCK)
+        os.set_blocking(handle, True)
+        with open(handle, "wb") as out, temporary.open("rb") as content:
+            shutil.copyfileobj(content, out)
 
 
 def _remove_abandoned(folder: Path, prefix: str) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from mobile_vla_ros import files
+from mobile_vla_ros.files import once, text_of, write_json
 
 
 def names(folder: Path) -> list[str]:
@@ -156,3 +157,55 @@ def test_what_a_killed_process_left_of_a_folder_goes_and_nothing_else(tmp_path: 
             assert busy.is_dir(), "another process's folder was taken away"
     assert left not in names(tmp_path)
     assert names(tmp_path) == [".set.notes123", "set"]
+
+
+def test_what_is_written_through_a_link_goes_to_the_file_it_leads_to(tmp_path: Path) -> None:
+    kept = tmp_path / "kept.json"
+    kept.write_text("old")
+    link = tmp_path / "link.json"
+    link.symlink_to(kept)
+    write_json(link, {"a": 1})
+    assert link.is_symlink()
+    assert json.loads(kept.read_text()) == {"a": 1}
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["kept.json", "link.json"]
+
+
+def test_a_link_that_leads_nowhere_yet_becomes_a_link_to_the_new_file(tmp_path: Path) -> None:
+    link = tmp_path / "link.json"
+    link.symlink_to("later.json")
+    write_json(link, 1)
+    assert link.is_symlink()
+    assert (tmp_path / "later.json").read_text() == "1\n"
+
+
+def test_a_pipe_is_written_to_and_stays_one(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(OSError, match="No such device"):
+        write_json(pipe, 1)  # nobody reads
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    write_json(pipe, [1, 2])
+    assert json.loads(os.read(reader, 100)) == [1, 2]
+    os.close(reader)
+    assert pipe.is_fifo()
+
+
+def test_text_is_read_from_files_and_nothing_is_waited_for(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_text("héllo\n", encoding="utf-8")
+    assert text_of(file) == "héllo\n"
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(OSError, match="pipe, socket or device"):
+        text_of(tmp_path / "pipe")
+    with pytest.raises(OSError, match="pipe, socket or device"):
+        text_of("/dev/zero")
+    with pytest.raises(IsADirectoryError):
+        text_of(tmp_path)
+    with pytest.raises(FileNotFoundError):
+        text_of(tmp_path / "none")
+
+
+def test_a_key_stands_once_in_json() -> None:
+    assert json.loads('{"a": 1, "b": {"a": 2}}', object_pairs_hook=once) == {"a": 1, "b": {"a": 2}}
+    with pytest.raises(ValueError, match="the key 'a' stands twice"):
+        json.loads('{"b": {"a": 1, "a": 2}}', object_pairs_hook=once)

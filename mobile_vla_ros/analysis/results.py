@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mobile_vla_ros.analysis.recordings import AnalysisError
+from mobile_vla_ros.files import text_of
 
 # What a run can have been measured by, and the command that does it.
 MEASURES = {
@@ -128,7 +129,7 @@ def _gaps(run: Run) -> list[tuple[str, str]]:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        result = json.loads(path.read_text(encoding="utf-8"))
+        result = json.loads(text_of(path))
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise AnalysisError(f"{path} is not a result: {error}") from error
     return result if isinstance(result, dict) else {}

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mobile_vla_ros.benchmark.frames import BenchmarkError
+from mobile_vla_ros.files import text_of
 
 
 def read_result(path: str | Path) -> dict[str, Any]:
@@ -17,7 +18,7 @@ def read_result(path: str | Path) -> dict[str, Any]:
         BenchmarkError: the file is missing or something else.
     """
     try:
-        result = json.loads(Path(path).read_text(encoding="utf-8"))
+        result = json.loads(text_of(path))
     except OSError as error:
         raise BenchmarkError(f"cannot read {path}: {error.strerror}") from error
     except ValueError as error:

@@ -13,6 +13,7 @@ from rich.table import Table as ScreenTable
 
 from mobile_vla_ros import bundled
 from mobile_vla_ros.cli.output import write_json
+from mobile_vla_ros.files import text_of
 from mobile_vla_ros.hub import is_uri
 
 _SEEDS = 2**31
@@ -221,7 +222,7 @@ def _read_key(path: Path) -> dict[str, str]:
     from mobile_vla_ros.trials.record import TrialError
 
     try:
-        return dict(json.loads(path.read_text(encoding="utf-8"))["names"])
+        return dict(json.loads(text_of(path))["names"])
     except OSError as error:
         raise TrialError(f"cannot read the key {path}: {error.strerror}") from error
     except (ValueError, KeyError, TypeError) as error:

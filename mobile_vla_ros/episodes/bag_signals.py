@@ -128,8 +128,12 @@ def _finite(
 
 
 def _refuse_two_cameras(path: Path, topic: str, frame_ids: list[str]) -> None:
-    changes = sum(a != b for a, b in itertools.pairwise(frame_ids))
-    if changes > 2:
+    # A camera that numbers its frames never comes back to an earlier name.
+    back, known = 0, set(frame_ids[:1])
+    for before, name in itertools.pairwise(frame_ids):
+        back += name != before and name in known
+        known.add(name)
+    if back > 1:
         names = ", ".join(sorted(set(frame_ids))[:3])
         raise EpisodeError(
             f"{path}: two cameras publish on {topic} (frame ids {names}); record each on a topic "

@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 from mobile_vla_ros.errors import InputError
+from mobile_vla_ros.files import text_of
 
 _NAME = re.compile(r"^[A-Za-z0-9]+(_[A-Za-z0-9]+)*$")
 _FILE_NAME = re.compile(r"^episode_\d{8}_\d{6}_(?P<scenario>.+?)(-\d+)?$")
@@ -149,7 +150,7 @@ def read_plan(path: str | Path) -> CollectionPlan:
     """
     file = Path(path)
     try:
-        content = yaml.load(file.read_text(encoding="utf-8"), _PlanLoader)
+        content = yaml.load(text_of(file), _PlanLoader)
     except OSError as error:
         raise PlanError(f"cannot read the collection plan {file}: {error.strerror}") from error
     except PlanError as error:

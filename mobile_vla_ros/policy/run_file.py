@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from mobile_vla_ros.files import once, text_of
 from mobile_vla_ros.policy.errors import CheckpointError
 
 
@@ -19,7 +20,7 @@ def read_run_file(path: str | Path) -> dict[str, Any]:
     if path.is_dir():
         raise CheckpointError(f"the run file {path} is a directory; give the JSON file itself")
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = text_of(path, "utf-8-sig")
     except OSError as error:
         raise CheckpointError(f"cannot read the run file {path}: {error.strerror}") from error
     except UnicodeDecodeError as error:
@@ -27,7 +28,7 @@ def read_run_file(path: str | Path) -> dict[str, Any]:
     except ValueError as error:
         raise CheckpointError(f"the run file {str(path)!r} cannot be a file: {error}") from error
     try:
-        run = json.loads(_without_comments(text))
+        run = json.loads(_without_comments(text), object_pairs_hook=once)
     except ValueError as error:
         raise CheckpointError(f"the run file {path} is not valid JSON: {error}") from error
     except RecursionError as error:

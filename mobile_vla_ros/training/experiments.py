@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 
+from mobile_vla_ros.files import text_of
 from mobile_vla_ros.policy.run_file import read_run_file
 from mobile_vla_ros.training.run_schema import RunError
 
@@ -159,7 +160,7 @@ def read_result(runs: str | Path, row: Experiment, small: bool) -> dict[str, Any
     if not path.exists():
         return None
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = json.loads(text_of(path))
     except ValueError as error:
         raise RunError(f"{path} is damaged; delete it and run {row.id} again.") from error
     return found if isinstance(found, dict) else None

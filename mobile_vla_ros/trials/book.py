@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from mobile_vla_ros.files import home_path
+from mobile_vla_ros.files import home_path, text_of
 from mobile_vla_ros.trials.log import TrialLog, read_trials
 from mobile_vla_ros.trials.plan import PlannedTrial, TrialPlan
 from mobile_vla_ros.trials.record import TrialError, TrialRecord
@@ -145,8 +145,7 @@ def _checkpoint_paths(plan: TrialPlan | None, key: str) -> dict[str, str]:
         return dict(plan.checkpoints)
     file = home_path(key)
     try:
-        text = file.read_text(encoding="utf-8")
-        return dict(json.loads(text)["paths"])
+        return dict(json.loads(text_of(file))["paths"])
     except OSError as error:
         raise TrialError(f"cannot read the key {key}: {error.strerror}") from error
     except (ValueError, KeyError, TypeError) as error:

@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from mobile_vla_ros.files import write_bytes
+from mobile_vla_ros.files import text_of, write_bytes
 from mobile_vla_ros.trials.record import (
     TrialError,
     TrialRecord,
@@ -121,7 +121,7 @@ def read_trials(path: str | Path) -> tuple[list[TrialRecord], list[str]]:
         TrialError: the file does not exist or cannot be opened.
     """
     try:
-        text = Path(path).read_text(encoding="utf-8", errors="replace")
+        text = text_of(path, errors="replace")
     except OSError as error:
         raise TrialError(f"cannot read the trial log {path}: {error.strerror}") from error
     trials: list[TrialRecord] = []

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from mobile_vla_ros.files import once, text_of
 from mobile_vla_ros.trials.record import TrialError
 
 
@@ -185,8 +186,7 @@ def read_plan(path: str | Path) -> TrialPlan:
         TrialError: the file is missing, not JSON, or not a plan.
     """
     try:
-        text = Path(path).read_text(encoding="utf-8")
-        values = json.loads(text, object_pairs_hook=_once)
+        values = json.loads(text_of(path), object_pairs_hook=once)
         trials = tuple(_planned(trial) for trial in values.pop("trials"))
         if values.get("difference") is not None:
             low, high = map(float, values["difference"])
@@ -198,16 +198,6 @@ def read_plan(path: str | Path) -> TrialPlan:
         raise TrialError(f"cannot read the trial plan {path}: {error.strerror}") from error
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise TrialError(f"{path} is not a trial plan: {error}") from error
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """A JSON object in which no key stands twice."""
-    values = dict(pairs)
-    if len(values) < len(pairs):
-        keys = [key for key, _ in pairs]
-        twice = next(key for key in keys if keys.count(key) > 1)
-        raise TrialError(f"the key {twice!r} stands twice")
-    return values
 
 
 def _planned(values: Any) -> PlannedTrial:

@@ -365,6 +365,13 @@ def test_two_cameras_on_one_topic_are_refused(tmp_path: Path) -> None:
         bring_in(bag_of(tmp_path / "bag", mixed + commands()), tmp_path)
 
 
+def test_a_camera_that_numbers_its_frames_in_the_frame_id_is_brought_in(tmp_path: Path) -> None:
+    numbered = frames()
+    for row, (_, _, _, message) in enumerate(numbered):
+        message.header.frame_id = f"frame_{row}"
+    assert bring_in(bag_of(tmp_path / "bag", numbered + commands()), tmp_path).frames > 10
+
+
 def jpeg(_row: int, pixels: np.ndarray) -> bytes:
     return cv2.imencode(".jpg", pixels)[1].tobytes()
 

@@ -100,6 +100,18 @@ def test_version_2_1_with_pictures_comes_in_exactly(tmp_path: Path) -> None:
         assert second.image_stamps[0] > first.image_stamps[-1]
 
 
+def test_a_line_ends_at_a_newline_alone(tmp_path: Path) -> None:
+    data = Foreign(tmp_path / "data")
+    data.tasks[0] = "go\u2028left\x85now"
+    for entry in data.listed:
+        entry["tasks"] = list(data.tasks.values())
+    data.describe()
+    result = import_lerobot(tmp_path / "data", tmp_path / "out")
+    assert len(result.files) == 3
+    with open_episode(result.files[0]) as episode:
+        assert episode.instruction == "go\u2028left\x85now"
+
+
 def test_a_rate_that_is_no_whole_number_gives_its_own_stamps(tmp_path: Path) -> None:
     Foreign(tmp_path / "set", 1, fps=12.5)
     with open_episode(import_lerobot(tmp_path / "set", tmp_path / "out").files[0]) as episode:

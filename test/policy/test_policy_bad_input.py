@@ -270,6 +270,10 @@ def test_a_run_file_that_is_missing_or_is_no_json(checkpoint: Path, tmp_path: Pa
     assert "is not valid JSON" in complaint(checkpoint, config=broken)
     broken.write_text("[1, 2]")
     assert "must hold a JSON object" in complaint(checkpoint, config=broken)
+    broken.write_text('{"window_size": 8, "act_head": {"latent": 1, "latent": 2}}')
+    assert "the key 'latent' stands twice" in complaint(checkpoint, config=broken)
+    os.mkfifo(tmp_path / "pipe")
+    assert "a pipe, socket or device" in complaint(checkpoint, config=tmp_path / "pipe")
 
 
 def test_no_run_file_anywhere(tmp_path: Path) -> None:

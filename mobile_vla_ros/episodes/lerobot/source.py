@@ -13,6 +13,7 @@ import numpy as np
 from mobile_vla_ros.episodes.lerobot import layout
 from mobile_vla_ros.episodes.lerobot.video import decode_timed
 from mobile_vla_ros.episodes.schema import EpisodeError
+from mobile_vla_ros.files import text_of
 
 _ROWS_AT_ONCE = 32  # pictures held while a table is read
 _VISUAL = ("video", "image")
@@ -208,7 +209,7 @@ def read_info(root: Path) -> dict[str, Any]:
     if not root.is_dir():
         raise EpisodeError(f"{root} is not a folder")
     try:
-        info = json.loads(path.read_text(encoding="utf-8"))
+        info = json.loads(text_of(path))
     except FileNotFoundError:
         raise EpisodeError(f"{root} is no LeRobotDataset: it has no {layout.INFO_PATH}") from None
     except (OSError, ValueError) as error:
@@ -347,12 +348,13 @@ def _read_table(path: Path, columns: list[str] | None = None) -> Any:
 def _json_lines(path: Path) -> list[dict[str, Any]]:
     rows = []
     try:
-        text = path.read_text(encoding="utf-8")
+        text = text_of(path)
     except FileNotFoundError:
         return []
     except (OSError, ValueError) as error:
         raise EpisodeError(f"{path} cannot be read: {error}") from error
-    for number, line in enumerate(text.splitlines(), 1):
+    # At newlines alone: JSON text may hold what else str.splitlines takes for a line's end.
+    for number, line in enumerate(text.split("\n"), 1):
         if not line.strip():
             continue
         try:

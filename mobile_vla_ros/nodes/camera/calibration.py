@@ -10,7 +10,7 @@ import numpy as np
 import yaml
 
 from mobile_vla_ros.errors import InputError
-from mobile_vla_ros.files import home_path
+from mobile_vla_ros.files import home_path, text_of
 from mobile_vla_ros.rig import Rig
 
 
@@ -76,7 +76,7 @@ def read_calibration(path: str | Path) -> CameraModel:
     """
     file = home_path(path)
     try:
-        values = yaml.safe_load(file.read_text(encoding="utf-8"))
+        values = yaml.safe_load(text_of(file))
     except OSError as error:
         raise CalibrationError(f"cannot read the calibration {file}: {error.strerror}") from error
     except (yaml.YAMLError, UnicodeDecodeError):
