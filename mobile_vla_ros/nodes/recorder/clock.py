@@ -21,7 +21,7 @@ class RecorderClock:
     """
 
     def __init__(self, node: Node, was_set: Callable[[float], None]) -> None:
-        self._clock = node.get_clock()
+        self._clock: Any = node.get_clock()  # a ROSClock, which rclpy's types do not say
         self._was_set = was_set
         self._even = SetClock()
 
