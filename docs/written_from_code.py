@@ -162,7 +162,7 @@ def _declared_arguments(tree: ast.Module):
         node.value
         for node in tree.body
         if isinstance(node, ast.Assign)
-        and node.targets[0].id in ("ARGUMENTS", "PARAMETERS", "TRIAL")
+        and node.targets[0].id in ("ARGUMENTS", "PARAMETERS", "TRIAL", "RIG")
     ]
     for table in tables:
         if isinstance(table, ast.Tuple):

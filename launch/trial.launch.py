@@ -52,6 +52,15 @@ TRIAL = {
     "judge": (str, "", "topic of a judge; '' = the field's outcome, if there is a field"),
     "keys": (bool, "false", "read verdicts from this terminal"),
 }
+NOT_GIVEN = "(as in the parameter files)"
+# The same of the parameters of the trial manager and of the recorder: both keep them.
+RIG = {
+    "camera_id": (str, NOT_GIVEN, "names the camera in episodes and incidents"),
+    "camera_height": (float, NOT_GIVEN, "metres from the floor to the lens"),
+    "camera_tilt": (float, NOT_GIVEN, "degrees that the camera looks down"),
+    "field_of_view": (float, NOT_GIVEN, "degrees that the camera sees across"),
+    "exposure_mode": (str, NOT_GIVEN, "auto, fixed or locked"),
+}
 
 
 def inference_launch() -> dict:
@@ -61,7 +70,7 @@ def inference_launch() -> dict:
 
 def check(context: LaunchContext) -> None:
     inference = inference_launch()
-    check_typed_with_inference(__file__, sys.argv, TRIAL, inference)
+    check_typed_with_inference(__file__, sys.argv, {**TRIAL, **RIG}, inference)
     fields = [LaunchConfiguration("field").perform(context)]
     inference["check_params_file"](
         context, "episode_recorder", "trial_manager", *filter(None, fields)
@@ -88,6 +97,9 @@ def nodes(context: LaunchContext) -> list:
     transport = transport if transport in ("raw", "compressed") else "raw"
     parameters = {
         name.removeprefix("trial_"): value(name, kind) for name, (kind, _, _) in TRIAL.items()
+    }
+    rig = {
+        name: value(name, kind) for name, (kind, _, _) in RIG.items() if text(name) != NOT_GIVEN
     }
     if not text("trial_instruction"):
         parameters["instruction"] = value("instruction", str)
@@ -126,6 +138,7 @@ def nodes(context: LaunchContext) -> list:
                     "directory": str(directory / "episodes"),
                     "image_format": "jpeg",
                     "image_transport": transport,
+                    **rig,
                 },
             ],
             **common,
@@ -136,7 +149,7 @@ def nodes(context: LaunchContext) -> list:
             name="trial_manager",
             parameters=[
                 LaunchConfiguration("params_file"),
-                {**parameters, "image_transport": transport},
+                {**parameters, **rig, "image_transport": transport},
             ],
             **common,
         ),
@@ -167,7 +180,7 @@ def generate_launch_description() -> LaunchDescription:
     ]
     arguments += [
         DeclareLaunchArgument(name, default_value=default, description=text)
-        for name, (_, default, text) in TRIAL.items()
+        for name, (_, default, text) in {**TRIAL, **RIG}.items()
     ]
     return LaunchDescription(
         [

@@ -101,6 +101,20 @@ def rig_of(attributes: Mapping[str, Any], camera: Mapping[str, Any] | None = Non
     )
 
 
+def with_frame_size(attributes: Mapping[str, Any], shape: Sequence[int]) -> dict[str, Any]:
+    """A recording's attributes, whose rig says how large its frames [H, W, ...] really are."""
+    sized = dataclasses.replace(rig_of(attributes), height=int(shape[0]), width=int(shape[1]))
+    return {**attributes, ATTRIBUTE: sized.to_json()}
+
+
+def completed(told: Rig, found: Rig) -> Rig:
+    """What ``told`` says, and of ``found`` what it does not say."""
+    known = {
+        name: value for name, value in dataclasses.asdict(told).items() if value not in (None, "")
+    }
+    return dataclasses.replace(found, **known)
+
+
 def differences(one: Rig, other: Rig) -> list[str]:
     """In what two rigs differ by more than a mounting is ever exact, a phrase each.
 

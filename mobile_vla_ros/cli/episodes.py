@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from mobile_vla_ros.cli import rig_options
 from mobile_vla_ros.cli.episode_paths import files_of, finished, split_finished, usable
 from mobile_vla_ros.cli.episodes_lerobot import export_lerobot, import_lerobot
 from mobile_vla_ros.cli.episodes_mcap import export_mcap
@@ -407,11 +408,16 @@ def import_bag(
     image_format: str = typer.Option(
         "raw", help="raw or jpeg (a compressed topic is kept as it is)."
     ),
+    camera_height: float | None = rig_options.HEIGHT,
+    camera_tilt: float | None = rig_options.TILT,
+    field_of_view: float | None = rig_options.VIEW,
+    exposure_mode: str = rig_options.EXPOSURE,
     json_file: Path | None = JSON,
 ) -> None:
     """Makes an episode of a recorded bag; needs no ROS.
 
-    Each row carries the command in force when its frame was captured.
+    Each row carries the command in force when its frame was captured. Where the camera stood is
+    taken from camera_info and tf_static, as far as they say it, and from the options.
 
     Example: mobile_vla episodes import-bag run3/ ~/episodes --scenario 1box_left
     """
@@ -426,6 +432,7 @@ def import_bag(
         topics=BagTopics(image_topic, cmd_vel_topic, odom_topic),
         rate=rate,
         image_format=image_format,
+        rig=rig_options.told_rig(camera_height, camera_tilt, field_of_view, exposure_mode),
     )
     print(f"{result.path}: {result.frames} of {result.messages} frames; {result.note}")
     write_json(json_file, result)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import typer
 
+from mobile_vla_ros.cli import rig_options
 from mobile_vla_ros.cli.episode_paths import usable
 from mobile_vla_ros.cli.output import write_json
 from mobile_vla_ros.cli.progress import bar
@@ -66,6 +67,8 @@ def export_lerobot(
         lost = "nothing lost" if math.isinf(result.psnr) else f"{result.psnr:.1f} dB PSNR"
         told += f"; video, {lost}"
     print(told)
+    for name in result.taken_away:
+        print(f"{name}, which an interrupted export had left there, was removed")
     if result.without_odometry:
         print(f"{result.without_odometry} rows have no odometry; the statistics leave them out")
     if licence == "unknown":
@@ -98,6 +101,10 @@ def import_lerobot(
         "raw", help="Of video frames: raw or jpeg. Pictures stay as they are."
     ),
     episodes: str = typer.Option("", help="Only these, e.g. 0-9,12."),
+    camera_height: float | None = rig_options.HEIGHT,
+    camera_tilt: float | None = rig_options.TILT,
+    field_of_view: float | None = rig_options.VIEW,
+    exposure_mode: str = rig_options.EXPOSURE,
     json_file: Path | None = JSON,
 ) -> None:
     """Makes episodes of a LeRobotDataset, version 2 or 3, with pictures or video.
@@ -118,6 +125,7 @@ def import_lerobot(
         frame_period=frame_period,
         image_format=image_format,
         episodes=_numbers(episodes),
+        rig=rig_options.told_rig(camera_height, camera_tilt, field_of_view, exposure_mode),
     )
     result = bring_in(_find(source), out, options, progress=bar)
     for sentence in result.notes:

@@ -38,6 +38,7 @@ class BagRows:
             raise EpisodeError(f"{bag.path}: there is no image on {self._topic}{why}")
         self.first = float(camera.times[0])
         self.encoding = _encoding(first)
+        self.frame = str(first.content.header.frame_id)
         self.compressed = first.kind == COMPRESSED
 
     @property

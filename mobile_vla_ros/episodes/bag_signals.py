@@ -22,6 +22,8 @@ COMPRESSED = "sensor_msgs/msg/CompressedImage"
 TWIST = "geometry_msgs/msg/Twist"
 TWIST_STAMPED = "geometry_msgs/msg/TwistStamped"
 ODOM = "nav_msgs/msg/Odometry"
+# What image_transport adds to a camera's name: the same pictures once more.
+TRANSPORTS = ("/compressed", "/compressedDepth", "/theora", "/ffmpeg")
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import os
-import shutil
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -22,6 +22,11 @@ from typing import Any
 from mobile_vla_ros.episodes.editing import check_alike
 from mobile_vla_ros.episodes.lerobot import layout
 from mobile_vla_ros.episodes.lerobot.append import exchange, link_files, read_existing
+from mobile_vla_ros.episodes.lerobot.building import (
+    building,
+    building_place,
+    take_away_left,
+)
 from mobile_vla_ros.episodes.lerobot.card import CardFacts, survey, write_card
 from mobile_vla_ros.episodes.lerobot.dataset import DataSet
 from mobile_vla_ros.episodes.lerobot.piece import Piece, PieceOrder, prepare
@@ -47,6 +52,7 @@ class LerobotExport:
         left_out: files, or pieces between gaps, that are too short.
         without_odometry: rows without odometry, which the statistics leave out.
         psnr: of the video in dB over the frames compared; infinite where nothing is lost.
+        taken_away: hidden folders that killed exports had left beside it.
     """
 
     path: Path
@@ -57,6 +63,7 @@ class LerobotExport:
     left_out: tuple[str, ...]
     without_odometry: int
     psnr: float
+    taken_away: tuple[str, ...] = ()
 
 
 def export(
@@ -104,44 +111,43 @@ def export(
     existing = read_existing(folder, features, rate) if append else None
     if existing:
         features = existing.info["features"]
-    building = folder.with_name(f".{folder.name}.{os.getpid()}")
-    pieces = building / ".pieces"
+    taken_away = take_away_left(folder)
+    pieces = building_place(folder) / ".pieces"
     orders, left_out = _plan(paths, pieces, rate, size, odom, names, video)
     if not orders:
         raise EpisodeError(f"nothing to export: {'; '.join(left_out)}")
     robot = card.robot if card else "mobile_base"
     try:
-        if append:
-            link_files(folder, building)
-        pieces.mkdir(parents=True)
-        data = DataSet(building, rate, features, robot, existing)
-        with contextlib.closing(data):
-            for piece in progress(_Prepared(orders, workers), "exporting"):
-                data.add(piece)
-                piece.target.unlink()
-            info = data.finish()
-        pieces.rmdir()
-        totals = data.totals
-        if card is not None:
-            write_card(
-                building / layout.CARD_PATH,
-                card,
-                info,
-                list(data.tasks),
-                survey(paths, existing.episodes if existing else ()),
-                psnr=totals.psnr,
-                without_odometry=totals.without_odometry,
-                left_out=left_out,
-            )
-        if append:
-            exchange(building, folder)
-        else:
-            os.rename(building, folder)
-        sync(folder.absolute().parent)
+        with building(folder) as place:
+            if append:
+                link_files(folder, place)
+            pieces.mkdir()
+            data = DataSet(place, rate, features, robot, existing)
+            with contextlib.closing(data):
+                for piece in progress(_Prepared(orders, workers), "exporting"):
+                    data.add(piece)
+                    piece.target.unlink()
+                info = data.finish()
+            pieces.rmdir()
+            totals = data.totals
+            if card is not None:
+                write_card(
+                    place / layout.CARD_PATH,
+                    card,
+                    info,
+                    list(data.tasks),
+                    survey(paths, existing.episodes if existing else ()),
+                    psnr=totals.psnr,
+                    without_odometry=totals.without_odometry,
+                    left_out=left_out,
+                )
+            if append:
+                exchange(place, folder)
+            else:
+                os.rename(place, folder)
+            sync(folder.absolute().parent)
     except OSError as error:
         raise EpisodeError(f"cannot write {folder}: {error.strerror or error}") from error
-    finally:
-        shutil.rmtree(building, ignore_errors=True)
     return LerobotExport(
         folder,
         totals.episodes,
@@ -151,6 +157,7 @@ def export(
         tuple(left_out),
         totals.without_odometry,
         totals.psnr,
+        taken_away,
     )
 
 
@@ -230,7 +237,8 @@ class _Prepared(Sequence[Piece]):
             return
         # A fresh interpreter each: a fork of a process that has threads may hang.
         context = multiprocessing.get_context("spawn")
-        pool = ProcessPoolExecutor(min(self._workers, len(self)), mp_context=context)
+        workers = min(self._workers, len(self))
+        pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_end_with_parent)
         try:
             waiting: deque[Future[Piece]] = deque()
             for order in self._orders:
@@ -245,3 +253,15 @@ class _Prepared(Sequence[Piece]):
             ) from None
         finally:
             pool.shutdown(cancel_futures=True)
+
+
+def _end_with_parent() -> None:
+    """A worker whose parent was killed would wait for orders, and its memory with it, for ever."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def watch() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()

@@ -26,6 +26,7 @@ from mobile_vla_ros.episodes.mcap_streams import (
 from mobile_vla_ros.episodes.reader import open_episode
 from mobile_vla_ros.episodes.ros_messages import Messages
 from mobile_vla_ros.episodes.schema import EpisodeError
+from mobile_vla_ros.hub import origin_of
 
 _ODD = re.compile(r"[^A-Za-z0-9_]+")
 
@@ -114,5 +115,7 @@ def _messages_of(source: Any, make: Messages, quality: int, file: McapFile) -> I
     else:
         with open_episode(source) as episode:
             facts = {"file": episode.path.name, "sha256": episode.sha256()}
+            origin = origin_of(episode.path)
+            facts |= {"revision": origin} if origin else {}
             file.note(f"mobile_vla_ros {episode.path.stem}", facts)
             yield from episode_messages(episode, make, quality)

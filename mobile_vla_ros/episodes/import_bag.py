@@ -16,10 +16,12 @@ from mobile_vla_ros.axes import PLANAR_AXES
 from mobile_vla_ros.episodes import schema
 from mobile_vla_ros.episodes.bag import Bag, open_bag
 from mobile_vla_ros.episodes.bag_pictures import BagRows
+from mobile_vla_ros.episodes.bag_rig import rig_of_bag
 from mobile_vla_ros.episodes.bag_signals import (
     COMPRESSED,
     IMAGE,
     ODOM,
+    TRANSPORTS,
     TWIST,
     TWIST_STAMPED,
     BagTopics,
@@ -28,9 +30,7 @@ from mobile_vla_ros.episodes.bag_signals import (
 from mobile_vla_ros.episodes.names import check_scenario, unique_path
 from mobile_vla_ros.episodes.schema import EpisodeError
 from mobile_vla_ros.episodes.writer import EpisodeWriter
-
-# What image_transport adds to a camera's name: the same pictures once more.
-_TRANSPORTS = ("/compressed", "/compressedDepth", "/theora", "/ffmpeg")
+from mobile_vla_ros.rig import ATTRIBUTE, Rig, completed
 
 
 @dataclass(frozen=True)
@@ -66,6 +66,7 @@ def import_bag(
     image_format: str = "raw",
     action_axes: tuple[str, ...] = PLANAR_AXES,
     frame_period: float = schema.DEFAULT_FRAME_PERIOD,
+    rig: Rig | None = None,
 ) -> BagImport:
     """Reads one bag into one episode.
 
@@ -78,6 +79,7 @@ def import_bag(
         image_format: ``raw`` or ``jpeg``. Frames of a compressed topic stay as they are.
         action_axes: the velocities that a row carries.
         frame_period: spacing in seconds that a policy takes frames at.
+        rig: what a person knows of the camera; it goes before what the bag says of it.
 
     Raises:
         EpisodeError: it is no bag, lacks a topic or has several, or holds images that cannot be
@@ -92,6 +94,7 @@ def import_bag(
         notes: list[str] = []
         camera, commands, odometry = read_signals(opened, chosen, notes)
         rows = BagRows(opened, chosen, camera, notes)
+        said = completed(rig or Rig(), rig_of_bag(opened, chosen.image, rows.frame, notes))
         writer = EpisodeWriter(
             unique_path(directory, _date(path, rows.first), scenario),
             scenario=scenario,
@@ -101,7 +104,11 @@ def import_bag(
             image_format="jpeg" if rows.compressed else image_format,
             camera={"topic": chosen.image, "encoding": rows.encoding},
             odom=bool(chosen.odom),
-            attributes={"imported_from": _plain_name(path.name), "rows_per_second": rate},
+            attributes={
+                "imported_from": _plain_name(path.name),
+                "rows_per_second": rate,
+                ATTRIBUTE: said.to_json(),
+            },
             flush=False,
         )
         with contextlib.ExitStack() as undo:
@@ -136,7 +143,7 @@ def _choose(bag: Bag, wanted: BagTopics) -> BagTopics:
             there = f"it has {', '.join(fitting)}" if fitting else "it has none"
             raise EpisodeError(f"{bag.path} has no {what} topic {name}; {there}")
         # The same pictures, packed, are no second camera.
-        packed = [topic for topic in fitting for end in _TRANSPORTS if topic.endswith(end)]
+        packed = [topic for topic in fitting for end in TRANSPORTS if topic.endswith(end)]
         first = [t for t in fitting if t not in packed or t.rpartition("/")[0] not in fitting]
         if len(first) > 1:
             raise EpisodeError(

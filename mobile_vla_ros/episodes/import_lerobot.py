@@ -20,7 +20,9 @@ from mobile_vla_ros.episodes.names import check_scenario, unique_path
 from mobile_vla_ros.episodes.schema import EpisodeError
 from mobile_vla_ros.episodes.writer import EpisodeWriter
 from mobile_vla_ros.errors import InputError
+from mobile_vla_ros.hub import origin_of
 from mobile_vla_ros.pictures import ImageError, decode_compressed
+from mobile_vla_ros.rig import ATTRIBUTE, Rig, completed, rig_of
 
 # Where time begins for data that does not say when it was recorded: 1 January 2000, UTC.
 _NO_DATE = 946_684_800.0
@@ -41,6 +43,7 @@ class LerobotOptions:
         frame_period: spacing in seconds that a policy takes frames at.
         image_format: of video frames, ``raw`` or ``jpeg``; pictures stay as they are.
         episodes: only these; None: all.
+        rig: what a person knows of the camera; it goes before what the data set says.
     """
 
     camera: str = ""
@@ -51,6 +54,7 @@ class LerobotOptions:
     frame_period: float = schema.DEFAULT_FRAME_PERIOD
     image_format: str = "raw"
     episodes: Sequence[int] | None = None
+    rig: Rig = field(default_factory=Rig)
 
 
 @dataclass(frozen=True)
@@ -146,6 +150,7 @@ class _Reader:
         if data.video_key(self.camera):
             layout.require("av", "a data set with video", "lerobot")
         self.notes: list[str] = []
+        self._origin = origin_of(data.root) or data.root.name
         self._odometry = _odometry_columns(data.features)
         self._clock = _NO_DATE
         if any(column.degrees for column in self.columns.values()):
@@ -175,8 +180,9 @@ class _Reader:
             camera={"topic": self.camera},
             odom=odometry is not None,
             attributes={
-                "imported_from": f"{self._data.root.name} episode {entry.index}",
+                "imported_from": f"{self._origin} episode {entry.index}",
                 "stamps_from": "recording" if _dated(entry) else "frame rate",
+                ATTRIBUTE: completed(self._options.rig, rig_of(entry.facts)).to_json(),
             },
             flush=False,
         )

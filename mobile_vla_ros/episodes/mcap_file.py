@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import os
+import contextlib
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from mobile_vla_ros.episodes.ros_messages import Messages, nanoseconds
 from mobile_vla_ros.episodes.schema import EpisodeError
-from mobile_vla_ros.files import rename_new, sync
+from mobile_vla_ros.files import whole_file
 
 
 class McapFile:
@@ -35,9 +35,11 @@ class McapFile:
             raise EpisodeError(f"the name {self._path.name!r} must end in .mcap")
         if self._path.exists():
             raise EpisodeError(f"{self._path} exists already and is not overwritten")
-        self._part = self._path.with_name(f".{self._path.name}.{os.getpid()}")
+        if not self._path.absolute().parent.is_dir():
+            raise EpisodeError(f"cannot write {self._path}: its folder does not exist")
+        self._whole = whole_file(self._path, replace=False)
         try:
-            self._stream = self._part.open("wb")
+            self._stream = self._whole.__enter__().open("wb")
         except OSError as error:
             raise EpisodeError(f"cannot write {self._path}: {error.strerror}") from error
         self._writer = Writer(self._stream)
@@ -94,18 +96,17 @@ class McapFile:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        if error is not None:
+            self._stream.close()
+            self._whole.__exit__(kind, error, trace)
+            return
         try:
-            if kind is None:
+            with contextlib.ExitStack() as ending:
+                ending.push(self._whole)
+                ending.callback(self._stream.close)
                 self._writer.finish()
                 self._stream.flush()
-                os.fsync(self._stream.fileno())
-                self._stream.close()
-                rename_new(self._part, self._path)
-                sync(self._path.absolute().parent)
         except FileExistsError:
             raise EpisodeError(f"{self._path} exists already and is not overwritten") from None
         except OSError as failure:
             raise EpisodeError(f"cannot write {self._path}: {failure.strerror}") from failure
-        finally:
-            self._stream.close()
-            self._part.unlink(missing_ok=True)

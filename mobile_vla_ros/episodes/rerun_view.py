@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import contextlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +16,7 @@ from mobile_vla_ros.episodes.lerobot.layout import require
 from mobile_vla_ros.episodes.reader import Episode, open_episode
 from mobile_vla_ros.episodes.schema import EpisodeError
 from mobile_vla_ros.episodes.sheet import driven_path
-from mobile_vla_ros.files import rename_new
+from mobile_vla_ros.files import whole_file
 from mobile_vla_ros.pictures import encode_jpeg
 from mobile_vla_ros.planar import integrate, placed_at
 
@@ -64,7 +64,6 @@ def view(
     import rerun as rr
 
     target = Path(save) if save is not None else None
-    part = None
     if target is not None:
         if target.suffix != ".rrd":
             raise EpisodeError(f"the name {target.name!r} must end in .rrd")
@@ -72,26 +71,21 @@ def view(
             raise EpisodeError(f"{target} exists already and is not overwritten")
         if not target.absolute().parent.is_dir():
             raise EpisodeError(f"the folder {target.parent} does not exist")
-        part = target.with_name(f".{target.name}.{os.getpid()}")
     stream = rr.RecordingStream("mobile_vla episodes")
     try:
-        if part is None:
-            stream.spawn()
-        else:
-            stream.save(str(part))
-        names = [Path(path).stem for path in paths]
-        stream.send_blueprint(_blueprint(names))
-        for path, name in zip(map(Path, paths), names, strict=True):
-            _log(stream, name, path, (wishes or {}).get(path, ()))
-        stream.flush()
-        stream.disconnect()
-        if part is not None and target is not None:
-            rename_new(part, target)
+        with contextlib.ExitStack() as ending:
+            if target is None:
+                stream.spawn()
+            else:
+                stream.save(str(ending.enter_context(whole_file(target, replace=False))))
+            names = [Path(path).stem for path in paths]
+            stream.send_blueprint(_blueprint(names))
+            for path, name in zip(map(Path, paths), names, strict=True):
+                _log(stream, name, path, (wishes or {}).get(path, ()))
+            stream.flush()
+            stream.disconnect()
     except FileExistsError:
         raise EpisodeError(f"{target} exists already and is not overwritten") from None
-    finally:
-        if part is not None:
-            part.unlink(missing_ok=True)
     return target
 
 

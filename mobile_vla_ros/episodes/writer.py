@@ -29,6 +29,8 @@ from mobile_vla_ros.episodes.part_file import PartFile, PeriodicSync
 from mobile_vla_ros.episodes.row import RowEncoder
 from mobile_vla_ros.episodes.schema import EpisodeError, part_path
 from mobile_vla_ros.files import rename_new
+from mobile_vla_ros.pictures import ImageError, decode_compressed
+from mobile_vla_ros.rig import with_frame_size
 
 TEMPORARY_PREFIX = ".episode_new_"
 _RESERVE_BYTES = 1 << 20
@@ -165,7 +167,7 @@ class EpisodeWriter:
             self._sync.check(self._final)
         try:
             if self._file is None:
-                self._file = self._create(len(payload))
+                self._file = self._create(payload)
                 self._file.count(self._counts)
             self._file.store(self._rows, payload, values)
         except OSError as error:
@@ -272,7 +274,7 @@ class EpisodeWriter:
             )
         return EpisodeError(f"cannot write {self._part}: {reason} (after {self._rows} frames)")
 
-    def _create(self, payload_size: int) -> PartFile:
+    def _create(self, payload: memoryview) -> PartFile:
         """Lays the file out under a name of its own, then gives it the ``.part`` name."""
         handle, temporary = tempfile.mkstemp(dir=self._final.parent, prefix=TEMPORARY_PREFIX)
         with contextlib.ExitStack() as undo:
@@ -282,8 +284,13 @@ class EpisodeWriter:
             os.fchmod(handle, 0o644)
             with contextlib.suppress(OSError):  # not every network file system has locks
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            layout = replace(self._layout, name=self._final.stem, shape=self._encoder.shape)
-            file = PartFile(handle, layout, payload_size)
+            layout = replace(
+                self._layout,
+                name=self._final.stem,
+                shape=self._encoder.shape,
+                attributes=self._with_frame_size(payload),
+            )
+            file = PartFile(handle, layout, len(payload))
             if self._flush:
                 self._reserve = tempfile.TemporaryFile(  # noqa: SIM115
                     dir=self._final.parent
@@ -294,6 +301,16 @@ class EpisodeWriter:
         if self._flush:
             self._sync = PeriodicSync(handle)
         return file
+
+    def _with_frame_size(self, payload: memoryview) -> Mapping[str, Any]:
+        """The attributes, whose rig says how large the frames are; ``payload`` is the first."""
+        attributes, shape = self._layout.attributes, self._encoder.shape
+        if shape is None:
+            try:
+                shape = decode_compressed(payload).shape
+            except ImageError:  # the checks will say so
+                return attributes
+        return with_frame_size(attributes, shape)
 
     def _drop_reserve(self) -> None:
         if self._reserve is not None:

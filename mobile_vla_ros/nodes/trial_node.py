@@ -40,6 +40,7 @@ from mobile_vla_ros.nodes.wiring.parameters import declare, refusal
 from mobile_vla_ros.nodes.wiring.patient_service import patient_service
 from mobile_vla_ros.nodes.wiring.program import Program
 from mobile_vla_ros.nodes.wiring.qos import latched, newest_only
+from mobile_vla_ros.nodes.wiring.rig import rig_of_settings
 from mobile_vla_ros.nodes.wiring.running import FAILED, Life, StopSignal, run_node
 from mobile_vla_ros.nodes.wiring.terminal import Terminal, TerminalError
 from mobile_vla_ros.trials.book import TrialBook
@@ -155,7 +156,9 @@ class TrialNode(Life, Node):
         if not values["incidents"]:
             return None
         before, after = values["incident_before"], values["incident_after"]
-        return IncidentKeeper(directory, self._on_incident, before, after)
+        camera = values["camera_id"] or self.resolve_topic_name("image")
+        rig = rig_of_settings(values, camera, exposure=values["exposure_mode"])
+        return IncidentKeeper(directory, self._on_incident, before, after, rig)
 
     def _serve(self) -> None:
         group = ReentrantCallbackGroup()

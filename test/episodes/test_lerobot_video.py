@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,11 @@ from pyarrow import parquet
 
 from mobile_vla_ros.episodes import EpisodeError, EpisodeWriter, open_episode
 from mobile_vla_ros.episodes.export_lerobot import CardFacts, VideoSettings, export
-from mobile_vla_ros.episodes.import_lerobot import import_lerobot
+from mobile_vla_ros.episodes.import_lerobot import LerobotOptions, import_lerobot
+from mobile_vla_ros.episodes.lerobot.append import link_files
+from mobile_vla_ros.episodes.lerobot.building import building, take_away_left
 from mobile_vla_ros.episodes.lerobot.statistics import count_levels, describe_levels
+from mobile_vla_ros.rig import Rig, rig_of
 
 av = pytest.importorskip("av")
 START = 1_700_000_000.0
@@ -260,3 +264,95 @@ def test_a_killed_export_leaves_nothing_that_looks_whole(lab: list[Path], tmp_pa
             assert len(import_lerobot(out, tmp_path / f"back{delay}").files) == 9
         left = [path for path in tmp_path.iterdir() if path.name.startswith(f".{out.name}.")]
         assert not any((path / "meta/info.json").exists() for path in left if not out.exists())
+
+
+def test_where_the_camera_stood_goes_out_with_an_episode_and_comes_back(tmp_path: Path) -> None:
+    rig = Rig("cam-1", 64, 48, 0.30, 12.0, 90.0, "locked")
+    first = episode(tmp_path / "a.h5", attributes={"rig": rig.to_json()})
+    second = episode(tmp_path / "b.h5", 120)
+    export([first], tmp_path / "set", card=CardFacts())
+    export([second], tmp_path / "set", append=True, card=CardFacts())
+    card = (tmp_path / "set/README.md").read_text()
+    assert "- cam-1, 0.30 m, 12 degrees, 90 degrees across, 64 x 48, exposure locked: 1" in card
+    rigs = []
+    for path in import_lerobot(tmp_path / "set", tmp_path / "back").files:
+        with open_episode(path) as file:
+            rigs.append(rig_of(file.attributes))
+    assert rigs == [rig, Rig("", 64, 48)]
+    told = LerobotOptions(rig=Rig(mount_height=0.45))
+    other = import_lerobot(tmp_path / "set", tmp_path / "told", told).files[0]
+    with open_episode(other) as file:
+        assert rig_of(file.attributes) == replace(rig, mount_height=0.45)
+
+
+def test_what_killed_exports_left_is_taken_away_by_the_next(
+    lab: list[Path], tmp_path: Path
+) -> None:
+    left = tmp_path / ".set.4711"
+    (left / "data").mkdir(parents=True)
+    alien = tmp_path / ".set.backup"
+    alien.mkdir()
+    with building(tmp_path / "set") as running:
+        assert export(lab[:1], tmp_path / "other").taken_away == ()
+        assert take_away_left(tmp_path / "set") == (".set.4711",)
+        assert running.exists()
+    assert alien.exists()
+    assert not left.exists()
+
+
+def test_a_data_set_taken_aside_by_a_killed_export_is_named_not_removed(
+    lab: list[Path], tmp_path: Path
+) -> None:
+    aside = tmp_path / ".set.4711.old"
+    aside.mkdir()
+    with pytest.raises(EpisodeError, match=r"the data set as it was is .*\.set\.4711\.old"):
+        export(lab[:1], tmp_path / "set")
+    assert aside.exists()
+    (tmp_path / "set").mkdir()
+    assert take_away_left(tmp_path / "set") == (aside.name,)
+
+
+def test_an_addition_that_is_under_way_is_no_data_set(lab: list[Path], tmp_path: Path) -> None:
+    export(lab[:1], tmp_path / "set")
+    with building(tmp_path / "set") as place:
+        link_files(tmp_path / "set", place)
+        assert (place / "data/chunk-000/file-000.parquet").exists()
+        assert not (place / "meta/info.json").exists()
+
+
+def lives(number: int) -> bool:
+    """Whether a process runs; a dead one whose new parent does not ask after it does not."""
+    try:
+        return Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
+
+
+def test_workers_end_with_an_export_that_is_killed(lab: list[Path], tmp_path: Path) -> None:
+    program = (
+        "import sys, pathlib, multiprocessing\n"
+        "from mobile_vla_ros.episodes.export_lerobot import export, VideoSettings\n"
+        "def show(items, what):\n"
+        "    for item in items:\n"
+        "        print(*(c.pid for c in multiprocessing.active_children()), flush=True)\n"
+        "        yield item\n"
+        "if __name__ == '__main__':\n"
+        "    export(sorted(pathlib.Path(sys.argv[1]).glob('*.h5')) * 50, sys.argv[2],\n"
+        "           video=VideoSettings(), workers=2, progress=show)\n"
+    )
+    (tmp_path / "program.py").write_text(program)
+    process = subprocess.Popen(
+        [sys.executable, tmp_path / "program.py", tmp_path / "lab", tmp_path / "set"],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    workers = [int(word) for word in process.stdout.readline().split()]
+    assert len(workers) == 2
+    process.kill()
+    process.wait()
+    end = time.monotonic() + 20
+    while any(map(lives, workers)):
+        assert time.monotonic() < end, "workers without a parent"
+        time.sleep(0.05)
+    assert len(take_away_left(tmp_path / "set")) == 1

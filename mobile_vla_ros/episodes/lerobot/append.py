@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from mobile_vla_ros.episodes.lerobot import layout
+from mobile_vla_ros.episodes.lerobot.building import OLD, building_place
 from mobile_vla_ros.episodes.lerobot.dataset import Existing
 from mobile_vla_ros.episodes.lerobot.source import Source
 from mobile_vla_ros.episodes.lerobot.statistics import Numbers
@@ -52,13 +53,18 @@ def read_existing(root: Path, features: dict[str, Any], fps: int) -> Existing:
 
 
 def link_files(source: Path, target: Path) -> None:
-    """Puts the old data set's files under ``target`` too, without copying them where possible."""
+    """Puts the old data set's files under ``target`` too, without copying them where possible.
+
+    All but ``info.json``, so that ``target`` is no data set before it is finished.
+    """
     for path in sorted(source.rglob("*")):
         place = target / path.relative_to(source)
         if path.is_dir():
             place.mkdir(parents=True, exist_ok=True)
             continue
         place.parent.mkdir(parents=True, exist_ok=True)
+        if path == source / layout.INFO_PATH:
+            continue
         if place.parent.name == "meta" or path.name == layout.CARD_PATH:
             shutil.copyfile(path, place)  # written anew: the old one must not change with it
             continue
@@ -79,7 +85,7 @@ def exchange(new: Path, old: Path) -> None:
         code = ctypes.get_errno()
         if code not in (errno.ENOSYS, errno.EINVAL, errno.ENOTSUP):
             raise OSError(code, os.strerror(code), str(old))
-    aside = old.with_name(f".{old.name}.{os.getpid()}.old")
+    aside = building_place(old).with_name(f"{building_place(old).name}{OLD}")
     os.rename(old, aside)
     os.rename(new, old)
     shutil.rmtree(aside)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import math
 import re
@@ -14,6 +13,7 @@ from typing import Any
 
 from mobile_vla_ros.episodes.lerobot import layout
 from mobile_vla_ros.episodes.reader import open_episode
+from mobile_vla_ros.rig import ATTRIBUTE, Rig, rig_of
 
 _MARK = "<!-- written by mobile_vla episodes export-lerobot -->"
 
@@ -54,24 +54,21 @@ def survey(paths: Iterable[str | Path], earlier: Iterable[Mapping[str, Any]] = (
     for row in earlier:
         found.scenarios[str(row.get("scenario") or "(none)")] += 1
         found.outcomes[str(row.get("outcome") or "(not said)")] += 1
+        if ATTRIBUTE in row:
+            found.cameras[say_camera(rig_of(row))] += 1
     for path in paths:
         with open_episode(path) as episode:
-            found.cameras[say_camera(episode.camera, episode.attributes)] += 1
+            found.cameras[say_camera(rig_of(episode.attributes, episode.camera))] += 1
             found.scenarios[episode.scenario or "(none)"] += 1
             found.outcomes[episode.outcome or "(not said)"] += 1
             found.formats[episode.image_format] += 1
     return found
 
 
-def say_camera(camera: Mapping[str, Any], attributes: Mapping[str, Any]) -> str:
+def say_camera(rig: Rig) -> str:
     """The camera and where it stands, in words."""
-    rig = attributes.get("rig")
-    facts = dict(camera)
-    if isinstance(rig, str):
-        with contextlib.suppress(ValueError):
-            facts |= {key: value for key, value in json.loads(rig).items() if value is not None}
-    words = [f"{key} {value}" for key, value in sorted(facts.items()) if value not in ("", None)]
-    return ", ".join(words) or "(not said)"
+    place = str(rig) if rig != Rig(camera=rig.camera) else ""
+    return ", ".join(filter(None, (rig.camera, place))) or "(not said)"
 
 
 def write_card(

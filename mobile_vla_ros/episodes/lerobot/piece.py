@@ -15,6 +15,7 @@ from mobile_vla_ros.episodes.lerobot.pictures import encoded, resized
 from mobile_vla_ros.episodes.lerobot.statistics import count_levels, sample_pixels
 from mobile_vla_ros.episodes.lerobot.video import VideoSettings, encode
 from mobile_vla_ros.episodes.reader import Episode, open_episode
+from mobile_vla_ros.rig import ATTRIBUTE, rig_of
 
 _BATCH_BYTES = 32 << 20  # of pictures held at once
 
@@ -103,6 +104,7 @@ def prepare(order: PieceOrder) -> Piece:
                 "scenario": episode.scenario,
                 "outcome": episode.outcome,
                 "frame_period": episode.frame_period,
+                ATTRIBUTE: rig_of(episode.attributes, episode.camera).to_json(),
             },
             without_odometry=lacking,
             psnr=psnr,

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ from mobile_vla_ros.nodes.wiring.images import ImageError, rgb_image
 from mobile_vla_ros.pictures import encode_jpeg
 from mobile_vla_ros.policy.config import PolicyConfig
 from mobile_vla_ros.policy.frames import resize_exactly
+from mobile_vla_ros.rig import ATTRIBUTE, Rig, with_frame_size
 from mobile_vla_ros.states import (
     ARRIVED,
     DRIVING,
@@ -44,6 +47,7 @@ class IncidentKeeper:
         directory: where capsules go; made when the first one is written.
         said: called (from the thread) with a sentence about each capsule, and whether it is bad.
         before, after: seconds around a trigger.
+        rig: of the camera that is heard, as far as somebody said it; kept in every capsule.
         wall: wall-clock time, for file names.
     """
 
@@ -53,10 +57,12 @@ class IncidentKeeper:
         said: Callable[[str, bool], None],
         before: float,
         after: float,
+        rig: Rig | None = None,
         wall: Callable[[], datetime] = datetime.now,
     ) -> None:
         self._directory = directory
         self._said = said
+        self._rig = rig or Rig()
         self._wall = wall
         # Whoever hears something adds to it, the thread adds frames: one at a time.
         self._ring = IncidentRing(before, after)
@@ -185,6 +191,13 @@ class IncidentKeeper:
         with self._lock:
             self._ring.add_frame(stamp, now, jpeg, seen)
 
+    def _with_rig(self, incident: Incident) -> Incident:
+        attributes = {**incident.attributes, ATTRIBUTE: self._rig.to_json()}
+        # Without a picture that can be read, nobody knows how large they are.
+        with contextlib.suppress(IncidentError, IndexError):
+            attributes = with_frame_size(attributes, incident.image(-1).shape)
+        return replace(incident, attributes=attributes)
+
     def _write(self, incident: Incident) -> None:
         name = f"incident_{self._wall():%Y%m%d_%H%M%S}"
         try:
@@ -194,7 +207,7 @@ class IncidentKeeper:
             while path.exists():
                 path = self._directory / f"{name}_{count}.h5"
                 count += 1
-            write_incident(path, incident)
+            write_incident(path, self._with_rig(incident))
         except IncidentError as error:
             self._said(str(error), True)
         except OSError as error:

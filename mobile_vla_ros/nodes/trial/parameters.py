@@ -7,6 +7,7 @@ from typing import Any
 
 from mobile_vla_ros.nodes.wiring.parameters import Declared
 from mobile_vla_ros.nodes.wiring.program import VELOCITY, Topic
+from mobile_vla_ros.nodes.wiring.rig import EXPOSURE_MODE, RIG_PARAMETERS
 from mobile_vla_ros.trials.conductor import TrialSettings
 from mobile_vla_ros.trials.session import TrialRules
 
@@ -40,6 +41,9 @@ PARAMETERS = (
         "compressed = the image topic + /compressed",
         options=("raw", "compressed"),
     ),
+    Declared("camera_id", "", "names the camera in the capsules; '' = its topic"),
+    *RIG_PARAMETERS,
+    EXPOSURE_MODE,
     Declared("policy", "mobile_vla", "name of the inference node"),
     Declared("recorder", "episode_recorder", "name of the recorder node"),
     Declared("guard", "cmd_vel_guard", "name of the guard node"),
