@@ -22,6 +22,7 @@ def write_json(path: str | Path | None, result: Any) -> None:
     if path is None:
         return
     target = Path(path)
+    result = files.plain(result)
     if fetched() and isinstance(result, dict):
         result = {**result, "hub": list(fetched())}
     try:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mobile_vla_ros.policy.errors import CheckpointError
+from mobile_vla_ros.policy.provenance import revisions_of
 
 MARK = "<!-- written by mobile_vla push -->"
 _NOT_FOR = (
@@ -87,6 +88,8 @@ def _training(values: Mapping[str, Any], files: Mapping[str, Any], own: Mapping[
         if files
         else "Its files are not recorded."
     )
+    revisions = ", ".join(f"`{_cell(one)}`" for one in revisions_of(own))
+    data += f" They were taken from {revisions}." if revisions else ""
     return f"Backbone {backbone}{adapters}. {data}"
 
 

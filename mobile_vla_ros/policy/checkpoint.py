@@ -17,7 +17,7 @@ from mobile_vla_ros.policy.errors import CheckpointError
 from mobile_vla_ros.policy.familiarity import FeatureStatistics
 from mobile_vla_ros.policy.keys import SortedKeys, sort_keys
 from mobile_vla_ros.policy.pickles import open_pickle, plain
-from mobile_vla_ros.policy.provenance import Provenance
+from mobile_vla_ros.policy.provenance import Provenance, revisions_of
 from mobile_vla_ros.policy.run_file import read_run_file
 from mobile_vla_ros.policy.tensors import StoredTensor
 from mobile_vla_ros.rig import rig_of
@@ -277,6 +277,7 @@ def _checkpoint(
         if isinstance(files, Mapping):
             setattr(provenance, key, {str(name): str(digest) for name, digest in files.items()})
     provenance.rig = rig_of(extra)
+    provenance.data_revisions = revisions_of(extra)
     provenance.instructions = instructions_of(extra)
     episodes = extra.pop("episodes", None)
     if isinstance(episodes, Mapping):

@@ -274,6 +274,7 @@ def _config(plan: LoadPlan, action_axes: Sequence[str] | None, dtype: str) -> di
         "rig": json.loads(checkpoint.provenance.rig.to_json()),
         "training_files": dict(checkpoint.provenance.training_files),
         "validation_files": dict(checkpoint.provenance.validation_files),
+        "data_revisions": list(checkpoint.provenance.data_revisions),
         "episodes": dict(checkpoint.provenance.episodes),
         "instructions": list(checkpoint.provenance.instructions),
         "backbone": dict(plan.kosmos_values),

@@ -55,6 +55,7 @@ def describe(plan: LoadPlan) -> dict[str, Any]:
         },
         "backbone": str(plan.tokenizer),
         "training_files": len(checkpoint.provenance.training_files),
+        "data_revisions": list(checkpoint.provenance.data_revisions),
         "instructions": list(checkpoint.provenance.instructions),
         "notes": notes(plan),
         **checkpoint.details,

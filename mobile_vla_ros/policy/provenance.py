@@ -30,6 +30,8 @@ class Provenance:
         instructions: the sentences it was trained with; () where it does not say.
         statistics: what the training frames' features were like, or None.
         rig: where the camera stood that most training episodes were recorded with.
+        data_revisions: ``hf://datasets/ORG/NAME@COMMIT`` of each hub repository that the
+            training data were taken from.
         recorded: what a converted directory noted about its source.
     """
 
@@ -42,6 +44,7 @@ class Provenance:
     instructions: tuple[str, ...] = ()
     statistics: FeatureStatistics | None = None
     rig: Rig = field(default_factory=Rig)
+    data_revisions: tuple[str, ...] = ()
     recorded: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -63,3 +66,9 @@ class Provenance:
     def sha256(self) -> str:
         """SHA-256 of the original checkpoint (of its weights file, for a directory)."""
         return str(self.recorded.get("sha256") or sha256_of(self.weights))
+
+
+def revisions_of(extra: Mapping[str, Any]) -> tuple[str, ...]:
+    """Where a checkpoint's notes say that its data came from: hub addresses with their commits."""
+    told = extra.get("data_revisions")
+    return tuple(map(str, told)) if isinstance(told, (list, tuple)) else ()

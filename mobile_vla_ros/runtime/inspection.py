@@ -6,6 +6,7 @@ from collections import Counter
 from typing import Any
 
 from mobile_vla_ros.policy.processor import this_processor
+from mobile_vla_ros.policy.provenance import revisions_of
 from mobile_vla_ros.runtime.loading import policy_config_of
 from mobile_vla_ros.runtime.manifest import Manifest
 from mobile_vla_ros.words import instructions_of
@@ -55,6 +56,7 @@ def describe_manifest(manifest: Manifest) -> dict[str, Any]:
         },
         "backbone": str(manifest.directory),
         "training_files": len(extra.get("training_files") or ()),
+        "data_revisions": list(revisions_of(extra)),
         "instructions": list(instructions_of(extra)),
         "notes": [str(note) for note in extra.get("notes") or ()],
     }

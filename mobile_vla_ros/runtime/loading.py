@@ -12,7 +12,7 @@ from mobile_vla_ros.policy.errors import PolicyError
 from mobile_vla_ros.policy.familiarity import FeatureStatistics
 from mobile_vla_ros.policy.processor import this_processor, threads
 from mobile_vla_ros.policy.prompt import PromptReader, read_tokenizer
-from mobile_vla_ros.policy.provenance import Provenance
+from mobile_vla_ros.policy.provenance import Provenance, revisions_of
 from mobile_vla_ros.policy.run_file import read_run_file
 from mobile_vla_ros.policy.safetensors_header import read_header
 from mobile_vla_ros.rig import rig_of
@@ -178,6 +178,7 @@ def _provenance(manifest: Manifest) -> Provenance:
         validation_files=dict(extra.get("validation_files") or {}),
         episodes=dict(extra.get("episodes") or {}),
         rig=rig_of(extra),
+        data_revisions=revisions_of(extra),
         instructions=instructions_of(extra),
         statistics=statistics,
         recorded=dict(extra.get("source") or {}),

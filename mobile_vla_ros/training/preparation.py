@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mobile_vla_ros.hub import origin_of
 from mobile_vla_ros.policy.config import PolicyConfig
 from mobile_vla_ros.policy.model import PolicyModel
 from mobile_vla_ros.rig import commonest, mixed
@@ -155,12 +156,20 @@ def _metadata(
         "rig": json.loads(commonest([episode.rig for episode in split.train]).to_json()),
         "training_files": {episode.path.name: episode.sha256 for episode in split.train},
         "validation_files": {episode.path.name: episode.sha256 for episode in split.validation},
+        "data_revisions": _revisions(split),
+        "start_revision": origin_of(run.model_load_path or run.model_path),
         "episodes": episodes_entry(split.train, split.validation, history),
         "instructions": said_in(_sentences(run, split)),
         "image_mean": tuple(config.image_mean),
         "image_std": tuple(config.image_std),
         **_corrections_entry(run, split),
     }
+
+
+def _revisions(split: EpisodeSplit) -> list[str]:
+    """``hf://datasets/ORG/NAME@COMMIT`` of every hub repository that an episode is from."""
+    found = {origin_of(episode.path) for episode in (*split.train, *split.validation)}
+    return sorted(found - {""})
 
 
 def _corrections_entry(run: RunConfig, split: EpisodeSplit) -> dict[str, Any]:

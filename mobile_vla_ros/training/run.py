@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from mobile_vla_ros.axes import AXES
+from mobile_vla_ros.hub import is_uri
 from mobile_vla_ros.policy.heads import KINDS
 from mobile_vla_ros.policy.run_file import read_run_file
 from mobile_vla_ros.policy.run_schema import unread_keys
@@ -226,7 +227,7 @@ def _filled(raw: Mapping[str, Any], said: TrainingRun, path: Path | None) -> dic
             key: getattr(data, key) for key in ("correction_weight", "before_takeover")
         }
     filled = merge(defaults, raw)
-    if said.model_path:
+    if said.model_path and not is_uri(said.model_path):
         filled["model_path"] = str(Path(_relative(said.model_path, path)).resolve())
     return filled
 
@@ -241,7 +242,7 @@ def _per_axis(
 
 
 def _relative(name: Any, path: Path | None) -> Any:
-    if not name or path is None or Path(name).is_absolute():
+    if not name or path is None or Path(name).is_absolute() or is_uri(name):
         return name
     beside = path.parent / name
     return str(beside) if beside.exists() or not Path(name).exists() else name

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from mobile_vla_ros.hub import is_uri, resolve
 from mobile_vla_ros.policy import adapters as lora
 from mobile_vla_ros.policy.checkpoint import Checkpoint, open_checkpoint
 from mobile_vla_ros.policy.config import PolicyConfig, policy_config
@@ -19,6 +21,20 @@ from mobile_vla_ros.policy.prompt import PromptReader, read_tokenizer
 from mobile_vla_ros.policy.run_file import read_run_file
 from mobile_vla_ros.training.run import RunConfig
 from mobile_vla_ros.training.run_schema import RunError
+
+
+def fetched_start(run: RunConfig) -> RunConfig:
+    """The run with starting weights that lie on a hub (``hf://``) fetched, and named by path.
+
+    Raises:
+        HubError: they are not there or cannot be had.
+    """
+    found: dict[str, Any] = {
+        name: str(resolve(place))
+        for name in ("model_path", "model_load_path")
+        if (place := getattr(run, name)) and is_uri(place)
+    }
+    return replace(run, raw={**run.raw, **found}, **found) if found else run
 
 
 def check_start(run: RunConfig) -> None:

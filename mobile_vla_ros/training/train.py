@@ -31,7 +31,7 @@ from mobile_vla_ros.training.order import EpochSampler
 from mobile_vla_ros.training.preparation import Prepared, prepare
 from mobile_vla_ros.training.run import RunConfig
 from mobile_vla_ros.training.run_schema import RunError
-from mobile_vla_ros.training.start import check_start
+from mobile_vla_ros.training.start import check_start, fetched_start
 from mobile_vla_ros.training.table import part_sizes, size_table
 
 
@@ -90,6 +90,7 @@ def train(
         # The first process says it all.
         say, show, progress = _silent, _silent, False
     stopped = where_it_stopped(resume) if resume is not None else None
+    run = fetched_start(run)
     check_start(run)
     if run.unread:
         say(f"keys of the run file that nothing reads: {', '.join(run.unread)}")
