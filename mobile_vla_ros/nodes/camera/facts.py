@@ -122,12 +122,18 @@ class CameraFacts:
                 "tf2_msgs is not installed, so nobody hears where the camera stands"
             )
             return
-        moved = TransformStamped(child_frame_id=self._settings["frame_id"])
-        moved.header.frame_id = self._settings["base_frame"]
-        moved.header.stamp = self._node.get_clock().now().to_msg()
-        moved.transform.translation.x = self._settings["camera_forward"]
-        moved.transform.translation.z = tall
-        turn = moved.transform.rotation
-        turn.x, turn.y, turn.z, turn.w = optical_turn(math.radians(self._settings["camera_tilt"]))
+        moved = place_of_camera(self._settings, self._node.get_clock().now().to_msg())
         self._place = self._node.create_publisher(TFMessage, "/tf_static", latched())
         self._place.publish(TFMessage(transforms=[moved]))
+
+
+def place_of_camera(settings: Mapping[str, Any], stamp: Time) -> TransformStamped:
+    """From the base (on the floor) to the camera's optical frame (REP-103), m and rad."""
+    moved = TransformStamped(child_frame_id=settings["frame_id"])
+    moved.header.frame_id = settings["base_frame"]
+    moved.header.stamp = stamp
+    moved.transform.translation.x = settings["camera_forward"]
+    moved.transform.translation.z = settings["camera_height"]
+    turn = moved.transform.rotation
+    turn.x, turn.y, turn.z, turn.w = optical_turn(math.radians(settings["camera_tilt"]))
+    return moved
