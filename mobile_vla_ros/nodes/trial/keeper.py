@@ -195,7 +195,7 @@ class IncidentKeeper:
         attributes = {**incident.attributes, ATTRIBUTE: self._rig.to_json()}
         # Without a picture that can be read, nobody knows how large they are.
         with contextlib.suppress(IncidentError, IndexError):
-            attributes = with_frame_size(attributes, incident.image(-1).shape)
+            attributes = with_frame_size(attributes, incident.image(0).shape)
         return replace(incident, attributes=attributes)
 
     def _write(self, incident: Incident) -> None:
