@@ -18,6 +18,15 @@ from installation import LAUNCHER, NODES, install
 pytestmark = [pytest.mark.ros, pytest.mark.launch_ros]
 
 PATIENCE = 60.0
+NODES_OF_OURS = (
+    "cmd_vel_guard",
+    "gamepad_node",
+    "operator_node",
+    "recorder_node",
+    "sim_node",
+    "trial_node",
+)
+SMALL = ("width:=160", "height:=90")
 RECORD = ("camera:=false", "teleop:=false", "operator:=true", "operator_port:=0")
 
 
@@ -30,6 +39,12 @@ RECORD = ("camera:=false", "teleop:=false", "operator:=true", "operator_port:=0"
             "inference",
             ("checkpoint:=steady", "operator:=true", "operator_port:=0", "gamepad:=true"),
         ),
+        pytest.param(
+            "sim",
+            ("checkpoint:=steady", "operator:=true", "operator_port:=0", *SMALL),
+            marks=pytest.mark.egl,
+        ),
+        ("trial", ("checkpoint:=steady", "operator:=true", "operator_port:=0")),
     ],
 )
 def test_a_launch_file_serves_the_page(
@@ -40,11 +55,10 @@ def test_a_launch_file_serves_the_page(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     programs = {"inference_node": str(NODES / "driven_by_double.py")}
-    prefix = install(
-        tmp_path, monkeypatch, "recorder_node", "operator_node", "gamepad_node", programs=programs
-    )
-    given = [*arguments, *([f"directory:={tmp_path}/episodes"] if file == "record" else [])]
-    if file == "inference":
+    prefix = install(tmp_path, monkeypatch, *NODES_OF_OURS, programs=programs)
+    own_folder = file in ("record", "trial")
+    given = [*arguments, *([f"directory:={tmp_path}/episodes"] if own_folder else [])]
+    if given[0].startswith("checkpoint:="):
         checkpoint = tmp_path / "steady.policy"
         checkpoint.write_text("steady")
         given[0] = f"checkpoint:={checkpoint}"
