@@ -78,6 +78,7 @@ def field(context: LaunchContext) -> list:
             ("cmd_vel", LaunchConfiguration("cmd_vel_topic")),
             ("state", "mobile_vla/state"),
             ("instruction", "mobile_vla/instruction"),
+            ("policy_reset", "mobile_vla/reset"),
         ],
         output="screen",
     )

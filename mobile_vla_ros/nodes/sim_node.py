@@ -47,7 +47,7 @@ from mobile_vla_ros.sim.evaluate import evaluation_of, evaluation_plan
 from mobile_vla_ros.sim.fields import instruction_of
 from mobile_vla_ros.sim.live import LiveField
 from mobile_vla_ros.sim.metronome import Metronome
-from mobile_vla_ros.states import WAITING_FOR_INSTRUCTION
+from mobile_vla_ros.states import ARRIVED, WAITING_FOR_INSTRUCTION
 
 PROGRAM = Program(
     node="sim",
@@ -114,6 +114,7 @@ class SimNode(Life, Node):
         self._thread = threading.Thread(target=self._run, name="field", daemon=True)
         VelocitySubscription(self, "cmd_vel", self._on_velocity)
         self.create_subscription(String, "state", self._on_state, latched())
+        self._policy_reset = self.create_client(Trigger, "policy_reset")
         self.create_service(Trigger, "~/reset", self._on_reset)
         self.add_on_set_parameters_callback(self._on_parameters)
 
@@ -195,9 +196,7 @@ class SimNode(Life, Node):
         while not self._stopping.is_set():
             if self._take_resets():
                 last = time.monotonic()  # building a field takes no simulated time
-                if announces:
-                    # Whoever has arrived stands until he waits for the new field's instruction.
-                    self._say("")
+                self._wake_driver(announces)
             now = time.monotonic()
             elapsed, last = now - last, now
             self._note_delay(elapsed)
@@ -270,6 +269,15 @@ class SimNode(Life, Node):
             reset.done.set()
             taken = True
         return taken
+
+    def _wake_driver(self, announces: bool) -> None:
+        """After a reset: whoever has arrived stands until he is told something."""
+        if announces:
+            # He waits then, and is given the new field's instruction.
+            self._say("")
+        elif self._driver_state == ARRIVED and self._policy_reset.service_is_ready():
+            # His instruction is a person's, and stays.
+            self._policy_reset.call_async(Trigger.Request())
 
     def _apply_commands(self) -> None:
         command = None

@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 from geometry_msgs.msg import Twist
 from nav_msgs.msg import Odometry
+from rcl_interfaces.srv import SetParameters
+from rclpy.parameter import Parameter
 from rig import HERE, Rig
 from sensor_msgs.msg import Image
 from std_msgs.msg import String
@@ -71,6 +73,52 @@ def test_it_shows_moves_stops_without_commands_and_starts_over(rig: FieldRig) ->
     rig.wait(lambda: rig.odometry[-1].pose.pose.position.x < 0.01, "the start")
     process.send_signal(signal.SIGINT)
     assert rig.wait_for_exit(process) == 0
+
+
+def test_after_a_reset_a_policy_that_has_arrived_gets_the_new_instruction(rig: FieldRig) -> None:
+    said: list[str] = []
+    rig.node.create_subscription(String, "instruction", lambda m: said.append(m.data), 5)
+    states = rig.node.create_publisher(String, "state", latched())
+    rig.start_field("-p", "announce:=true", "-p", "scenario:=1box_left")
+    states.publish(String(data="waiting_for_instruction"))
+    rig.wait(lambda: said, "the instruction")
+    assert said[-1].endswith("left")
+    states.publish(String(data="arrived"))
+    # One that was on its way before the state was heard.
+    rig.wait(lambda: rig.outcomes, "the field")
+    other = Parameter("scenario", value="1box_right").to_parameter_msg()
+    request = SetParameters.Request(parameters=[other])
+    assert rig.call(SetParameters, "sim/set_parameters", request).results[0].successful
+    said.clear()
+    assert rig.call(Trigger, "sim/reset", Trigger.Request()).success
+    # Taken away, so that it leaves `arrived`, and given anew once it waits.
+    rig.wait(lambda: "" in said, "an empty instruction")
+    states.publish(String(data="waiting_for_instruction"))
+    rig.wait(lambda: said[-1].endswith("right"), "the new instruction")
+
+
+def test_after_a_reset_a_policy_that_has_arrived_leaves_that_with_its_persons_instruction(
+    rig: FieldRig,
+) -> None:
+    asked: list[str] = []
+
+    def reset(_request, response: Trigger.Response) -> Trigger.Response:
+        asked.append("reset")
+        response.success = True
+        return response
+
+    rig.node.create_service(Trigger, "policy_reset", reset)
+    states = rig.node.create_publisher(String, "state", latched())
+    rig.start_field()
+    rig.wait(lambda: rig.outcomes, "the field")
+    assert rig.call(Trigger, "sim/reset", Trigger.Request()).success
+    states.publish(String(data="arrived"))
+
+    def left() -> bool:
+        rig.call(Trigger, "sim/reset", Trigger.Request())
+        return bool(asked)
+
+    rig.wait(left, "the policy's reset")
 
 
 def test_stamps_are_capture_times_in_order_and_a_command_that_is_no_number_is_ignored(rig) -> None:

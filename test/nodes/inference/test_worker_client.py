@@ -184,6 +184,20 @@ def test_a_killed_worker_is_told_with_its_signal(events, start) -> None:
     assert "SIGKILL" in events.told.get(timeout=DEADLINE)[1]
 
 
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
+def test_a_worker_that_was_killed_or_ended_leaves_nothing_behind(events, start, number) -> None:
+    worker = start("steady")
+    events.wait_for("ready")
+    process = Path(f"/proc/{worker.process_id}")
+    os.kill(worker.process_id, number)
+    if number == signal.SIGSTOP:  # deaf, it is ended by the node
+        worker.stop()
+    deadline = time.monotonic() + DEADLINE
+    while process.exists():
+        assert time.monotonic() < deadline, process.joinpath("status").read_text()
+        time.sleep(0.02)
+
+
 def test_bytes_that_are_no_image_do_not_end_the_worker(events, start) -> None:
     worker = start("steady")
     events.wait_for("ready")
