@@ -61,6 +61,7 @@ extras = {
     "mcap": ["mcap>=1.1", "rosbags>=0.10"],
     "view": ["rerun-sdk>=0.24"],
     "int8": ["torchao>=0.12"],
+    "ray": ["ray>=2.40,<3"],
 }
 extras["all"] = sorted({need for needs in extras.values() for need in needs})
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import socket
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -17,6 +18,7 @@ from mobile_vla_ros.errors import InputError
 
 HERE, RAY = "here", "ray"
 PLACES = (HERE, RAY)
+_KNOCKS_FOR = 5.0  # s
 _TRIES = 3  # times that a job is begun, if whoever works at it dies
 
 
@@ -122,14 +124,19 @@ def _join(ray: Any) -> None:
     """Joins the cluster that there is, or starts one on this machine."""
     options = {"log_to_driver": False, "logging_level": "ERROR"}
     address = os.environ.get("RAY_ADDRESS")
-    try:
-        ray.init(address=address or "auto", **options)
-    except ConnectionError as error:
-        if address:
+    if address:
+        # Ray itself would knock for minutes.
+        host, _, port = address.rpartition("://")[2].rpartition(":")
+        try:
+            socket.create_connection((host, int(port)), _KNOCKS_FOR).close()
+        except (OSError, ValueError) as error:
             raise InputError(
                 f"there is no Ray cluster at RAY_ADDRESS={address}: start one with ray start, or "
                 "unset it"
             ) from error
+    try:
+        ray.init(address=address or "auto", **options)
+    except ConnectionError:
         ray.init(**options)
 
 

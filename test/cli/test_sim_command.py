@@ -81,3 +81,28 @@ def test_input_that_cannot_be_used_is_one_sentence(arguments, sentence, tmp_path
     assert sentence in error
     assert error.count("\n") == 1
     assert not (tmp_path / "data").exists()
+
+
+@pytest.mark.egl
+def test_evaluate_gives_the_same_in_one_process_and_in_two(tmp_path: Path) -> None:
+    from mobile_vla_ros.policy.random_policies import write_random_checkpoint
+
+    checkpoint = write_random_checkpoint(tmp_path / "policy")
+    found = []
+    for workers in ("1", "2"):
+        result = tmp_path / f"{workers}.json"
+        status = run(
+            *("evaluate", "-c", str(checkpoint), "-n", "2", "--workers", workers),
+            *("-s", "1box_left_close", "-s", "2box_right_close", "--device", "cpu"),
+            *("--width", "64", "--height", "48", "--json", str(result)),
+        )
+        assert status == 0
+        found.append(json.loads(result.read_text())["runs"])
+    assert [one["seed"] for one in found[0]] == [100_000, 100_001]
+    assert found[0] == found[1]
+
+
+def test_collect_and_evaluate_refuse_an_unknown_place(tmp_path: Path, capsys) -> None:
+    assert run("collect", "--out", str(tmp_path / "data"), "--on", "moon") == 2
+    assert "'moon' is no place to work" in capsys.readouterr().err
+    assert not (tmp_path / "data").exists()

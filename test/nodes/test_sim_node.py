@@ -159,6 +159,9 @@ def test_it_evaluates_whoever_drives_and_reports(rig: FieldRig, tmp_path: Path) 
         (["-p", "real_time_factor:=2.0"], "needs publish_clock"),
         (["-p", "episodes:=1", "-p", "report:=/no/such/folder/r.json"], "does not exist"),
         (["-p", "seed:=-1"], "seed is -1"),
+        (["-p", "field:=moon"], "'moon' is no field"),
+        (["-p", "field:=open", "-p", "target:=purple cow"], "names no thing"),
+        (["-p", "scenario:=open_easy"], "none of the lab field"),
     ],
 )
 def test_parameters_that_cannot_be_end_it_with_one_sentence(rig, arguments, sentence) -> None:
@@ -166,3 +169,12 @@ def test_parameters_that_cannot_be_end_it_with_one_sentence(rig, arguments, sent
     assert rig.wait_for_exit(process) == 2
     assert sentence in rig.log()
     assert "Traceback" not in rig.log()
+
+
+def test_the_open_field_is_a_parameter_away(rig: FieldRig) -> None:
+    rig.start_field("-p", "field:=open", "-p", "tier:=hard", "-p", "target:=gray basket")
+    rig.wait(lambda: len(rig.images) > 1 and rig.outcomes, "frames and an outcome")
+    told = rig.outcomes[-1]
+    assert told["scenario"] == "open_hard_grey_basket"
+    assert told["missing"].endswith("m from the grey basket")
+    assert told["asked"]["tier"] == "hard"

@@ -225,7 +225,7 @@ class OpenJudge:
         )
 
     def _given_up(self) -> str:
-        if self._still_since is None:
+        if self._still_since is None or self._distance() > 2 * GOAL_GAP:
             return TIMED_OUT
         return TOO_FAR if self._distance() > GOAL_GAP else NOT_FACING
 
