@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import importlib.util
-import subprocess
-import sys
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
 from mobile_vla_ros.cli import rig_options
-from mobile_vla_ros.cli.episode_paths import files_of, finished, split_finished, usable
+from mobile_vla_ros.cli.complaint import complain
+from mobile_vla_ros.cli.episode_paths import files_of, split_finished
+from mobile_vla_ros.cli.episodes_edit import merge, relabel, repair, trim
 from mobile_vla_ros.cli.episodes_lerobot import export_lerobot, import_lerobot
 from mobile_vla_ros.cli.episodes_mcap import export_mcap
+from mobile_vla_ros.cli.episodes_show import replay, show
 from mobile_vla_ros.cli.episodes_view import view
 from mobile_vla_ros.cli.output import write_json
 from mobile_vla_ros.cli.progress import bar
-from mobile_vla_ros.errors import InputError
-from mobile_vla_ros.launching import parameter_value
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -30,11 +28,6 @@ app = typer.Typer(
 )
 JSON = typer.Option(None, "--json", help="Machine-readable result.")
 Item = TypeVar("Item")
-
-app.command("import-lerobot")(import_lerobot)
-app.command("export-lerobot")(export_lerobot)
-app.command("export-mcap")(export_mcap)
-app.command("view")(view)
 
 
 @app.command("list")
@@ -97,7 +90,7 @@ def list_episodes(
     if parts:
         screen.print(f"{len(parts)} interrupted or being recorded (.part): `episodes repair`")
     for _, reason in unreadable:
-        _complain(reason)
+        complain(reason)
     write_json(
         json_file,
         {
@@ -143,254 +136,6 @@ def check(
     write_json(json_file, {"files": reports, "failed": failed})
     if failed:
         raise typer.Exit(1)
-
-
-@app.command()
-def repair(
-    paths: list[Path] = typer.Argument(..., help="Interrupted .h5.part files, or folders."),
-    json_file: Path | None = JSON,
-) -> None:
-    """Turns interrupted recordings into episodes marked incomplete, and says what was lost.
-
-    Files that a recorder has open now are left alone. Exit 1 if one could not be repaired.
-
-    Example: mobile_vla episodes repair ~/episodes
-    """
-    from mobile_vla_ros.episodes.recovery import Recovery, recover, recover_folder
-    from mobile_vla_ros.episodes.schema import EpisodeError
-
-    results: list[Recovery] = []
-    for path in paths:
-        if path.is_dir():
-            results += recover_folder(path)
-            continue
-        try:
-            results.append(recover(path))
-        except EpisodeError as error:
-            results.append(Recovery(path, None, 0, 0, str(error)))
-    for result in results:
-        print(result.note)
-    if not results:
-        print("nothing was interrupted")
-    write_json(json_file, {"files": results})
-    if any(result.path is None and result.part.exists() for result in results):
-        raise typer.Exit(1)
-
-
-@app.command()
-def relabel(
-    paths: list[Path] = typer.Argument(..., help="Episode files or folders of them."),
-    instruction: str | None = typer.Option(None, help="The new instruction, any language."),
-    scenario: str | None = typer.Option(None, help="The new scenario; renames the file, too."),
-    outcome: str | None = typer.Option(None, help="The new outcome, e.g. success."),
-    json_file: Path | None = JSON,
-) -> None:
-    """Changes instruction, scenario or outcome; the frames stay as they are.
-
-    Example: mobile_vla episodes relabel episode_20250101_120000_1box_left.h5 --outcome success
-    """
-    from mobile_vla_ros.episodes.editing import relabel as change
-
-    done = []
-    for path in bar(finished(paths), "relabelling"):
-        new = change(path, instruction=instruction, scenario=scenario, outcome=outcome)
-        done.append({"path": path, "now": new})
-    print(f"{len(done)} episodes relabelled")
-    write_json(json_file, {"files": done})
-
-
-@app.command()
-def trim(
-    path: Path = typer.Argument(..., help="The episode."),
-    first: int = typer.Option(0, help="Frames to leave out at the start.", min=0),
-    last: int = typer.Option(0, help="Frames to leave out at the end.", min=0),
-    out: Path | None = typer.Option(
-        None, help="The new file; by default a new name beside the old one."
-    ),
-    json_file: Path | None = JSON,
-) -> None:
-    """Writes a copy without the first and last frames; the episode itself stays.
-
-    Example: mobile_vla episodes trim episode_20250101_120000_1box_left.h5 --first 5 --last 2
-    """
-    from mobile_vla_ros.episodes.editing import trim as cut
-    from mobile_vla_ros.episodes.names import free_path
-    from mobile_vla_ros.episodes.reader import open_episode
-
-    new = cut(path, out or free_path(path), first=first, last=last)
-    with open_episode(new) as episode:
-        frames = len(episode)
-    print(f"{new}: {frames} frames")
-    write_json(json_file, {"path": new, "frames": frames, "from": path})
-
-
-@app.command()
-def show(
-    path: Path = typer.Argument(..., help="The episode, or an incident capsule."),
-    plot: Path | None = typer.Option(
-        None, help="The picture to write (.png, .pdf); by default the episode's name with .png."
-    ),
-    pictures: int = typer.Option(18, help="Frames to draw, spread evenly.", min=1, max=200),
-    json_file: Path | None = JSON,
-) -> None:
-    """Draws the contact sheet: frames with the commands on them, speeds, and the path.
-
-    An incident capsule is drawn with its pictures, every plan to its last step, the commands, the
-    path and what happened when.
-
-    Example: mobile_vla episodes show episode_20250101_120000_1box_left.h5 --plot sheet.png
-    """
-    from mobile_vla_ros.episodes.incident import is_incident
-    from mobile_vla_ros.episodes.reader import open_episode
-    from mobile_vla_ros.episodes.sheet import draw_episode, driven_path
-
-    if is_incident(path):
-        shown = _show_incident(path, plot or Path(path.with_suffix(".png").name))
-        for name, value in shown.items():
-            print(f"{name}: {value}")
-        write_json(json_file, shown)
-        return
-    with open_episode(path) as episode:
-        target = draw_episode(episode, plot or path.with_suffix(".png").name, pictures)
-        route, source = driven_path(episode)
-        facts: dict[str, Any] = {
-            "path": path,
-            "frames": len(episode),
-            "duration": float(episode.image_stamps[-1] - episode.image_stamps[0]),
-            "scenario": episode.scenario,
-            "instruction": episode.instruction,
-            "instruction_source": episode.instruction_source,
-            "outcome": episode.outcome,
-            "complete": episode.complete,
-            "action_axes": episode.action_axes,
-            "image_format": episode.image_format,
-            "image_shape": episode.image_shape,
-            "end": route[-1],
-            "end_source": source,
-            "plot": target,
-        }
-    printed = {
-        **facts,
-        "duration": f"{facts['duration']:.1f} s",
-        "action_axes": ", ".join(facts["action_axes"]),
-        "image_shape": " x ".join(map(str, facts["image_shape"])),
-        "end": f"x {route[-1][0]:.2f} m, y {route[-1][1]:.2f} m",
-    }
-    for name, value in printed.items():
-        print(f"{name}: {value}")
-    write_json(json_file, facts)
-
-
-def _show_incident(path: Path, plot: Path) -> dict[str, object]:
-    from mobile_vla_ros.episodes.incident import read_incident
-    from mobile_vla_ros.plots.incident import draw_capsule
-    from mobile_vla_ros.plots.style import save_figure
-
-    incident = read_incident(path)
-    told = incident.attributes
-    title = " · ".join(
-        str(part)
-        for part in (incident.reason, told.get("scenario"), told.get("checkpoint"))
-        if part
-    )
-    figure = draw_capsule(
-        title,
-        incident.time,
-        [
-            (float(stamp), incident.image(index))
-            for index, stamp in enumerate(incident.frame_stamps)
-        ],
-        incident.axes,
-        incident.chunk_stamps,
-        incident.chunks,
-        incident.action_period,
-        incident.commands,
-        incident.odometry,
-        incident.events,
-    )
-    return {
-        "path": path,
-        "reason": incident.reason,
-        "frames": len(incident.jpegs),
-        "chunks": len(incident.chunks),
-        "features": incident.features.shape,
-        "commands": len(incident.commands),
-        "odometry": len(incident.odometry),
-        "events": [text for _, text in incident.events],
-        **told,
-        "plot": save_figure(figure, plot),
-    }
-
-
-@app.command(
-    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
-)
-def replay(
-    context: typer.Context,
-    path: Path = typer.Argument(..., help="The episode."),
-    rate: float = typer.Option(1.0, help="Speed: 2 plays twice as fast."),
-    loop: bool = typer.Option(False, "--loop", help="Start again at the end."),
-) -> None:
-    """Publishes an episode as camera and command topics (needs ROS 2).
-
-    Starts the replay node; what follows `--ros-args` goes to it.
-
-    Example: mobile_vla episodes replay FILE.h5 --rate 2 --ros-args -r image:=camera/image_raw
-    """
-    from mobile_vla_ros.episodes.reader import open_episode
-
-    open_episode(path).close()
-    if importlib.util.find_spec("rclpy") is None:
-        raise InputError(
-            "replay needs ROS 2: source its setup file (`source /opt/ros/jazzy/setup.bash`), or"
-            " look at the episode with `mobile_vla episodes show`"
-        )
-    given = [
-        "-p",
-        f"episode:={parameter_value(str(path))}",
-        "-p",
-        f"rate:={rate}",
-        "-p",
-        f"loop:={str(loop).lower()}",
-    ]
-    extra = [word for word in context.args if word != "--ros-args"]
-    node = [sys.executable, "-m", "mobile_vla_ros.nodes.replay_node", "--ros-args", *given, *extra]
-    raise typer.Exit(subprocess.call(node))
-
-
-@app.command()
-def merge(
-    sources: list[Path] = typer.Argument(..., help="Episode files or folders of them."),
-    out: Path = typer.Option(
-        ..., "--out", "-o", help="A folder (collects copies) or a .h5 file (joins the parts)."
-    ),
-    json_file: Path | None = JSON,
-) -> None:
-    """Puts episodes together; refuses different axes, spacing or cameras and says which.
-
-    Into a folder: copies of all episodes, none overwritten, none twice; a file that cannot be used
-    is named and left out. Into a .h5 file: one episode of the parts of one recording, in the order
-    of their stamps.
-
-    Example: mobile_vla episodes merge monday/ tuesday/ --out week/
-    """
-    from mobile_vla_ros.episodes.editing import gather, join
-    from mobile_vla_ros.episodes.trimmed import superseded
-
-    if out.suffix == ".h5":
-        files = finished(sources)
-        path = join(files, out)
-        print(f"{path}: joined from {len(files)} episodes")
-        write_json(json_file, {"path": path, "files": files})
-        return
-    files = usable(sources, bar)
-    twice = superseded(files)
-    for original, copy in twice.items():
-        _complain(f"{original} is left out: {copy.name} is trimmed from it")
-    copies, skipped = gather([path for path in files if path not in twice], out)
-    there = f", {len(skipped)} were there already" if skipped else ""
-    print(f"{len(copies)} episodes copied to {out}{there}")
-    write_json(json_file, {"path": out, "files": copies, "skipped": skipped})
 
 
 @app.command("import-bag")
@@ -458,5 +203,13 @@ def _show_files(screen: Console, entries: list) -> None:
     screen.print(table)
 
 
-def _complain(sentence: str) -> None:
-    print(f"mobile_vla: {sentence}", file=sys.stderr)
+app.command("import-lerobot")(import_lerobot)
+app.command("export-lerobot")(export_lerobot)
+app.command("export-mcap")(export_mcap)
+app.command("view")(view)
+app.command()(show)
+app.command(
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+)(replay)
+for change in (repair, relabel, trim, merge):
+    app.command()(change)

@@ -16,6 +16,7 @@ import typer.main
 
 from mobile_vla_ros import __version__
 from mobile_vla_ros.cli import INTERRUPTED
+from mobile_vla_ros.cli.complaint import complain
 from mobile_vla_ros.errors import InputError
 from mobile_vla_ros.interruption import hand_back
 
@@ -93,7 +94,7 @@ def main(arguments: list[str] | None = None) -> None:
     if arguments[0] not in COMMANDS:
         near = difflib.get_close_matches(arguments[0], COMMANDS, 1)
         meant = f": did you mean {near[0]!r}?" if near else "; see mobile_vla --help"
-        _complain(f"there is no command {arguments[0]!r}{meant}")
+        complain(f"there is no command {arguments[0]!r}{meant}")
         sys.exit(2)
     # As in the driving node's worker: threads that wait must not spin, or a small model takes many
     # times as long on a busy machine. It has to be said before torch is imported.
@@ -135,15 +136,15 @@ def _run(name: str, arguments: list[str]) -> int:
     except _ParserError as error:
         context = getattr(error, "ctx", None)
         path = context.command_path if context else f"mobile_vla {name}"
-        _complain(f"{error.format_message()} (see {path} --help)")
+        complain(f"{error.format_message()} (see {path} --help)")
         return 2
     except InputError as error:
-        _complain(str(error))
+        complain(str(error))
         return 2
     except typer.Exit as error:
         return error.exit_code
     except (typer.Abort, KeyboardInterrupt):
-        _complain("interrupted")
+        complain("interrupted")
         return INTERRUPTED
     except BrokenPipeError:
         # The reader of our output (`| head`) went away; say nothing more, not even at exit.
@@ -153,7 +154,7 @@ def _run(name: str, arguments: list[str]) -> int:
         # A file that is not there, or a full disk. What names no file is a fault of ours.
         if error.filename is None and error.errno not in _FULL:
             raise
-        _complain(f"{error.filename or 'the result'}: {error.strerror}")
+        complain(f"{error.filename or 'the result'}: {error.strerror}")
         return 2
     return status if isinstance(status, int) else 0
 
@@ -188,10 +189,6 @@ def _targets(arguments: list[str]) -> list[tuple[str, str]]:
         elif option in _RESULTS and index + 1 < len(arguments):
             found.append((option, arguments[index + 1]))
     return found
-
-
-def _complain(sentence: str) -> None:
-    print(f"mobile_vla: {' '.join(sentence.split())}", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,10 @@
+"""What a command says on stderr when something is not right; imports nothing that takes time."""
+
+from __future__ import annotations
+
+import sys
+
+
+def complain(sentence: str) -> None:
+    """Prints one line under the command's name."""
+    print(f"mobile_vla: {' '.join(sentence.split())}", file=sys.stderr)
