@@ -79,6 +79,7 @@ setup(
         (f"share/{package_name}/config/demo", glob("config/demo/*.json")),
         (f"share/{package_name}/config/open", glob("config/open/*.json")),
         (f"share/{package_name}/config/foxglove", glob("config/foxglove/*.json")),
+        (f"share/{package_name}/config/sros2", glob("config/sros2/*.xml")),
     ],
     install_requires=base,
     python_requires=">=3.10",

@@ -39,6 +39,7 @@ class Trouble:
         duplicate: share of packets that come twice.
         rate: bytes per second; 0 for any.
         ordered: packets keep their order, as on most Wi-Fi.
+        multicast: False: packets to groups are lost, as many wireless networks do.
     """
 
     delay: float = 0.0
@@ -49,6 +50,7 @@ class Trouble:
     duplicate: float = 0.0
     rate: float = 0.0
     ordered: bool = False
+    multicast: bool = True
 
 
 class _Direction:
@@ -145,15 +147,16 @@ class BadLink:
         with self._lock:
             self._trouble = trouble
 
-    def mode(self, mode: str, both: bool = True) -> None:
+    def mode(self, mode: str, ways: str = "both") -> None:
         """`open`; `cut`: everything is lost; `held`: kept, and delivered at once when it opens.
 
         Args:
             mode: which.
-            both: False: only what the first end sends.
+            ways: `both`, `up` (what the first end sends) or `down`.
         """
+        chosen = {"both": self._ways, "up": self._ways[:1], "down": self._ways[1:]}[ways]
         with self._lock:
-            for way in self._ways if both else self._ways[:1]:
+            for way in chosen:
                 way.mode = mode
                 if mode == "open":
                     for packet in way.let_go():
@@ -177,7 +180,8 @@ class BadLink:
     def _take(self, way: _Direction, packet: bytes) -> None:
         way.bytes += len(packet)
         way.packets += 1
-        if way.mode == "cut":
+        group = packet[0] >> 4 == 4 and packet[16] >> 4 == 0xE  # an IPv4 destination of 224/4
+        if way.mode == "cut" or (group and not self._trouble.multicast):
             return
         if way.mode == "held":
             way.hold(packet)

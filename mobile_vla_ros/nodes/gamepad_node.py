@@ -54,6 +54,7 @@ PROGRAM = Program(
         Topic("deadman", "std_msgs/Bool", "the same, with deadman:=true"),
         Topic("estop", "std_msgs/Bool", "true from B to its release"),
     ),
+    asks=(Topic("mobile_vla/stop", "std_srvs/Trigger", "at B, besides the e-stop"),),
 )
 # sensor_msgs/Joy of joy_node: axes and buttons as the kernel's old interface counts them.
 _X, _Y, _TRIGGER = 0, 1, 5

@@ -21,7 +21,12 @@ from mobile_vla_ros.errors import InputError
 from mobile_vla_ros.nodes.operator.drive import StickDrive
 from mobile_vla_ros.nodes.operator.emergency import EmergencyStop
 from mobile_vla_ros.nodes.operator.last_episode import LastEpisode
-from mobile_vla_ros.nodes.operator.orders import OrderError, Orders, planned_instructions
+from mobile_vla_ros.nodes.operator.orders import (
+    ASKS,
+    OrderError,
+    Orders,
+    planned_instructions,
+)
 from mobile_vla_ros.nodes.operator.parameters import PARAMETERS
 from mobile_vla_ros.nodes.operator.pictures import PagePictures
 from mobile_vla_ros.nodes.operator.watch import RobotWatch
@@ -66,6 +71,7 @@ PROGRAM = Program(
         Topic("mobile_vla/instruction", "std_msgs/String"),
         Topic("trial_manager/reason", "std_msgs/String", "of a verdict"),
     ),
+    asks=ASKS,
 )
 PRINT_URL = "--print-url"
 # A little longer than the stick's farewell.

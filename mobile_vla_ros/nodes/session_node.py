@@ -20,6 +20,7 @@ from std_srvs.srv import Trigger
 
 from mobile_vla_ros.episodes.recording import IDLE
 from mobile_vla_ros.errors import InputError
+from mobile_vla_ros.nodes.teleop.recorder_link import ORDERS
 from mobile_vla_ros.nodes.wiring.parameters import Declared, declare
 from mobile_vla_ros.nodes.wiring.program import Program, Topic
 from mobile_vla_ros.nodes.wiring.qos import latched
@@ -37,6 +38,7 @@ PROGRAM = Program(
     about=__doc__ or "",
     parameters=PARAMETERS,
     hears=(Topic("episode_recorder/status", "std_msgs/String", "JSON, of the recorder"),),
+    asks=tuple(Topic(f"episode_recorder/{order}", "std_srvs/Trigger") for order in ORDERS),
 )
 RETRY_SECONDS = 0.5
 POLL_SECONDS = 0.05
@@ -55,8 +57,7 @@ class SessionNode(Life, Node):
         self._status: dict[str, Any] = {}
         recorder = self._settings["recorder"]
         self._requests = {
-            name: self.create_client(Trigger, f"{recorder}/{name}")
-            for name in ("start", "save", "discard")
+            name: self.create_client(Trigger, f"{recorder}/{name}") for name in ORDERS
         }
         self.create_subscription(String, f"{recorder}/status", self._on_status, latched())
 

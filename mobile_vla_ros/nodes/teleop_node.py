@@ -16,7 +16,7 @@ from rclpy.node import Node
 
 from mobile_vla_ros.axes import PLANAR_AXES
 from mobile_vla_ros.control.keyboard import Keyboard, KeyboardSettings
-from mobile_vla_ros.nodes.teleop.recorder_link import RecorderLink
+from mobile_vla_ros.nodes.teleop.recorder_link import ASKS, RecorderLink
 from mobile_vla_ros.nodes.teleop.status_line import status_line
 from mobile_vla_ros.nodes.wiring.parameters import Declared, declare
 from mobile_vla_ros.nodes.wiring.program import VELOCITY, Program, Topic
@@ -70,6 +70,7 @@ PROGRAM = Program(
         Topic("cmd_vel", VELOCITY, "what the keys say, m/s and rad/s"),
         Topic("teleop_key", "geometry_msgs/TwistStamped", "each press once, for the recorder"),
     ),
+    asks=ASKS,
 )
 HELP = """\
   q w e     drive: w/s forward/back, a/d left/right, q/e/z/c diagonals, r/t turn, space stops

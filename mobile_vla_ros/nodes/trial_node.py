@@ -31,7 +31,14 @@ from std_msgs.msg import Bool, String
 from mobile_vla_ros.errors import InputError
 from mobile_vla_ros.files import home_path
 from mobile_vla_ros.nodes.trial.keeper import IncidentKeeper
-from mobile_vla_ros.nodes.trial.parameters import ANSWERS, HEARS, PARAMETERS, TELLS, settings_of
+from mobile_vla_ros.nodes.trial.parameters import (
+    ANSWERS,
+    ASKS,
+    HEARS,
+    PARAMETERS,
+    TELLS,
+    settings_of,
+)
 from mobile_vla_ros.nodes.trial.reports import TrialReports
 from mobile_vla_ros.nodes.trial.stage import stage_of
 from mobile_vla_ros.nodes.trial.start_view import StartViews
@@ -58,6 +65,7 @@ PROGRAM = Program(
     hears=HEARS,
     tells=TELLS,
     answers=ANSWERS,
+    asks=ASKS,
 )
 # Each tick is a heartbeat too. The guard's timeout is 0.25 s: three of them may be late before it
 # stops the robot.

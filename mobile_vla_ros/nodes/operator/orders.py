@@ -16,6 +16,7 @@ from mobile_vla_ros.episodes.plan import read_plan
 from mobile_vla_ros.errors import InputError
 from mobile_vla_ros.files import home_path
 from mobile_vla_ros.nodes.operator.emergency import EmergencyStop
+from mobile_vla_ros.nodes.wiring.program import PARAMETERS_SET, Topic
 from mobile_vla_ros.nodes.wiring.qos import queued
 from mobile_vla_ros.nodes.wiring.remote import Remote
 
@@ -24,6 +25,23 @@ PATIENCE = 120.0
 QUICK = 5.0
 ACKNOWLEDGE_SECONDS = 0.5
 MOST_REASONS = 12
+
+_SERVICES = {
+    "mobile_vla": ("stop", "reset", "mark"),
+    "episode_recorder": ("start", "save", "discard"),
+    "trial_manager": ("start", "success", "failure", "abort", "mark"),
+    "cmd_vel_guard": ("release",),
+}
+ASKS = (
+    *(
+        Topic(f"{name}/{service}", "std_srvs/Trigger")
+        for name, services in _SERVICES.items()
+        for service in services
+    ),
+    Topic("mobile_vla/enable", "std_srvs/SetBool"),
+    Topic("mobile_vla/set_parameters_atomically", PARAMETERS_SET, "its instruction"),
+    Topic("episode_recorder/set_parameters_atomically", PARAMETERS_SET, "what is recorded"),
+)
 
 
 class OrderError(InputError):

@@ -17,12 +17,18 @@ from rclpy.node import Node
 from std_msgs.msg import String
 from std_srvs.srv import Trigger
 
+from mobile_vla_ros.nodes.wiring.program import PARAMETERS_SET, Topic
 from mobile_vla_ros.nodes.wiring.qos import latched
 
 DISCARD_SECONDS = 2.0
 # A recorder that has not spoken for so long is not there.
 SILENT = 2.0
 ABSENT = "no recorder is running"
+ORDERS = ("start", "save", "discard")
+ASKS = (
+    *(Topic(f"episode_recorder/{order}", "std_srvs/Trigger") for order in ORDERS),
+    Topic("episode_recorder/set_parameters_atomically", PARAMETERS_SET, "what is recorded"),
+)
 
 
 class RecorderLink:
@@ -42,8 +48,7 @@ class RecorderLink:
         self._heard_at = 0.0
         self._discard_at = 0.0
         self._requests = {
-            order: node.create_client(Trigger, f"{name}/{order}")
-            for order in ("start", "save", "discard")
+            order: node.create_client(Trigger, f"{name}/{order}") for order in ORDERS
         }
         self._parameters = node.create_client(
             SetParametersAtomically, f"{name}/set_parameters_atomically"

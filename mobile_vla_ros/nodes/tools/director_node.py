@@ -24,7 +24,13 @@ from trajectory_msgs.msg import MultiDOFJointTrajectory
 from mobile_vla_ros.axes import PLANAR_AXES
 from mobile_vla_ros.errors import InputError
 from mobile_vla_ros.nodes.wiring.parameters import Declared, declare
-from mobile_vla_ros.nodes.wiring.program import VELOCITY, Program, Topic
+from mobile_vla_ros.nodes.wiring.program import (
+    PARAMETERS_GOT,
+    PARAMETERS_SET,
+    VELOCITY,
+    Program,
+    Topic,
+)
 from mobile_vla_ros.nodes.wiring.qos import latched, queued
 from mobile_vla_ros.nodes.wiring.remote import Remote, RemoteError
 from mobile_vla_ros.nodes.wiring.running import Life, StopSignal, run_node
@@ -55,6 +61,13 @@ PROGRAM = Program(
         Topic("sim/outcome", "std_msgs/String", "JSON, of the field"),
         Topic("odom", "nav_msgs/Odometry"),
         Topic("cmd_vel", VELOCITY),
+    ),
+    asks=(
+        Topic("mobile_vla/get_parameters", PARAMETERS_GOT, "its instruction"),
+        Topic("mobile_vla/set_parameters_atomically", PARAMETERS_SET, "its instruction"),
+        Topic("episode_recorder/start", "std_srvs/Trigger"),
+        Topic("episode_recorder/save", "std_srvs/Trigger"),
+        Topic("episode_recorder/set_parameters_atomically", PARAMETERS_SET, "what is recorded"),
     ),
 )
 _READY = (WAITING_FOR_INSTRUCTION, WAITING_FOR_CAMERA)

@@ -6,7 +6,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from mobile_vla_ros.nodes.wiring.parameters import Declared
-from mobile_vla_ros.nodes.wiring.program import VELOCITY, Topic
+from mobile_vla_ros.nodes.wiring.program import (
+    PARAMETERS_GOT,
+    PARAMETERS_SET,
+    VELOCITY,
+    Topic,
+)
 from mobile_vla_ros.nodes.wiring.rig import EXPOSURE_MODE, RIG_PARAMETERS
 from mobile_vla_ros.trials.conductor import TrialSettings
 from mobile_vla_ros.trials.session import TrialRules
@@ -67,6 +72,7 @@ HEARS = (
     Topic("operator_deadman", "std_msgs/Bool", "a person's own switch; once heard, it counts"),
     Topic("~/reason", "std_msgs/String", "why the next verdict is given"),
     Topic("/diagnostics", "diagnostic_msgs/DiagnosticArray", "of the policy"),
+    Topic("sim/outcome", "std_msgs/String", "JSON, of the field, with field:=sim"),
 )
 TELLS = (
     Topic("deadman", "std_msgs/Bool", "the heartbeat without which the guard stops"),
@@ -79,6 +85,20 @@ ANSWERS = (
     Topic("~/failure", "std_srvs/Trigger", "likewise"),
     Topic("~/abort", "std_srvs/Trigger", "likewise; it does not count"),
     Topic("~/mark", "std_srvs/Trigger", "keeps the last seconds as an incident"),
+)
+ASKS = (
+    Topic("mobile_vla/get_parameters", PARAMETERS_GOT, "which checkpoint it has"),
+    Topic("mobile_vla/set_parameters_atomically", PARAMETERS_SET, "instruction, checkpoint"),
+    Topic("mobile_vla/get_state", "lifecycle_msgs/GetState"),
+    Topic("mobile_vla/change_state", "lifecycle_msgs/ChangeState", "to load another checkpoint"),
+    Topic("mobile_vla/enable", "std_srvs/SetBool"),
+    Topic("mobile_vla/reset", "std_srvs/Trigger"),
+    Topic("episode_recorder/start", "std_srvs/Trigger"),
+    Topic("episode_recorder/save", "std_srvs/Trigger"),
+    Topic("episode_recorder/discard", "std_srvs/Trigger"),
+    Topic("episode_recorder/set_parameters_atomically", PARAMETERS_SET, "what is recorded"),
+    Topic("sim/reset", "std_srvs/Trigger", "with field:=sim"),
+    Topic("sim/set_parameters_atomically", PARAMETERS_SET, "with field:=sim"),
 )
 
 

@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from mobile_vla_ros.nodes.wiring.parameters import Declared
 
 VELOCITY = "geometry_msgs/Twist or TwistStamped"
+# Types of services that every node offers.
+PARAMETERS_SET = "rcl_interfaces/SetParametersAtomically"
+PARAMETERS_GOT = "rcl_interfaces/GetParameters"
 
 
 @dataclass(frozen=True)
@@ -35,7 +38,9 @@ class Program:
         module: below ``mobile_vla_ros.nodes``; one without a dot is a command of ``ros2 run``.
         about: what it does (the module's docstring).
         parameters: in the order of the help.
-        hears, tells, answers: topics subscribed to and published, services.
+        hears, tells: topics subscribed to and published.
+        answers: services offered.
+        asks: services of other nodes that are called.
         strict: refuses to start with parameters that are not its own, where others warn.
     """
 
@@ -46,6 +51,7 @@ class Program:
     hears: tuple[Topic, ...] = ()
     tells: tuple[Topic, ...] = ()
     answers: tuple[Topic, ...] = ()
+    asks: tuple[Topic, ...] = ()
     strict: bool = False
 
     def manual(self) -> str:
@@ -66,6 +72,7 @@ class Program:
         yield from _topic_lines("Subscribes to:", self.hears)
         yield from _topic_lines("Publishes:", self.tells)
         yield from _topic_lines("Services:", self.answers)
+        yield from _topic_lines("Calls:", self.asks)
 
 
 def _parameter_lines(parameter: Declared) -> Iterator[str]:

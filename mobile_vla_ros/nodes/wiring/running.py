@@ -18,6 +18,7 @@ from rclpy.node import Node
 
 from mobile_vla_ros.errors import InputError
 from mobile_vla_ros.nodes.wiring.allocation import keep_large_pieces
+from mobile_vla_ros.nodes.wiring.enclave import enclave_arguments
 from mobile_vla_ros.nodes.wiring.given import Given
 from mobile_vla_ros.nodes.wiring.middleware import initialise
 from mobile_vla_ros.nodes.wiring.parameters import ParameterError
@@ -135,7 +136,8 @@ def run_node(
     try:
         given.check()
         keep_large_pieces()
-        initialise(list(given.ros))
+        keys = enclave_arguments(program.node, given.ros, os.environ)
+        initialise([*given.ros, *keys])
         node = make(stop)
         _check_given(program, given, node)
     except InputError as error:
