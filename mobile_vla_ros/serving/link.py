@@ -28,7 +28,7 @@ from mobile_vla_ros import __version__
 from mobile_vla_ros.serving import access, wire
 from mobile_vla_ros.serving.errors import WireError
 from mobile_vla_ros.serving.picture import compress
-from mobile_vla_ros.serving.tuning import hurry
+from mobile_vla_ros.serving.tuning import begin_afresh, hurry
 
 LANES = 4
 UNDER_WAY = 2
@@ -45,8 +45,8 @@ HANDSHAKE_SECONDS = 2.0
 LATE_FACTOR = 1.2
 LATE_SECONDS = 0.03
 # What is this late is held up by its lane, and no longer counts as being under way.
-STUCK_FACTOR = 3.0
-STUCK_SECONDS = 0.1
+STUCK_FACTOR = 2.0
+STUCK_SECONDS = 0.03
 # The quickest of so many answers is what is possible.
 _RECENT = 30
 # What a robot has planned with; a server that comes back with another policy does not drive it.
@@ -249,6 +249,7 @@ class Link:
         channel = lane.socket
         if channel is None:
             return
+        begin_afresh(channel.get_extra_info("socket"))
         with contextlib.suppress(ConnectionError):  # the lane's reader hears of it by itself
             await channel.send_bytes(wire.pack(message))
 

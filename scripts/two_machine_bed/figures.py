@@ -59,14 +59,17 @@ class Drive:
 
     def late(self, begin: float, end: float) -> int:
         """Commands that moved the base, or were meant to, beyond the limits of their frame."""
-        return sum(
-            bool(moving) and begin <= at < end and self.age(at) > limit
-            for kind, limit in (
-                (self._moves, VALIDITY + GUARD + PERIOD),
-                (self._wishes, VALIDITY + PERIOD),
-            )
-            for at, moving in kind
+        limits = (
+            (self._moves, VALIDITY + GUARD + PERIOD),
+            (self._wishes, VALIDITY + PERIOD),
         )
+        found = [
+            at
+            for kind, limit in limits
+            for at, moving in kind
+            if moving and begin <= at < end and self.age(at) > limit
+        ]
+        return len(found)
 
     def chunk_ages(self, begin: float = -np.inf, end: float = np.inf) -> np.ndarray:
         """Seconds from each frame's capture to its chunk."""
