@@ -17,6 +17,7 @@ from mobile_vla_ros.cli.experiment_show import (
 )
 from mobile_vla_ros.cli.output import check_target, write_json
 from mobile_vla_ros.errors import InputError
+from mobile_vla_ros.spreading import HERE
 
 if TYPE_CHECKING:
     from mobile_vla_ros.training.experiments import Experiment
@@ -96,6 +97,10 @@ def run_command(
             min=1, help="Run it with seeds 1 to N, each kept; those done are left alone."
         ),
     ] = None,
+    workers: Annotated[
+        int, typer.Option("--workers", "-w", min=1, help="Seeds that run at the same time.")
+    ] = 1,
+    on: options.On = "here",
     device: Annotated[str | None, typer.Option(help="cpu, gpu or auto.")] = None,
     configs: Configs = None,
     json_file: options.JsonFile = None,
@@ -127,11 +132,14 @@ def run_command(
     if not above.is_dir() or not os.access(above, os.W_OK):
         raise InputError(f"cannot write to --runs {runs}: {above} is no folder to write in.")
     target = result_file(runs, row, small)
+    if seeds is None and (workers > 1 or on != HERE):
+        raise InputError("--workers and --on spread the runs of --seeds N; say how many, too.")
     if seeds is not None and resume:
         raise InputError("--seeds goes on by itself where it was ended; leave --resume out.")
     overrides = _overrides(row, small, backbone, robovlms, resume)
     if seeds is not None:
-        run_seeds(rows, row, small, runs, data, overrides, device, seeds, json_file)
+        many = (seeds, json_file, workers, on)
+        run_seeds(rows, row, small, runs, data, overrides, device, *many)
         return
     if row.kind == "train":
         result = train_row(row, small, runs, data, overrides, resume, device, target.parent)

@@ -26,36 +26,32 @@ def run_seeds(
     device: str | None,
     seeds: int,
     json_file: Path | None,
+    workers: int = 1,
+    on: str = "here",
 ) -> None:
-    """Seeds 1 to N, each in its own folder of runs; what is done stays as it is."""
-    from mobile_vla_ros.cli.experiment_measures import episode_errors
-    from mobile_vla_ros.training.checkpoints import LAST_NAME
-    from mobile_vla_ros.training.error_bars import row_entry
-    from mobile_vla_ros.training.experiments import read_result, result_file
-    from mobile_vla_ros.training.run import merge
-    from mobile_vla_ros.training.scoreboard import verdict
-    from mobile_vla_ros.training.seeds import EPISODE_ERRORS, alone, seed_overrides, seed_runs
+    """Seeds 1 to N, each in its own folder of runs; what is done stays as it is.
 
-    results = []
-    for seed in range(1, seeds + 1):
-        own = seed_runs(runs, seed)
-        target = result_file(own, row, small)
-        with alone(own, row, small):
-            result = read_result(own, row, small)
-            if result is not None:
-                typer.echo(f"seed {seed} is done")
-            elif row.kind == "train":
-                going_on = (target.parent / LAST_NAME).exists()
-                typer.echo(f"seed {seed}{' goes on' if going_on else ''}")
-                said = merge(overrides, seed_overrides(row, seed))
-                result = train_row(row, small, runs, data, said, going_on, device, target.parent)
-                result[EPISODE_ERRORS] = episode_errors(result, DEVICES[device])
-                write_json(target, result)
-            else:
-                typer.echo(f"seed {seed}")
-                result = compare(rows, row, small, own, data, device)
-                write_json(target, result)
-        results.append(result)
+    They are spread over processes or machines, which reach ``runs`` by the same name.
+    """
+    from mobile_vla_ros.spreading import HERE, spread
+    from mobile_vla_ros.training.error_bars import row_entry
+    from mobile_vla_ros.training.scoreboard import verdict
+
+    spreads = workers > 1 or on != HERE
+    if spreads and small and row.kind == "train":
+        # What they share is made once.
+        from mobile_vla_ros.training.experiments import small_overrides
+
+        place = runs / "small"
+        small_overrides(row, place, data or _small_episodes(row, place))
+    if spreads:
+        runs = runs.resolve()
+        data = None if data is None else data.resolve()
+    jobs = [
+        (rows, row, small, runs, data, overrides, device, seed) for seed in range(1, seeds + 1)
+    ]
+    done = dict(spread(_run_seed, jobs, workers, on))
+    results = [done[index] for index in sorted(done)]
     entry = {"id": row.id, **row_entry(row, results)}
     write_json(json_file, entry)
     print_seeds(row, results)
@@ -65,6 +61,44 @@ def run_seeds(
     means = {name: value["mean"] for name, value in entry["metrics"].items()}
     if verdict(row, means) == "missed" and not small:
         raise typer.Exit(1)
+
+
+def _run_seed(
+    rows: list[Any],
+    row: Any,
+    small: bool,
+    runs: Path,
+    data: Path | None,
+    overrides: dict[str, Any],
+    device: str | None,
+    seed: int,
+) -> dict[str, Any]:
+    """One seed; a training that was ended goes on."""
+    from mobile_vla_ros.cli.experiment_measures import episode_errors
+    from mobile_vla_ros.training.checkpoints import LAST_NAME
+    from mobile_vla_ros.training.experiments import read_result, result_file
+    from mobile_vla_ros.training.run import merge
+    from mobile_vla_ros.training.seeds import EPISODE_ERRORS, alone, seed_overrides, seed_runs
+
+    own = seed_runs(runs, seed)
+    target = result_file(own, row, small)
+    with alone(own, row, small):
+        found = read_result(own, row, small)
+        if found is not None:
+            typer.echo(f"seed {seed} is done")
+            return dict(found)
+        if row.kind != "train":
+            typer.echo(f"seed {seed}")
+            result = compare(rows, row, small, own, data, device)
+            write_json(target, result)
+            return result
+        going_on = (target.parent / LAST_NAME).exists()
+        typer.echo(f"seed {seed}{' goes on' if going_on else ''}")
+        said = merge(overrides, seed_overrides(row, seed))
+        result = train_row(row, small, runs, data, said, going_on, device, target.parent)
+        result[EPISODE_ERRORS] = episode_errors(result, DEVICES[device])
+        write_json(target, result)
+        return result
 
 
 def train_row(

@@ -160,3 +160,13 @@ def test_seeds_run_once_go_on_where_they_ended_and_stand_in_the_table(
     assert "T4-1 " in capsys.readouterr().out
     assert command(*run, "--resume") == 2
     assert "leave --resume out" in capsys.readouterr().err
+    # Two at a time come to the same.
+    aside = tmp_path / "aside"
+    run[run.index(tmp_path)] = aside
+    assert command(*run, "--workers", 2) == 0
+    for file, before in zip(files, (first, second), strict=True):
+        found = json.loads((aside / file.relative_to(tmp_path)).read_text())
+        assert found["val_loss"] == before["val_loss"]
+        assert found[EPISODE_ERRORS] == before[EPISODE_ERRORS]
+    assert command("experiment", "run", "T4-1", *where, "--on", "ray") == 2
+    assert "--seeds N" in capsys.readouterr().err
