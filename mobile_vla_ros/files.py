@@ -13,6 +13,7 @@ import json
 import math
 import os
 import re
+import select
 import shutil
 import stat
 import tempfile
@@ -30,6 +31,8 @@ _MODE = 0o644
 _FOLDER_MODE = 0o755
 _LONE = re.compile("[\ud800-\udfff]")
 _ABANDONED = 3600.0  # s without a byte written
+_PIPE_PATIENCE = 5.0  # s until a pipe has said all it has to say
+_LARGEST_TEXT = 64 << 20  # bytes that a pipe may say
 _RENAME_NOREPLACE = 1
 _AT_FDCWD = -100
 
@@ -166,10 +169,10 @@ def plain(value: Any) -> Any:
 
 
 def text_of(path: str | Path, encoding: str = "utf-8", errors: str = "strict") -> str:
-    """The text of a file, where opening a pipe would wait for whoever writes to it.
+    """The text of a file, or of a pipe that somebody writes to; nobody is waited for.
 
     Raises:
-        OSError: it is not there, or is no file: a folder, pipe, socket or device.
+        OSError: it is not there, or is no file: a folder, socket, device or silent pipe.
         UnicodeDecodeError: it is no text of that encoding.
     """
     handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -177,12 +180,32 @@ def text_of(path: str | Path, encoding: str = "utf-8", errors: str = "strict") -
         kind = os.fstat(handle).st_mode
         if stat.S_ISDIR(kind):
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+        if stat.S_ISFIFO(kind):
+            return _of_pipe(handle).decode(encoding, errors)
         if not stat.S_ISREG(kind):
-            raise OSError(errno.ESPIPE, "it is a pipe, socket or device, not a file", str(path))
+            raise OSError(errno.ESPIPE, "it is a socket or device, not a file", str(path))
         with open(handle, "rb", closefd=False) as file:
             return file.read().decode(encoding, errors)
     finally:
         os.close(handle)
+
+
+def _of_pipe(handle: int) -> bytes:
+    """What a pipe carries, opened without waiting for it (a shell's ``<(...)``)."""
+    end = time.monotonic() + _PIPE_PATIENCE
+    content = b""
+    while len(content) < _LARGEST_TEXT and select.select([handle], [], [], _left(end))[0]:
+        block = os.read(handle, _BLOCK)
+        if not block and content:
+            return content
+        if not block:
+            break
+        content += block
+    raise OSError(errno.ESPIPE, "it is a pipe into which nobody writes a text, not a file")
+
+
+def _left(end: float) -> float:
+    return max(0.0, end - time.monotonic())
 
 
 def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -195,10 +195,15 @@ def test_text_is_read_from_files_and_nothing_is_waited_for(tmp_path: Path) -> No
     file.write_text("héllo\n", encoding="utf-8")
     assert text_of(file) == "héllo\n"
     os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(OSError, match="pipe, socket or device"):
+    with pytest.raises(OSError, match="a pipe into which nobody writes"):
         text_of(tmp_path / "pipe")
-    with pytest.raises(OSError, match="pipe, socket or device"):
+    with pytest.raises(OSError, match="socket or device"):
         text_of("/dev/zero")
+    read, write = os.pipe()
+    os.write(write, b"a shell's <(...)")
+    os.close(write)
+    assert text_of(f"/dev/fd/{read}") == "a shell's <(...)"
+    os.close(read)
     with pytest.raises(IsADirectoryError):
         text_of(tmp_path)
     with pytest.raises(FileNotFoundError):

@@ -132,7 +132,7 @@ class Hearing:
             )
         for offer in self._offers.values():
             since = self._since[offer.id]
-            if now - since < self._settle:
+            if max(now - since, 0.0) < self._settle:
                 return f"{self.topic}: listening who else has come with it"
             if self._one_type or not offer.latched or offer.id in self._heard:
                 continue

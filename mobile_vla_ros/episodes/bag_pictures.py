@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
+from typing import Any
 
 import numpy as np
 
@@ -17,7 +18,12 @@ from mobile_vla_ros.episodes.decoder_words import DecoderWords
 from mobile_vla_ros.episodes.recording import RatePicker
 from mobile_vla_ros.episodes.schema import EpisodeError
 from mobile_vla_ros.episodes.writer import EpisodeWriter
-from mobile_vla_ros.pictures import ImageError, decode_compressed, rgb_image
+from mobile_vla_ros.pictures import (
+    ImageError,
+    check_compressed,
+    decode_compressed,
+    rgb_image,
+)
 
 
 class BagRows:
@@ -115,7 +121,7 @@ class BagRows:
             if self.compressed and "compressedDepth" in encoding:
                 raise ImageError(f"'{encoding}' is depth, not a picture")
             if self.compressed:
-                picture = decode_compressed(message.content.data)
+                picture = _decoded(message.content.data, encoding)
                 if words.heard():
                     raise ImageError("bytes of the picture are missing")
             else:
@@ -129,6 +135,14 @@ class BagRows:
         if encoding not in self._encodings:
             self._encodings.append(encoding)
         return picture
+
+
+def _decoded(data: Any, kind: str) -> np.ndarray:
+    try:
+        return decode_compressed(data)
+    except ImageError:
+        check_compressed(data, kind)  # knows better what is wrong, where it is the usual
+        raise
 
 
 def _encoding(message: BagMessage) -> str:

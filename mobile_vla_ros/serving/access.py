@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import hmac
+import os
 import ssl
+import stat
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from mobile_vla_ros.files import text_of
 from mobile_vla_ros.serving.errors import ServingError
 
 SHORTEST_TOKEN = 8
@@ -23,8 +27,7 @@ def read_token(path: str | Path | None) -> str:
     if not path:
         return ""
     try:
-        with open(path, encoding="ascii") as file:
-            token = file.read(LONGEST_TOKEN + 2).strip()
+        token = text_of(path, "ascii")[: LONGEST_TOKEN + 2].strip()
     except OSError as error:
         raise ServingError(f"token file {path}: {error.strerror}") from error
     except UnicodeDecodeError as error:
@@ -87,6 +90,8 @@ def server_context(certificate: str | Path | None, key: str | Path | None):
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     try:
+        for path in filter(None, (certificate, key)):
+            _check_file(path)
         context.load_cert_chain(certificate, key or None)
     except ssl.SSLError as error:
         raise ServingError(
@@ -96,6 +101,12 @@ def server_context(certificate: str | Path | None, key: str | Path | None):
         where = error.filename or key or certificate
         raise ServingError(f"certificate {where}: {error.strerror}") from error
     return context
+
+
+def _check_file(path: str | Path) -> None:
+    """Raises OSError for what the TLS library would wait for, or read for ever."""
+    if not stat.S_ISREG(os.stat(path).st_mode):
+        raise OSError(errno.ESPIPE, "it is a folder, pipe, socket or device", str(path))
 
 
 def client_context(url: str, authority: str | Path | None):
@@ -113,6 +124,8 @@ def client_context(url: str, authority: str | Path | None):
             raise ServingError(f"server_certificate is given, but {url} is not wss://")
         return None
     try:
+        if authority:
+            _check_file(authority)
         return ssl.create_default_context(cafile=str(authority) if authority else None)
     except ssl.SSLError as error:
         raise ServingError(f"{authority} holds no certificate: {error.reason or error}") from error

@@ -273,7 +273,7 @@ def test_a_run_file_that_is_missing_or_is_no_json(checkpoint: Path, tmp_path: Pa
     broken.write_text('{"window_size": 8, "act_head": {"latent": 1, "latent": 2}}')
     assert "the key 'latent' stands twice" in complaint(checkpoint, config=broken)
     os.mkfifo(tmp_path / "pipe")
-    assert "a pipe, socket or device" in complaint(checkpoint, config=tmp_path / "pipe")
+    assert "a pipe into which nobody writes" in complaint(checkpoint, config=tmp_path / "pipe")
 
 
 def test_no_run_file_anywhere(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -73,3 +74,14 @@ def test_files_that_are_no_certificates_are_named(tmp_path: Path) -> None:
             access.client_context("wss://gpu-box:8765/", path)
     with pytest.raises(ServingError, match="--certificate"):
         access.server_context(None, wrong)
+
+
+def test_a_pipe_in_place_of_a_token_or_certificate_is_not_waited_for(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(ServingError, match="a pipe into which nobody writes"):
+        access.read_token(pipe)
+    with pytest.raises(ServingError, match="pipe, socket or device"):
+        access.server_context(pipe, None)
+    with pytest.raises(ServingError, match="pipe, socket or device"):
+        access.client_context("wss://gpu-box:8765", pipe)
