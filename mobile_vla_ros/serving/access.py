@@ -90,7 +90,7 @@ def server_context(certificate: str | Path | None, key: str | Path | None):
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     try:
-        for path in filter(None, (certificate, key)):
+        for path in (certificate, key or certificate):
             _check_file(path)
         context.load_cert_chain(certificate, key or None)
     except ssl.SSLError as error:
