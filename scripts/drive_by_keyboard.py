@@ -22,7 +22,8 @@ import time
 DRIVE = "wwwqwwww" + "ssszssss"
 PRESS_SECONDS = 0.35
 PATIENCE = 60.0
-RECORDING = "| recording "
+# The recorder's answer to a start: the status line begins with it.
+RECORDING = "recording '"
 PROGRAM = (
     "import fcntl, os, sys, termios; os.setsid(); fcntl.ioctl(0, termios.TIOCSCTTY, 0);"
     "os.execv(sys.executable, [sys.executable, '-m', 'mobile_vla_ros.nodes.teleop_node'])"

@@ -28,6 +28,8 @@ app = typer.Typer(
 )
 JSON = typer.Option(None, "--json", help="Machine-readable result.")
 Item = TypeVar("Item")
+# Columns that a file's numbers and words want beside its name.
+WORDS_WIDTH = 75
 
 
 @app.command("list")
@@ -185,21 +187,22 @@ def import_bag(
 
 def _show_files(screen: Console, entries: list) -> None:
     table = Table(box=None, pad_edge=False)
-    # What a name is cut to cannot be copied; the words beside it may wrap.
-    table.add_column(
-        "file", no_wrap=True, min_width=max((len(e.path.name) for e in entries), default=0)
-    )
-    table.add_column("scenario")
+    # What a name is cut to cannot be copied; the words beside it may wrap, where there is room for
+    # them. The scenario stands in the name.
+    longest = max((len(e.path.name) for e in entries), default=0)
+    roomy = screen.width >= longest + WORDS_WIDTH
+    table.add_column("file", no_wrap=True, min_width=longest)
     for heading in ("frames", "seconds", "MB"):
-        table.add_column(heading, justify="right")
-    for heading in ("frames as", "outcome", "instruction"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for heading in ("as", "outcome", "scenario", "instruction") if roomy else ("as", "outcome"):
         table.add_column(heading)
     for entry in entries:
         cut = "" if entry.complete else "incomplete "
         size = f"{entry.bytes / 1e6:.1f}"
         numbers = (str(entry.frames), f"{entry.duration:.1f}", size)
-        words = (entry.image_format, cut + entry.outcome, entry.instruction)
-        table.add_row(entry.path.name, entry.scenario, *numbers, *words)
+        words = (entry.image_format, cut + entry.outcome)
+        labels = (entry.scenario, entry.instruction) if roomy else ()
+        table.add_row(entry.path.name, *numbers, *words, *labels)
     screen.print(table)
 
 

@@ -26,7 +26,7 @@ NOTEWORTHY = 2e6
 USUAL_SECONDS = 30.0
 USUAL_RATE = 10.0
 USUAL_PIXELS = 640 * 360
-USUAL_JPEG_SHARE = 0.1
+USUAL_JPEG_SHARE = 1 / 6
 
 
 def needed_bytes(
@@ -80,7 +80,7 @@ def cost_of_raw(
         if free_bytes
         else ""
     )
-    said = f"raw pictures take {rate / 1e6:.1f} MB/s{full}; image_format:=jpeg a tenth or less"
+    said = f"raw pictures take {rate / 1e6:.1f} MB/s{full}; image_format:=jpeg about a sixth"
     if not missing:
         return said
     seconds = settings.episode_length / rows if settings.episode_length else USUAL_SECONDS
@@ -124,7 +124,7 @@ def cost_of_rest(missing: int, sizes: Sequence[int], folder: Path) -> str:
     each = USUAL_PIXELS * 3 * USUAL_RATE * USUAL_SECONDS
     basis = f"raw 640x360, {USUAL_RATE:.0f} rows/s, {USUAL_SECONDS:.0f} s each"
     jpeg = _gigabytes(missing * each * USUAL_JPEG_SHARE)
-    return f"{cost_of_plan(missing, each, free, basis)}; as JPEG a tenth, {jpeg}"
+    return f"{cost_of_plan(missing, each, free, basis)}; as JPEG about a sixth, {jpeg}"
 
 
 def _gigabytes(count: float) -> str:

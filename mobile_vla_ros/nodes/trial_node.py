@@ -46,9 +46,10 @@ from mobile_vla_ros.nodes.trial.streams import TrialStreams
 from mobile_vla_ros.nodes.wiring.parameters import declare, refusal
 from mobile_vla_ros.nodes.wiring.patient_service import patient_service
 from mobile_vla_ros.nodes.wiring.program import Program
-from mobile_vla_ros.nodes.wiring.qos import latched, newest_only
+from mobile_vla_ros.nodes.wiring.qos import latched
 from mobile_vla_ros.nodes.wiring.rig import rig_of_settings
 from mobile_vla_ros.nodes.wiring.running import FAILED, Life, StopSignal, run_node
+from mobile_vla_ros.nodes.wiring.safety_input import deadman_publisher
 from mobile_vla_ros.nodes.wiring.terminal import Terminal, TerminalError
 from mobile_vla_ros.trials.book import TrialBook
 from mobile_vla_ros.trials.conductor import Clocks, TrialConductor, TrialRequest
@@ -142,7 +143,7 @@ class TrialNode(Life, Node):
             group=topics,
         )
         self._status = self.create_publisher(String, "~/status", latched())
-        self._deadman = self.create_publisher(Bool, "deadman", newest_only())
+        self._deadman = deadman_publisher(self)
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self.create_timer(STATUS_PERIOD, self._publish_status, clock=steady, callback_group=topics)
         self._serve()

@@ -59,6 +59,6 @@ def test_a_plan_is_told_with_what_it_takes_against_the_disk(tmp_path) -> None:
     assert "not enough" not in said
     said = cost_of_plan(2, 5e9, 0, "x")
     assert said == "the 2 episodes that the plan still wants take about 10.0 GB (x)"
-    assert "as JPEG a tenth, 5.2 GB" in cost_of_rest(250, [], tmp_path / "not" / "there")
+    assert "as JPEG about a sixth, 8.6 GB" in cost_of_rest(250, [], tmp_path / "not" / "there")
     said = cost_of_rest(100, [40_000_000, 60_000_000], tmp_path)
     assert "about 5.0 GB (50 MB each, as until now), " in said

@@ -11,7 +11,7 @@ from rclpy.node import Node
 from std_msgs.msg import Bool
 
 from mobile_vla_ros.axes import PLANAR_AXES
-from mobile_vla_ros.nodes.wiring.qos import newest_only
+from mobile_vla_ros.nodes.wiring.safety_input import deadman_publisher
 from mobile_vla_ros.nodes.wiring.velocity import VelocityPublisher, twist_of
 from mobile_vla_ros.web.stick import Wish
 
@@ -53,7 +53,7 @@ class StickDrive:
         self._lock = threading.Lock()
         self._velocities: VelocityPublisher | None = None
         names = ["operator_deadman", *(["deadman"] if settings["deadman"] else [])]
-        self._deadmen = [node.create_publisher(Bool, name, newest_only()) for name in names]
+        self._deadmen = [deadman_publisher(node, name) for name in names]
         self._match = node.create_guard_condition(self._come_and_go)
         self._wake = threading.Event()
         self._ending = threading.Event()

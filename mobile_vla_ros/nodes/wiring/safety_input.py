@@ -7,17 +7,18 @@ from collections.abc import Callable
 from typing import Any
 
 from rclpy.node import Node
+from rclpy.publisher import Publisher
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.subscription import Subscription
 from std_msgs.msg import Bool
 
 from mobile_vla_ros.control.hearing import ROUTES, Hearing, Offer, Words
-from mobile_vla_ros.nodes.wiring.qos import matched_publishers
+from mobile_vla_ros.nodes.wiring.qos import matched_publishers, newest_only
 
 try:
-    from rclpy.event_handler import SubscriptionEventCallbacks
+    from rclpy.event_handler import PublisherEventCallbacks, SubscriptionEventCallbacks
 except ImportError:  # ROS 2 Humble keeps it elsewhere
-    from rclpy.qos_event import SubscriptionEventCallbacks
+    from rclpy.qos_event import PublisherEventCallbacks, SubscriptionEventCallbacks
 
 BOOL = "std_msgs/msg/Bool"
 QUEUE = 10
@@ -25,6 +26,16 @@ QUEUE = 10
 ROUTES_DIFFER = 0.2
 # What rclpy says of a publisher whose node has not been discovered yet.
 UNKNOWN = "_NODE_NAME_UNKNOWN_"
+
+
+def deadman_publisher(node: Node, topic: str = "deadman") -> Publisher:
+    """A publisher of a button that is held: the newest word only, never one from before.
+
+    The guard listens in several ways, one of which fits each publisher; rclpy's default would
+    warn of those that do not fit that 'no messages will be sent'.
+    """
+    quiet = PublisherEventCallbacks(use_default_callbacks=False)
+    return node.create_publisher(Bool, topic, newest_only(), event_callbacks=quiet)
 
 
 def offers_of(node: Node, topic: str) -> list[Offer]:
