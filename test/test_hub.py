@@ -289,3 +289,49 @@ def test_what_is_neither_policy_nor_data_is_not_sent(lab: Lab, tmp_path: Path) -
     assert done.returncode == 2
     assert "is neither a policy" in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
+
+
+SECRET = "hf_thisOneIsWrongButStillASecret123"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "more"),
+    [
+        (("pull", "lab/secret"), {"HF_TOKEN": SECRET}),
+        (("pull", f"https://me:{SECRET}@hub.example/lab/secret"), {}),
+        (("inspect", f"https://me:{SECRET}@hub.example/lab/secret"), {}),
+        (("pull", f"--{SECRET}"), {}),
+        (("pull", "lab/secret"), {"HF_ENDPOINT": f"http://me:{SECRET}@127.0.0.1:9"}),
+        (("push", "{folder}", "--to", "lab/new", "--note", f"by {SECRET}"), {"HF_TOKEN": TOKEN}),
+    ],
+)
+def test_no_secret_gets_into_an_error_a_log_a_card_or_a_file(
+    lab: Lab, tmp_path: Path, arguments: tuple[str, ...], more: dict[str, str]
+) -> None:
+    from mobile_vla_ros.bundled import demo_policy
+
+    lab.hub.repository("lab/secret", private=True).commit(FILES)
+    folder = tmp_path / "policy"
+    if "{folder}" in arguments:
+        shutil.copytree(demo_policy(), folder)
+        (folder / "README.md").unlink()
+    (tmp_path / "login").write_text(SECRET)  # as `hf auth login` keeps it
+    given = [word.format(folder=folder) for word in arguments]
+    kept = {} if "HF_TOKEN" in more else {"HF_TOKEN_PATH": str(tmp_path / "login")}
+    done = command(lab, *given, **kept, **more)
+    if "--note" in arguments:
+        assert done.returncode == 0, done.stderr
+        assert "by ***" in (folder / "README.md").read_text()
+    else:
+        assert done.returncode == 2, done.stdout
+        assert done.stderr.strip().splitlines()[-1].startswith("mobile_vla: ")
+    assert SECRET not in done.stdout + done.stderr
+    for path in tmp_path.rglob("*"):
+        if path.is_file() and path.name != "login":
+            assert SECRET.encode() not in path.read_bytes(), path
+    for repository in lab.hub.repositories.values():
+        assert not any(
+            SECRET.encode() in data
+            for files in repository.commits.values()
+            for data in files.values()
+        )

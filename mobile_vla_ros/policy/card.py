@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from mobile_vla_ros.errors import without_secrets
 from mobile_vla_ros.policy.errors import CheckpointError
 from mobile_vla_ros.policy.provenance import revisions_of
 
@@ -74,7 +75,8 @@ def write_card(
         f"## What it must not be used for\n\n{_NOT_FOR}",
         f"## Notes\n\n{note}" if note else "",
     ]
-    path.write_text("\n\n".join(part for part in parts if part) + "\n", encoding="utf-8")
+    text = "\n\n".join(part for part in parts if part) + "\n"
+    path.write_text(without_secrets(text), encoding="utf-8")
     return True
 
 

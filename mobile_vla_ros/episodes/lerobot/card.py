@@ -13,6 +13,7 @@ from typing import Any
 
 from mobile_vla_ros.episodes.lerobot import layout
 from mobile_vla_ros.episodes.reader import open_episode
+from mobile_vla_ros.errors import without_secrets
 from mobile_vla_ros.rig import ATTRIBUTE, Rig, rig_of
 
 _MARK = "<!-- written by mobile_vla episodes export-lerobot -->"
@@ -139,7 +140,8 @@ def write_card(
         "## Instructions\n\n" + "\n".join(f"- {_cell(task)}" for task in tasks[:50]),
         _notes(without_odometry, left_out),
     ]
-    path.write_text("\n\n".join(part for part in parts if part) + "\n", encoding="utf-8")
+    text = "\n\n".join(part for part in parts if part) + "\n"
+    path.write_text(without_secrets(text), encoding="utf-8")
 
 
 def write_folder_card(folder: Path, licence: str, note: str) -> None:
@@ -158,7 +160,7 @@ def write_folder_card(folder: Path, licence: str, note: str) -> None:
         _counts("Outcomes", recorded.outcomes),
     ]
     text = "\n\n".join(part for part in parts if part) + "\n"
-    (folder / "README.md").write_text(text, encoding="utf-8")
+    (folder / "README.md").write_text(without_secrets(text), encoding="utf-8")
 
 
 def _how(recorded: Recorded) -> str:
