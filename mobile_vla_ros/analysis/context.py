@@ -13,6 +13,8 @@ import numpy as np
 import psutil
 import torch
 
+from mobile_vla_ros.analysis.encoding import Others, encode_share, of_window
+from mobile_vla_ros.analysis.encoding import encode_window as _encode
 from mobile_vla_ros.analysis.recordings import (
     AnalysisError,
     Progress,
@@ -21,8 +23,8 @@ from mobile_vla_ros.analysis.recordings import (
     silent,
 )
 from mobile_vla_ros.analysis.windows import Window, choose_windows
-from mobile_vla_ros.episodes import open_episode
 from mobile_vla_ros.files import write_json
+from mobile_vla_ros.spreading import spread
 from mobile_vla_ros.stats.moments import Moments
 
 FORMAT = 1
@@ -66,6 +68,7 @@ def extract(
     batch: int | None = None,
     limit: int | None = None,
     progress: Progress = silent,
+    others: Others | None = None,
 ) -> Extraction:
     """Writes the context of chosen windows to ``directory``; continues what was begun there.
 
@@ -84,6 +87,7 @@ def extract(
         batch: frames at a time; None sizes it to the free memory.
         limit: at most this many episodes.
         progress: shows how far it is.
+        others: processes or machines that encode instead of this one, an episode at a time.
 
     Raises:
         AnalysisError: nothing to read, an unfinished extraction of something else in
@@ -106,13 +110,21 @@ def extract(
     arrays = _Arrays(directory, plan)
     size = batch or frames_per_batch(policy)
     todo = [place for place in range(len(windows)) if not arrays.done[place]]
+    if others is not None:
+        shares = [(s, instruction, size, plan["has_action"]) for s in _shares(windows, todo)]
+        done = spread(
+            encode_share, [(others.loading, *s) for s in shares], others.workers, others.on
+        )
+        for _, encoded in done:
+            for place, (context, action) in encoded:
+                arrays.write(place, context, action)
+        todo = []
     cache: dict[tuple[str, int, str], tuple] = {}
     for place in progress(todo, "extracting"):
         window = windows[place]
         prompt = instruction or window.instruction
         cache = _encode(policy, window, prompt, size, cache, plan["has_action"])
-        rows = [cache[(window.sha256, row, prompt)] for row in window.rows]
-        arrays.write(place, np.stack([row[0] for row in rows]), [row[1] for row in rows])
+        arrays.write(place, *of_window(window, prompt, cache))
     summary = _summary(plan, arrays, windows, recordings)
     write_json(directory / "context.json", summary)
     arrays.close()
@@ -156,38 +168,12 @@ def frames_per_batch(policy) -> int:
     return int(np.clip(free / 4 / (16 * widest * 4), 1, LARGEST_BATCH))
 
 
-def _encode(
-    policy, window: Window, prompt: str, batch: int, cache: dict, has_action: bool
-) -> dict:
-    """Context and action feature of every frame of the window; overlapping frames are kept."""
-    keys = [(window.sha256, row, prompt) for row in window.rows]
-    kept = {key: cache[key] for key in keys if key in cache}
-    missing = [row for row, key in zip(window.rows, keys, strict=True) if key not in kept]
-    if not missing:
-        return kept
-    if has_action and not prompt:
-        raise AnalysisError(
-            f"{window.path} has no instruction for the action token; give --instruction"
-        )
-    with open_episode(window.path) as episode, torch.inference_mode():
-        for start in range(0, len(missing), batch):
-            rows = missing[start : start + batch]
-            pixels = policy.preprocess(episode.images(rows))
-            context = policy.encode_images(pixels)
-            action = policy.encode_frames(None, prompt, context=context) if has_action else None
-            context = context.float().cpu().numpy()
-            action = action.float().cpu().numpy() if action is not None else None
-            if not np.isfinite(context).all() or np.abs(context).max() > 65504:
-                raise AnalysisError(
-                    f"the context of {window.path} has values that float16 cannot hold; the "
-                    "checkpoint or its dtype is at fault"
-                )
-            for place, row in enumerate(rows):
-                kept[(window.sha256, row, prompt)] = (
-                    context[place],
-                    action[place] if action is not None else None,
-                )
-    return kept
+def _shares(windows: list[Window], todo: list[int]) -> list[list[tuple[int, Window]]]:
+    """Windows to be encoded, those of one episode together: they share frames."""
+    groups: dict[str, list[tuple[int, Window]]] = {}
+    for place in todo:
+        groups.setdefault(windows[place].sha256, []).append((place, windows[place]))
+    return list(groups.values())
 
 
 class _Arrays:

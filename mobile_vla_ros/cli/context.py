@@ -38,6 +38,10 @@ def extract(
         int | None, typer.Option(min=1, help="Frames at a time; else as the memory allows.")
     ] = None,
     limit: options.Limit = None,
+    workers: Annotated[
+        int, typer.Option("--workers", "-w", min=0, help="Processes that encode; 0: this one.")
+    ] = 0,
+    on: options.On = "here",
     json_file: options.JsonFile = None,
 ) -> None:
     """Writes the image context (windows, frames, tokens, D) and the action token's features.
@@ -49,10 +53,17 @@ def extract(
     Example: mobile_vla context extract -c best.ckpt -d episodes -o context/best
     """
     from mobile_vla_ros.analysis.context import extract as run
+    from mobile_vla_ros.analysis.encoding import Others
     from mobile_vla_ros.cli.progress import bar
     from mobile_vla_ros.policy import load_policy
+    from mobile_vla_ros.spreading import HERE
 
     policy = load_policy(checkpoint, backbone, config, device, dtype, "torch")
+    others = None
+    if workers or on != HERE:
+        # What "auto" has come to here holds everywhere.
+        chosen = (device, str(policy.dtype).removeprefix("torch."), "torch")
+        others = Others((checkpoint, backbone, config, *chosen), workers or 1, on)
     found = run(
         policy,
         data,
@@ -63,6 +74,7 @@ def extract(
         batch=batch,
         limit=limit,
         progress=bar,
+        others=others,
     )
     summary = found.summary
     write_json(json_file, summary)

@@ -6,10 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import CHECKPOINT
 from episode_factory import write_episode
 
 from mobile_vla_ros.analysis import context as context_module
 from mobile_vla_ros.analysis.context import extract, open_extraction
+from mobile_vla_ros.analysis.encoding import Others
 from mobile_vla_ros.analysis.recordings import AnalysisError
 from mobile_vla_ros.policy import load_policy
 
@@ -71,6 +73,19 @@ def test_an_interrupted_extraction_goes_on_and_ends_the_same(
     np.testing.assert_array_equal(resumed.context, whole.context)
     np.testing.assert_array_equal(resumed.action, whole.action)
     assert resumed.summary["norm"] == whole.summary["norm"]
+
+
+def test_two_processes_extract_what_one_does_to_the_bit(
+    frozen, golden: Path, recorded: Path, tmp_path: Path
+) -> None:
+    one = extract(frozen, [recorded], tmp_path / "one", per_episode=2)
+    checkpoint = golden / "mobile_vla_frozen" / CHECKPOINT
+    loading = (checkpoint, None, None, "cpu", "float32", "torch")
+    others = Others(loading, 2, "here")
+    two = extract(frozen, [recorded], tmp_path / "two", per_episode=2, others=others)
+    np.testing.assert_array_equal(two.context, one.context)
+    np.testing.assert_array_equal(two.action, one.action)
+    assert {**two.summary, "directory": 0} == {**one.summary, "directory": 0}
 
 
 def test_a_folder_of_another_extraction_is_refused(
