@@ -29,8 +29,12 @@ def prefix(tmp_path, monkeypatch) -> Path:
     )
 
 
+@pytest.mark.parametrize(
+    ("arguments", "scenario"),
+    [(["scenario:=2box_right"], "2box_right"), (["field:=open", "tier:=hard"], "open_hard")],
+)
 def test_the_launch_file_joins_field_and_policy_and_gives_the_instruction(
-    ros_domain, tmp_path, prefix
+    ros_domain, tmp_path, prefix, arguments, scenario
 ) -> None:
     outcomes: list[dict] = []
     with Rig(tmp_path) as rig:
@@ -40,11 +44,11 @@ def test_the_launch_file_joins_field_and_policy_and_gives_the_instruction(
         path = prefix / "share" / "mobile_vla_ros" / "launch" / "sim.launch.py"
         process = rig.start(
             *("-c", LAUNCHER, str(path), f"checkpoint:={rig.behaviour('forward:0.2')}"),
-            *("scenario:=2box_right", "seed:=4", "width:=160", "height:=90"),
+            *(*arguments, "seed:=4", "width:=160", "height:=90"),
             name="node",
         )
         rig.wait_until_moving()
         rig.wait(lambda: outcomes and outcomes[-1]["path_length"] > 0.1, "the field's robot moves")
-        assert outcomes[-1]["scenario"] == "2box_right"
+        assert outcomes[-1]["scenario"] == scenario
         process.send_signal(signal.SIGINT)
         assert rig.wait_for_exit(process, 20.0) == 0

@@ -73,3 +73,22 @@ def test_what_repeats_keeps_its_grid_and_makes_up_for_nothing() -> None:
     beat.restart(5.0)
     assert not beat.due(5.05)
     assert beat.due(5.1)
+
+
+@pytest.mark.egl
+def test_a_field_that_asks_for_another_thing_on_the_way_says_so_once() -> None:
+    field = LiveField(SMALL, 30.0)
+    field.set_up("open_easy_change", 1)
+    first = field.field.instruction
+    asked = []
+    for _ in range(60):
+        vx, wz = field.field.expert(0.3)
+        field.command(vx, 0.0, wz)
+        field.advance(0.4)
+        if field.asks_anew():
+            asked.append(field.field.instruction)
+    assert len(asked) == 1
+    assert asked[0] != first
+    assert field.tell()["instruction"] == asked[0]
+    assert field.tell()["reason"] == "reached"
+    field.close()
