@@ -19,7 +19,7 @@ REPOSITORY = Path(__file__).parents[2]
 MINUTE = 60_000.0
 
 
-def test_the_demo_is_driven_from_the_page(browser: Any, ros_domain: int, tmp_path: Path) -> None:
+def test_the_demo_is_driven_from_the_page(chromium: Any, ros_domain: int, tmp_path: Path) -> None:
     """Set PAGE_PICTURES to a folder to keep the pictures of the guide."""
     pictures = Path(os.environ.get("PAGE_PICTURES", tmp_path))
     port = 20000 + os.getpid() % 20000
@@ -34,7 +34,7 @@ def test_the_demo_is_driven_from_the_page(browser: Any, ros_domain: int, tmp_pat
         env=dict(os.environ, PYTHONPATH=str(REPOSITORY), PYTHONUNBUFFERED="1"),
     )
     try:
-        context = browser.new_context(viewport={"width": 360, "height": 740}, has_touch=True)
+        context = chromium.new_context(viewport={"width": 360, "height": 740}, has_touch=True)
         page = context.new_page()
         page.set_default_timeout(2 * MINUTE)
         while "page: http" not in log.read_text():

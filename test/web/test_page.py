@@ -33,6 +33,8 @@ def until(condition: Callable[[], object], what: str, page: Any = None) -> None:
 
 
 def open_page(browser: Any, serving: Serving, size: tuple[int, int] = (820, 1180), **more: Any):
+    if browser.browser_type.name == "firefox":
+        more.pop("color_scheme", None)  # it has its user's
     context = browser.new_context(viewport={"width": size[0], "height": size[1]}, **more)
     context.add_init_script(GAMEPAD)
     page = context.new_page()
@@ -67,14 +69,16 @@ def test_the_mouse_drives_while_it_holds(browser: Any, serving: Serving) -> None
     page.mouse.move(x, y - radius)
     until(lambda: serving.moving and serving.wishes[-1][1].linear > 0.1, "motion", page)
     wish = serving.wishes[-1][1]
-    assert (wish.linear, wish.angular) == (pytest.approx(0.15), pytest.approx(0.0))
+    # Firefox's mouse moves by whole pixels, of which the stick's middle is none.
+    near = 1e-4 if browser.browser_type.name == "firefox" else 1e-6
+    assert (wish.linear, wish.angular) == (pytest.approx(0.15, rel=near), pytest.approx(0.0))
     page.mouse.up()
     stands_soon(serving, time.monotonic(), page)
     assert page.faults == []
 
 
-def test_a_finger_drives_two_fingers_do_not(browser: Any, serving: Serving) -> None:
-    page = open_page(browser, serving, (360, 740), has_touch=True, is_mobile=True)
+def test_a_finger_drives_two_fingers_do_not(chromium: Any, serving: Serving) -> None:
+    page = open_page(chromium, serving, (360, 740), has_touch=True, is_mobile=True)
     x, y, radius = middle(page, "#stick")
     touch = page.context.new_cdp_session(page)
 
@@ -93,6 +97,40 @@ def test_a_finger_drives_two_fingers_do_not(browser: Any, serving: Serving) -> N
     until(lambda: serving.moving, "motion", page)
     send("touchEnd")
     stands_soon(serving, time.monotonic(), page)
+    assert page.faults == []
+
+
+def test_a_finger_drives_in_firefox_a_second_one_stops(
+    dark_firefox_with_a_finger: Any, serving: Serving
+) -> None:
+    page = open_page(dark_firefox_with_a_finger, serving, (360, 740), has_touch=True)
+    kinds = "window.kinds = []; addEventListener('pointerdown', e => kinds.push(e.pointerType))"
+    page.evaluate(kinds)
+    x, y, radius = middle(page, "#stick")
+    page.mouse.move(x, y)
+    page.mouse.down()
+    page.mouse.move(x - radius, y)
+    until(lambda: serving.moving and serving.wishes[-1][1].angular > 0.2, "a turn", page)
+    assert page.evaluate("kinds") == ["touch"]
+    # WebDriver's fingers all come through one hand here; the second is the browser's own event.
+    page.evaluate(
+        "document.getElementById('stick').dispatchEvent("
+        "new PointerEvent('pointerdown', {pointerId: 77, pointerType: 'touch'}))"
+    )
+    stands_soon(serving, time.monotonic(), page)
+    page.mouse.up()
+    page.mouse.move(x, y)
+    page.mouse.down()
+    page.mouse.move(x, y - radius)
+    until(lambda: serving.moving, "motion", page)
+    page.mouse.up()
+    stands_soon(serving, time.monotonic(), page)
+    page.mouse.move(*middle(page, "#stop")[:2])
+    page.mouse.down()
+    page.mouse.up()
+    until(lambda: serving.robot.stopped, "a stop by one touch", page)
+    assert page.evaluate("matchMedia('(prefers-color-scheme: dark)').matches")
+    assert page.evaluate(AUDIT) == []
     assert page.faults == []
 
 
@@ -220,7 +258,7 @@ def test_an_instruction_is_typed_or_chosen_and_arrives_unchanged(
     page.click("#planned button")
     until(lambda: len(serving.robot.orders) == 2, "the planned one", page)
     assert serving.robot.orders == [("instruction", text), ("instruction", "왼쪽 상자로 가세요")]
-    serving.robot.slow = 1.4
+    serving.robot.slow = 3.0
     page.click("text=Enable")
     page.wait_for_selector("text=no answer within a second")
     page.wait_for_selector("text=done: enable")
@@ -239,7 +277,7 @@ def test_a_wrong_token_says_so_and_nothing_else(browser: Any, serving: Serving) 
     page.goto(f"http://{serving.address}/#token=wrong-wrong")
     page.wait_for_selector("text=the token is wrong")
     assert "It drives" not in page.text_content("body")
-    assert "wrong-wrong" not in page.url
+    assert "wrong-wrong" not in page.evaluate("location.href")
 
 
 # Every text's contrast with the ground that is painted behind it (WCAG 2.1), and every control's
