@@ -23,6 +23,7 @@ from mobile_vla_ros.analysis.recordings import (
 )
 from mobile_vla_ros.analysis.traces import Trace, error_sums, follow
 from mobile_vla_ros.episodes import Episode
+from mobile_vla_ros.episodes.check_pictures import require_whole
 from mobile_vla_ros.episodes.identity import Identity
 from mobile_vla_ros.errors import InputError
 from mobile_vla_ros.stats.bootstrap import Interval, bootstrap_mean, bootstrap_sums
@@ -134,6 +135,7 @@ def _follow_all(
                 )
                 continue
             episode.require_order()
+            require_whole(episode)
             traces.append(follow(policy, episode, instruction=instruction, swap=swap))
         except TrainedOnError:
             raise

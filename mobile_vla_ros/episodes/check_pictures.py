@@ -69,6 +69,21 @@ def pictures(episode: Episode, limits: CheckLimits) -> Iterator[str]:
         yield f"{frames_are(repeated)} the same as the one before while the robot moves"
 
 
+def require_whole(episode: Episode) -> None:
+    """Demands that every picture decodes, and that the decoder misses nothing in it.
+
+    Raises:
+        EpisodeError: one does not; raw pictures always do.
+    """
+    if episode.image_format == "raw":
+        return
+    for row, look in enumerate(looks(episode, range(len(episode)))):
+        if look is None:
+            raise EpisodeError(f"{episode.path}: the frame of row {row} cannot be decoded")
+        if look[3]:
+            raise EpisodeError(f"{episode.path}: bytes of the frame of row {row} are missing")
+
+
 def looks(
     episode: Episode, rows: range
 ) -> Iterator[tuple[bytes, float, tuple[int, ...], bool] | None]:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from mobile_vla_ros.episodes import open_episode
+from mobile_vla_ros.episodes.check_pictures import require_whole
 from mobile_vla_ros.files import whole_file
 from mobile_vla_ros.policy.preprocess import as_frames, resize
 from mobile_vla_ros.training.dataset import TrainingEpisode
@@ -47,12 +48,13 @@ class FrameCache:
     def _write(self, path: Path, episode: TrainingEpisode) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         with open_episode(episode.path) as file:
+            require_whole(file)
             frames = np.stack(
                 [
-                    resize(as_frames(file.image(int(row))).permute(0, 3, 1, 2), self.size)[0]
+                    resize(as_frames(image).permute(0, 3, 1, 2), self.size)[0]
                     .permute(1, 2, 0)
                     .numpy()
-                    for row in episode.samples.rows
+                    for image in (file.image(int(row)) for row in episode.samples.rows)
                 ]
             )
         write_array(path, frames)

@@ -10,10 +10,13 @@ from typing import Any
 
 import h5py
 import lightning.pytorch as pl
+import numpy as np
 import pytest
 import torch
 
+from mobile_vla_ros.episodes import EpisodeWriter
 from mobile_vla_ros.errors import InputError
+from mobile_vla_ros.pictures import encode_jpeg
 from mobile_vla_ros.training import checkpoints
 from mobile_vla_ros.training.run import RunConfig
 from mobile_vla_ros.training.train import train
@@ -83,6 +86,41 @@ def test_what_cannot_be_used_is_named_and_the_rest_is_trained_on(
     assert len(left_out) == 5
     for name in ("nan", "arm", "text", "gone", "torn"):
         assert any(f"episode_{name}_1box_left.h5" in sentence for sentence in left_out), name
+
+
+def test_a_picture_that_lost_bytes_in_the_middle_is_not_trained_on(
+    make_run: MakeRun, tmp_path: Path, write_episode: Callable[..., Path]
+) -> None:
+    for number in range(3):
+        write_episode(tmp_path / f"episode_{number}_1box_left.h5", seed=number)
+    pixels = np.random.default_rng(0).integers(0, 256, (48, 64, 3), dtype=np.uint8)
+    whole = encode_jpeg(pixels)
+    middle = len(whole) // 2
+    with EpisodeWriter(
+        tmp_path / "episode_lost_1box_left.h5",
+        scenario="1box_left",
+        instruction="go left",
+        action_axes=("linear.x", "linear.y", "angular.z"),
+        image_format="jpeg",
+        flush=False,
+    ) as writer:
+        for row in range(18):
+            data = whole[:middle] + whole[middle + 400 :] if row == 4 else whole
+            stamp = 100 + 0.4 * row
+            writer.append(
+                jpeg=data,
+                action=[0.3, 0.0, 0.1],
+                image_stamp=stamp,
+                received_stamp=stamp,
+                action_stamp=stamp,
+            )
+        writer.finish()
+    told: list[str] = []
+    result = train(
+        make_run(trainer={"max_epochs": 1}), tmp_path, tmp_path / "out", say=told.append
+    )
+    assert result.training_episodes + result.validation_episodes == 3
+    assert any("bytes of the frame of row 4 are missing" in sentence for sentence in told)
 
 
 def test_episodes_shorter_than_a_window(
