@@ -55,6 +55,14 @@ def test_axes_that_the_data_do_not_have(
     assert "episode_a_1box_left.h5" in sentence
 
 
+def test_a_run_file_of_another_field(make_run: MakeRun, episodes: Path, tmp_path: Path) -> None:
+    run = make_run(train_dataset={"field": "open"})
+    sentence = refusal(run, episodes, tmp_path / "out")
+    assert "is of the lab field but the run file's train_dataset.field wants open" in sentence
+    with pytest.raises(InputError, match="field"):
+        make_run(train_dataset={"field": "moon"})
+
+
 def test_labels_that_are_not_finite(
     make_run: MakeRun, tmp_path: Path, write_episode: Callable[..., Path]
 ) -> None:
