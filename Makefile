@@ -30,7 +30,7 @@ pictures: setup  ## the moving picture of the README, drawn again from two drive
 demo-policy: setup ## make the bundled policy again from nothing (about an hour on 2 cores)
 	$(RUN) scripts/make_demo_policy.py --work build/demo_policy --install
 
-open-policy: setup ## a policy for the open field from nothing, in build/open_policy (two hours and more)
+open-policy: setup ## a policy for the open field from nothing, in build/open_policy (hours)
 	$(RUN) scripts/make_demo_policy.py --field open --work build/open_policy
 
 bench: setup     ## the CPU benchmarks, under ten minutes (see docs/BENCHMARKS.md)

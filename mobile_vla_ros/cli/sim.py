@@ -195,28 +195,35 @@ def evaluate_command(
         raise typer.Exit(1)
 
 
+# Headings of the table, and the keys of the numbers below them.
+_MEASURES = {"time (s)": "driving_time", "path (m)": "path_length", "collisions": "collisions"}
+_OPEN_MEASURES = {
+    "SPL": "spl",
+    "m off": "navigation_error",
+    "wrong": "wrong_targets",
+    "false stops": "false_stops",
+    "hits": "collisions",
+}
+
+
 def print_summary(summary: dict[str, Any]) -> None:
     """Prints an evaluation's table."""
     from rich.console import Console
     from rich.table import Table
 
     opened = summary.get("field") == "open"
-    heads = ("wrong target", "SPL", "distance (m)", "false stops") if opened else ()
-    table = Table("scenario", "reached", "95 %", "time (s)", "path (m)", "collisions", *heads)
+    measures = _OPEN_MEASURES if opened else _MEASURES
+    table = Table("scenario", "reached", "95 %", *measures)
     rows = [*summary["by_scenario"].items(), ("all", summary)]
     if opened:
-        rows[-1:-1] = [(f"{k} words", part) for k, part in summary["by_wording"].items()]
+        rows[-1:-1] = [(f"{kind} words", part) for kind, part in summary["by_wording"].items()]
     for name, part in rows:
         low, high = part["wilson"]
-        more = ("wrong_targets", "spl", "navigation_error", "false_stops") if opened else ()
         table.add_row(
             name,
             f"{part['successes']} of {part['episodes']}",
             f"{100 * low:.0f} to {100 * high:.0f} %",
-            _number(part["driving_time"]),
-            _number(part["path_length"]),
-            str(part["collisions"]),
-            *(_number(part[key]) for key in more),
+            *(_number(part[key]) for key in measures.values()),
         )
     console = Console()
     console.print(table)
