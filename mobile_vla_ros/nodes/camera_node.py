@@ -29,8 +29,8 @@ PARAMETERS = (
         "source",
         "0",
         "what to open: a device number, a device (/dev/v4l/by-id/... keeps its name when others"
-        " are plugged in), a video file, an image pattern (frame_%03d.png), or a GStreamer"
-        " pipeline (anything with a '!')",
+        " are plugged in), a network camera's address (rtsp://..., http://...), a video file, an"
+        " image pattern (frame_%03d.png), or a GStreamer pipeline (anything with a '!')",
     ),
     Declared("width", 1280, "pixels asked of a device; 0 = as it comes", 0, 16384),
     Declared("height", 720, "pixels asked of a device; 0 = as it comes", 0, 16384),
