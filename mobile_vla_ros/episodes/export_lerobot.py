@@ -12,7 +12,7 @@ import multiprocessing
 import os
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ from mobile_vla_ros.episodes.lerobot.building import (
     building_place,
     take_away_left,
 )
-from mobile_vla_ros.episodes.lerobot.card import CardFacts, survey, write_card
+from mobile_vla_ros.episodes.lerobot.card import CardFacts, Recorded, survey, write_card
 from mobile_vla_ros.episodes.lerobot.dataset import DataSet
 from mobile_vla_ros.episodes.lerobot.piece import Piece, PieceOrder, prepare
 from mobile_vla_ros.episodes.lerobot.rows import FEWEST_FRAMES, choose_rate, choose_rows
@@ -116,31 +116,18 @@ def export(
     orders, left_out = _plan(paths, pieces, rate, size, odom, names, video)
     if not orders:
         raise EpisodeError(f"nothing to export: {'; '.join(left_out)}")
-    robot = card.robot if card else "mobile_base"
     try:
         with building(folder) as place:
             if append:
                 link_files(folder, place)
             pieces.mkdir()
+            robot = card.robot if card else "mobile_base"
             data = DataSet(place, rate, features, robot, existing)
-            with contextlib.closing(data):
-                for piece in progress(_Prepared(orders, workers), "exporting"):
-                    data.add(piece)
-                    piece.target.unlink()
-                info = data.finish()
+            info = _fill(data, progress(_Prepared(orders, workers), "exporting"))
             pieces.rmdir()
-            totals = data.totals
             if card is not None:
-                write_card(
-                    place / layout.CARD_PATH,
-                    card,
-                    info,
-                    list(data.tasks),
-                    survey(paths, existing.episodes if existing else ()),
-                    psnr=totals.psnr,
-                    without_odometry=totals.without_odometry,
-                    left_out=left_out,
-                )
+                known = survey(paths, existing.episodes if existing else ())
+                _write_card(place, card, info, data, known, left_out)
             if append:
                 exchange(place, folder)
             else:
@@ -148,6 +135,7 @@ def export(
             sync(folder.absolute().parent)
     except OSError as error:
         raise EpisodeError(f"cannot write {folder}: {error.strerror or error}") from error
+    totals = data.totals
     return LerobotExport(
         folder,
         totals.episodes,
@@ -158,6 +146,36 @@ def export(
         totals.without_odometry,
         totals.psnr,
         taken_away,
+    )
+
+
+def _fill(data: DataSet, pieces: Iterable[Piece]) -> dict[str, Any]:
+    """Adds every piece in its turn, and takes its file away; returns the ``info.json``."""
+    with contextlib.closing(data):
+        for piece in pieces:
+            data.add(piece)
+            piece.target.unlink()
+        return data.finish()
+
+
+def _write_card(
+    place: Path,
+    card: CardFacts,
+    info: Mapping[str, Any],
+    data: DataSet,
+    known: Recorded,
+    left_out: Sequence[str],
+) -> None:
+    totals = data.totals
+    write_card(
+        place / layout.CARD_PATH,
+        card,
+        info,
+        list(data.tasks),
+        known,
+        psnr=totals.psnr,
+        without_odometry=totals.without_odometry,
+        left_out=left_out,
     )
 
 
