@@ -15,8 +15,8 @@ from mobile_vla_ros.episodes.bag import Bag, BagMessage
 from mobile_vla_ros.episodes.bag_clock import Times
 from mobile_vla_ros.episodes.bag_signals import COMPRESSED, BagTopics, Signal
 from mobile_vla_ros.episodes.decoder_words import DecoderWords
-from mobile_vla_ros.episodes.recording import RatePicker
 from mobile_vla_ros.episodes.schema import EpisodeError
+from mobile_vla_ros.episodes.take import RatePicker
 from mobile_vla_ros.episodes.writer import EpisodeWriter
 from mobile_vla_ros.pictures import (
     ImageError,

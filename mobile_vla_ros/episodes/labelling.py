@@ -7,7 +7,8 @@ from typing import Any
 
 from mobile_vla_ros.episodes.names import check_scenario
 from mobile_vla_ros.episodes.plan import CollectionPlan
-from mobile_vla_ros.episodes.recording import Label, RecordingError
+from mobile_vla_ros.episodes.recorded_row import Label
+from mobile_vla_ros.episodes.recording import RecordingError
 
 
 class Labelling:

@@ -8,17 +8,18 @@ that the frames are stamped with.
 from __future__ import annotations
 
 import math
-from bisect import bisect_right
-from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from statistics import median
-from typing import Any, Protocol
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from mobile_vla_ros.axes import AXES, PLANAR_AXES
 from mobile_vla_ros.cadence import CameraClock
+from mobile_vla_ros.episodes.held_values import HeldValues
+from mobile_vla_ros.episodes.recorded_row import Counts, Label, Row, RowSink
+from mobile_vla_ros.episodes.stamp_clocks import FUTURE_STAMP
+from mobile_vla_ros.episodes.take import RatePicker, Take
 from mobile_vla_ros.errors import InputError
 
 MODES = ("rate", "frame", "key_press")
@@ -27,18 +28,8 @@ IDLE = "idle"
 RECORDING = "recording"
 SAVING = "saving"
 
-# Commands and odometry are kept this long: a frame may arrive this late and still find the
-# command that was in force when it was captured.
-HISTORY = 10.0
-# However the stamps are, no more values than this are kept: 2 kHz for that long.
-MOST_VALUES = 20_000
 # In key-press mode a press takes the newest frame, unless that one is older than this.
 PRESS_FRAME_AGE = 0.5
-# Presses that may wait for a frame.
-MOST_PRESSES = 256
-# A stamp further ahead of its arrival than this, or further behind it, s, is from another clock.
-FUTURE_STAMP = 0.1
-STALE_STAMP = 1.0
 # A camera that has sent nothing for so long, and for three of its own intervals, is silent, s.
 CAMERA_SILENCE = 0.8
 
@@ -74,227 +65,6 @@ class RecordingSettings:
         unknown = [axis for axis in self.action_axes if axis not in AXES]
         if unknown or not self.action_axes:
             raise RecordingError(f"action_axes must name some of {', '.join(AXES)}, not {unknown}")
-
-
-@dataclass(frozen=True)
-class Label:
-    """What an episode is recorded under; fixed from its start to its end."""
-
-    scenario: str
-    instruction: str
-
-
-@dataclass(frozen=True)
-class Row:
-    """One recording step, without the pixels.
-
-    Attributes:
-        episode: number of the episode that this row belongs to, counted by the recording.
-        image_stamp: capture time of the frame, s.
-        received_stamp: time at which the frame arrived, s.
-        action: float32 [A], the command in force at ``image_stamp`` (m/s and rad/s, base frame).
-        action_stamp: time of that command, s; NaN when none had come yet (the action is zero).
-        event: ``episode_start``, ``start_action`` or ``stop_action``.
-        odom: float64 [7] (x, y, yaw, vx, vy, wz, stamp) in force at ``image_stamp``, or None.
-        taken_over: whether a person had taken over from the policy by ``image_stamp``.
-    """
-
-    episode: int
-    image_stamp: float
-    received_stamp: float
-    action: np.ndarray
-    action_stamp: float
-    event: str
-    odom: np.ndarray | None = None
-    taken_over: bool = False
-
-
-@dataclass(frozen=True)
-class Counts:
-    """What happened to the frames of one episode; received = written + dropped + in flight.
-
-    ``received`` counts the frames chosen for recording, ``lost`` those that the camera sent and
-    that never arrived.
-    """
-
-    received: int = 0
-    written: int = 0
-    dropped: int = 0
-    lost: int = 0
-
-    @property
-    def in_flight(self) -> int:
-        return self.received - self.written - self.dropped
-
-
-class RowSink(Protocol):
-    """Where rows go. None of these may wait: what cannot be taken now is refused by ``offer``."""
-
-    def begin(self, episode: int, label: Label) -> None: ...
-
-    def offer(self, row: Row, image: Any, counts: Counts) -> bool:
-        """Takes the row, or returns False at once when the queue is full.
-
-        ``counts`` stand as if the row were in flight, so that a sink whose sender dies knows
-        what had happened until then.
-        """
-
-    def finish(self, episode: int, counts: Counts, complete: bool, outcome: str) -> None: ...
-
-    def discard(self, episode: int) -> None: ...
-
-
-class HeldValues:
-    """Values by time, read by zero-order hold: the newest one that is not later than asked.
-
-    Args:
-        history: values older than the newest by this many seconds are forgotten.
-        most: no more values than this are kept, whatever their times; None: any number.
-    """
-
-    def __init__(self, history: float = HISTORY, most: int | None = MOST_VALUES) -> None:
-        self._history = history
-        self._most = most
-        self._times: list[float] = []
-        self._values: list[Any] = []
-
-    def add(self, time: float, value: Any) -> None:
-        place = bisect_right(self._times, time)
-        self._times.insert(place, time)
-        self._values.insert(place, value)
-        # Cut only now and then: deleting from the front of a list moves the rest.
-        if len(self._times) > 64:
-            old = bisect_right(self._times, self._times[-1] - self._history) - 1
-            if self._most is not None:
-                old = max(old, len(self._times) - self._most)
-            if old > 64:
-                del self._times[:old], self._values[:old]
-
-    def shift(self, by: float) -> None:
-        """Adds so many seconds to every time."""
-        self._times = [time + by for time in self._times]
-
-    def __len__(self) -> int:
-        return len(self._times)
-
-    def at(self, time: float) -> tuple[float, Any] | None:
-        """(its time, value) in force at ``time``, or None when all are later."""
-        place = bisect_right(self._times, time)
-        return (self._times[place - 1], self._values[place - 1]) if place else None
-
-
-class SenderClock:
-    """When a command was given: when it was sent, if the sender's clock can be trusted.
-
-    On a busy machine a message may be read long after it was sent, and the time of sending is
-    the true one. Between machines whose clocks differ it is worthless. The fastest message tells:
-    it takes a millisecond or so, unless the clocks disagree.
-    """
-
-    TRUSTED_DELAY = 0.02
-
-    def __init__(self) -> None:
-        self._delays: deque[float] = deque(maxlen=100)
-
-    def time(self, sent: float, received: float) -> float:
-        """``sent`` if the sender's clock agrees with ours, else ``received``; both in s."""
-        self._delays.append(received - sent)
-        trusted = abs(min(self._delays)) <= self.TRUSTED_DELAY
-        return sent if trusted and sent <= received + self.TRUSTED_DELAY else received
-
-
-class StampClock:
-    """When something was measured: by its own stamp, if that is of this machine's clock.
-
-    The usual delay of the last messages tells whether it is; one stamp that is far off, among
-    others that are not, is replaced by the time of arrival too.
-    """
-
-    def __init__(self) -> None:
-        self._delays: deque[float] = deque(maxlen=31)
-
-    @property
-    def agrees(self) -> bool:
-        """Whether stamps are taken; True before any has come."""
-        return not self._delays or _is_ours(median(self._delays))
-
-    def time(self, stamp: float, received: float) -> float:
-        """``stamp`` if it is to be believed, else ``received``; both in s."""
-        self._delays.append(received - stamp)
-        return stamp if self.agrees and _is_ours(received - stamp) else received
-
-
-def _is_ours(delay: float) -> bool:
-    return -FUTURE_STAMP <= delay <= STALE_STAMP
-
-
-class RatePicker:
-    """Picks the frames nearest to a fixed grid in time, whatever the camera's rate."""
-
-    def __init__(self, rate: float) -> None:
-        self._period = 1.0 / rate
-        self._due: float | None = None
-
-    def takes(self, stamp: float, interval: float) -> bool:
-        """Whether the frame at ``stamp`` is the one for the grid point that is due.
-
-        Args:
-            stamp: capture time, s.
-            interval: usual time between camera frames, s: a frame up to half of it early is the
-                nearest one, so jitter does not shift a row to the next frame.
-        """
-        if self._due is None:
-            self._due = stamp + self._period
-            return True
-        slack = min(interval, self._period) / 2
-        if stamp < self._due - slack:
-            return False
-        behind = math.floor((stamp - self._due + slack) / self._period)
-        self._due += self._period * (behind + 1)
-        return True
-
-
-@dataclass
-class Take:
-    """What has happened in one episode so far.
-
-    Attributes:
-        picker: of the rows at a fixed rate.
-        started: frames captured before are not part of it, s.
-        presses: that wait for a frame, with their times.
-        last_row, last_seen: stamps of the newest row and of the newest frame, s.
-        seen: frames of it, whether they became rows or not.
-        accepted: rows handed to the sink.
-        heard: when the newest frame came, s.
-        suspected: whether the last look heard nothing.
-        silent, silences: whether the camera sends nothing now, and how often it has begun to.
-        received, written, dropped, lost_in_gaps, lost_in_events: see `Counts`.
-    """
-
-    picker: RatePicker
-    started: float = math.inf
-    presses: deque[tuple[float, np.ndarray]] = field(
-        default_factory=lambda: deque(maxlen=MOST_PRESSES)
-    )
-    last_row: float = -math.inf
-    last_seen: float = -math.inf
-    seen: int = 0
-    accepted: int = 0
-    received: int = 0
-    written: int = 0
-    dropped: int = 0
-    lost_in_gaps: int = 0
-    lost_in_events: int = 0
-    heard: float = math.inf
-    suspected: bool = False
-    silent: bool = False
-    silences: int = 0
-
-    @property
-    def counts(self) -> Counts:
-        # The middleware's events and the gaps in the stamps see the same losses.
-        lost = max(self.lost_in_gaps, self.lost_in_events)
-        return Counts(self.received, self.written, self.dropped, lost)
 
 
 class Recording:

@@ -6,7 +6,8 @@ import re
 from collections import deque
 from dataclasses import dataclass, replace
 
-from mobile_vla_ros.episodes.recording import FUTURE_STAMP, STALE_STAMP, RecordingError
+from mobile_vla_ros.episodes.recording import RecordingError
+from mobile_vla_ros.episodes.stamp_clocks import FUTURE_STAMP, STALE_STAMP
 
 # So many frames in a row that cannot be read are no accident.
 UNREADABLE = 3

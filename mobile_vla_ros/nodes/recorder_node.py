@@ -23,13 +23,8 @@ from std_srvs.srv import Trigger
 from mobile_vla_ros.episodes.labelling import Labelling
 from mobile_vla_ros.episodes.names import check_scenario
 from mobile_vla_ros.episodes.plan import read_plan
-from mobile_vla_ros.episodes.recording import (
-    IDLE,
-    RECORDING,
-    SAVING,
-    Label,
-    RecordingSettings,
-)
+from mobile_vla_ros.episodes.recorded_row import Label
+from mobile_vla_ros.episodes.recording import IDLE, RECORDING, SAVING, RecordingSettings
 from mobile_vla_ros.episodes.room import cost_of_raw, needed_bytes
 from mobile_vla_ros.episodes.viewfinder import Sight
 from mobile_vla_ros.errors import InputError

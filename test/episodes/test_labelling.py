@@ -4,7 +4,8 @@ import pytest
 
 from mobile_vla_ros.episodes.labelling import Labelling
 from mobile_vla_ros.episodes.plan import CollectionPlan, PlannedScenario
-from mobile_vla_ros.episodes.recording import Label, RecordingError
+from mobile_vla_ros.episodes.recorded_row import Label
+from mobile_vla_ros.episodes.recording import RecordingError
 from mobile_vla_ros.errors import InputError
 
 PLAN = CollectionPlan(

@@ -12,21 +12,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mobile_vla_ros.cadence import CameraClock
+from mobile_vla_ros.episodes.held_values import HeldValues
+from mobile_vla_ros.episodes.recorded_row import Counts, Label, Row
 from mobile_vla_ros.episodes.recording import (
     IDLE,
     RECORDING,
     SAVING,
-    Counts,
-    HeldValues,
-    Label,
-    RatePicker,
     Recording,
     RecordingError,
     RecordingSettings,
-    Row,
-    SenderClock,
-    StampClock,
 )
+from mobile_vla_ros.episodes.stamp_clocks import SenderClock, StampClock
+from mobile_vla_ros.episodes.take import RatePicker
 
 LEFT = Label("1box_left", "go left")
 RIGHT = Label("1box_right", "go right")

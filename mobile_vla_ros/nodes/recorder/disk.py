@@ -14,7 +14,8 @@ from collections.abc import Callable
 from multiprocessing.connection import Connection
 from typing import Any
 
-from mobile_vla_ros.episodes.recording import Counts, Label, RecordingError, Row
+from mobile_vla_ros.episodes.recorded_row import Counts, Label, Row
+from mobile_vla_ros.episodes.recording import RecordingError
 from mobile_vla_ros.nodes.recorder.orders import (
     DiscardOrder,
     EpisodeOrder,

@@ -23,7 +23,7 @@ import numpy as np
 
 from mobile_vla_ros.episodes import EpisodeWriter, find_episodes, unique_path
 from mobile_vla_ros.episodes.plan import count_by_name
-from mobile_vla_ros.episodes.recording import Counts
+from mobile_vla_ros.episodes.recorded_row import Counts
 from mobile_vla_ros.episodes.recovery import recover_folder
 from mobile_vla_ros.errors import InputError
 from mobile_vla_ros.nodes.recorder.orders import (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from mobile_vla_ros.episodes.recording import Counts
+from mobile_vla_ros.episodes.recorded_row import Counts
 from mobile_vla_ros.nodes.wiring.images import ImageFormat
 
 

@@ -13,7 +13,8 @@ from rclpy.qos import QoSProfile, ReliabilityPolicy
 from std_msgs.msg import Bool
 
 from mobile_vla_ros.axes import AXES
-from mobile_vla_ros.episodes.recording import Recording, SenderClock, StampClock
+from mobile_vla_ros.episodes.recording import Recording
+from mobile_vla_ros.episodes.stamp_clocks import SenderClock, StampClock
 from mobile_vla_ros.nodes.recorder.clock import RecorderClock
 from mobile_vla_ros.nodes.wiring.qos import latched, offered_reliability, queued
 from mobile_vla_ros.nodes.wiring.velocity import VelocitySubscription, velocities_of

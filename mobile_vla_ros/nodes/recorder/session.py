@@ -11,10 +11,10 @@ from typing import Any, Protocol
 from rclpy.task import Future
 
 from mobile_vla_ros.episodes.labelling import Labelling
+from mobile_vla_ros.episodes.recorded_row import Label
 from mobile_vla_ros.episodes.recording import (
     RECORDING,
     SAVING,
-    Label,
     Recording,
     RecordingError,
     RecordingSettings,
