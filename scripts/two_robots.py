@@ -75,7 +75,8 @@ def main() -> int:
     server = subprocess.Popen([*COMMAND, *serve], stdout=subprocess.PIPE, text=True)
     try:
         assert server.stdout is not None
-        address = next(w for w in server.stdout.readline().split() if w.startswith("ws://"))
+        words = server.stdout.readline().split()
+        address = next(word.rstrip(":") for word in words if word.startswith("ws://"))
         alone, together = [], []
         with tempfile.TemporaryDirectory() as folder:
             for _ in range(arguments.rounds):
