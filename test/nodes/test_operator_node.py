@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import signal
@@ -16,7 +17,8 @@ from typing import Any
 import pytest
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rig import HERE, Rig
-from std_msgs.msg import String
+from sensor_msgs.msg import BatteryState
+from std_msgs.msg import Bool, String
 from std_srvs.srv import Trigger
 
 from mobile_vla_ros.episodes import open_episode
@@ -325,3 +327,26 @@ def test_wrong_input_is_refused_in_a_sentence(rig: Rig, tmp_path: Path) -> None:
         assert ended.stderr.startswith("operator: ")
         assert sentence in ended.stderr
         assert len(ended.stderr.splitlines()) == 1
+
+
+def test_the_battery_reaches_the_page_and_the_common_deadman_is_held_with_the_stick(
+    rig: Rig,
+) -> None:
+    start_guard(rig, "deadman_required:=true")
+    robot = Robot(rig, deadman="true")
+    deadman: list[bool] = []
+    rig.node.create_subscription(Bool, "deadman", lambda m: deadman.append(m.data), 10)
+    battery = rig.node.create_publisher(BatteryState, "battery_state", 1)
+    page = robot.held()  # which the guard lets through only with the deadman held
+    assert deadman[-1] is True
+    page.do("go")
+    rig.wait(lambda: deadman[-1] is False, "a deadman let go")
+    assert page.view.get("battery") is None
+
+    def told(left: float) -> bool:
+        battery.publish(BatteryState(percentage=left))
+        wanted = None if math.isnan(left) else round(100 * left)
+        return page.view.get("battery") == wanted
+
+    rig.wait(lambda: told(0.81), "the battery")
+    rig.wait(lambda: told(math.nan), "a battery that does not know")
