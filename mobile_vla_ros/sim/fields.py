@@ -104,6 +104,8 @@ def scenario_names(
     own = tuple(name for name in given if name != "all")
     for name in own:
         if is_open(name) != (field == OPEN):
+            if field == OPEN and name.split("_")[0] not in ("1box", "2box"):
+                parse_open_scenario(name)  # says what a name of this field looks like
             other = OPEN if field == LAB else LAB
             raise ScenarioError(
                 f"the scenario '{name}' is none of the {field} field: say --field {other} "

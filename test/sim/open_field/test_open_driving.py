@@ -146,6 +146,7 @@ def test_fields_and_their_options_do_not_mix() -> None:
         (("moon",), "no field"),
         (("lab", ("open_easy",)), "--field open"),
         (("open", ("1box_left",)), "--field lab"),
+        (("open", ("nonsense",)), "no scenario of the open field"),
         (("lab", (), ("easy",)), "belong to the open field"),
         (("open", (), ("harder",)), "no tier"),
         (("open", (), (), "purple cow"), "names no thing"),
