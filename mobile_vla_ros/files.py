@@ -168,6 +168,14 @@ def plain(value: Any) -> Any:
     return value
 
 
+def shown_name(name: str) -> str:
+    """A file's name as text: a name need not be UTF-8, and no writer but the file system takes it.
+
+    What is not UTF-8 becomes a question mark.
+    """
+    return name.encode("utf-8", errors="replace").decode("utf-8")
+
+
 def text_of(path: str | Path, encoding: str = "utf-8", errors: str = "strict") -> str:
     """The text of a file, or of a pipe that somebody writes to; nobody is waited for.
 

@@ -26,6 +26,7 @@ from mobile_vla_ros.episodes.mcap_streams import (
 from mobile_vla_ros.episodes.reader import open_episode
 from mobile_vla_ros.episodes.ros_messages import Messages
 from mobile_vla_ros.episodes.schema import EpisodeError
+from mobile_vla_ros.files import shown_name
 from mobile_vla_ros.hub import origin_of
 
 _ODD = re.compile(r"[^A-Za-z0-9_]+")
@@ -97,7 +98,7 @@ def _prefixes(sources: Sequence[Any]) -> list[str]:
         return [""]
     names: list[str] = []
     for source in sources:
-        known = source["trial"] if isinstance(source, Mapping) else Path(source).stem
+        known = source["trial"] if isinstance(source, Mapping) else shown_name(Path(source).stem)
         name = _ODD.sub("_", str(known)).strip("_") or "recording"
         name = name if name[0].isalpha() else f"r_{name}"
         count = 2
@@ -114,8 +115,8 @@ def _messages_of(source: Any, make: Messages, quality: int, file: McapFile) -> I
         yield from incident_messages(read_incident(source), make)
     else:
         with open_episode(source) as episode:
-            facts = {"file": episode.path.name, "sha256": episode.sha256()}
+            facts = {"file": shown_name(episode.path.name), "sha256": episode.sha256()}
             origin = origin_of(episode.path)
             facts |= {"revision": origin} if origin else {}
-            file.note(f"mobile_vla_ros {episode.path.stem}", facts)
+            file.note(f"mobile_vla_ros {shown_name(episode.path.stem)}", facts)
             yield from episode_messages(episode, make, quality)

@@ -30,6 +30,7 @@ from mobile_vla_ros.episodes.bag_signals import (
 from mobile_vla_ros.episodes.names import check_scenario, unique_path
 from mobile_vla_ros.episodes.schema import EpisodeError
 from mobile_vla_ros.episodes.writer import EpisodeWriter
+from mobile_vla_ros.files import shown_name
 from mobile_vla_ros.rig import ATTRIBUTE, Rig, completed
 
 
@@ -105,7 +106,7 @@ def import_bag(
             camera={"topic": chosen.image, "encoding": rows.encoding},
             odom=bool(chosen.odom),
             attributes={
-                "imported_from": _plain_name(path.name),
+                "imported_from": shown_name(path.name),
                 "rows_per_second": rate,
                 ATTRIBUTE: said.to_json(),
             },
@@ -169,7 +170,3 @@ def _date(path: Path, first: float) -> datetime:
         raise EpisodeError(
             f"{path}: its first picture is dated {first:g} s, which is no date"
         ) from None
-
-
-def _plain_name(name: str) -> str:
-    return name.encode("utf-8", errors="replace").decode("utf-8")

@@ -16,7 +16,7 @@ from mobile_vla_ros.episodes.lerobot.layout import require
 from mobile_vla_ros.episodes.reader import Episode, open_episode
 from mobile_vla_ros.episodes.schema import EpisodeError
 from mobile_vla_ros.episodes.sheet import driven_path
-from mobile_vla_ros.files import whole_file
+from mobile_vla_ros.files import shown_name, whole_file
 from mobile_vla_ros.pictures import encode_jpeg
 from mobile_vla_ros.planar import integrate, placed_at
 
@@ -78,7 +78,7 @@ def view(
                 stream.spawn()
             else:
                 stream.save(str(ending.enter_context(whole_file(target, replace=False))))
-            names = [Path(path).stem for path in paths]
+            names = [shown_name(Path(path).stem) for path in paths]
             stream.send_blueprint(_blueprint(names))
             for path, name in zip(map(Path, paths), names, strict=True):
                 _log(stream, name, path, (wishes or {}).get(path, ()))

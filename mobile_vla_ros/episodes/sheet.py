@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 from mobile_vla_ros.axes import PLANAR_AXES
 from mobile_vla_ros.episodes.reader import Episode
+from mobile_vla_ros.files import shown_name
 from mobile_vla_ros.planar import integrate, seen_from
 
 _COLUMNS = 6
@@ -65,7 +66,8 @@ def draw_episode(episode: Episode, out: str | Path, pictures: int = 18) -> Path:
     cut = "" if episode.complete else ", incomplete"
     outcome = f", {episode.outcome}" if episode.outcome else ""
     title = (
-        f"{episode.path.name} — {len(episode)} frames, {times[-1]:.1f} s{outcome}{cut}\n"
+        f"{shown_name(episode.path.name)} — {len(episode)} frames, {times[-1]:.1f} s"
+        f"{outcome}{cut}\n"
         f"{episode.instruction or '(no instruction)'}"
     )
     return draw_sheet(rows, times, velocities, path, source, title, out)

@@ -180,3 +180,11 @@ def test_a_name_that_is_not_utf8_is_shown_and_written(tmp_path: Path, capfd) -> 
     broken.write_bytes(b"")
     assert run("episodes", "check", broken) == 1
     assert "is empty" in capfd.readouterr().out
+
+
+def test_a_name_that_is_not_utf8_is_exported_and_drawn(tmp_path: Path) -> None:
+    odd = tmp_path / os.fsdecode(b"episode_20250101_120000_1box_left\xff.h5")
+    write(tmp_path / "plain.h5", 1).rename(odd)
+    assert run("episodes", "export-mcap", odd, "--out", tmp_path / "out.mcap") == 0
+    assert run("episodes", "show", odd, "--plot", tmp_path / "out.png") == 0
+    assert (tmp_path / "out.png").stat().st_size > 1000
