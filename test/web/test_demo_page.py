@@ -22,7 +22,8 @@ MINUTE = 60_000.0
 def test_the_demo_is_driven_from_the_page(chromium: Any, ros_domain: int, tmp_path: Path) -> None:
     """Set PAGE_PICTURES to a folder to keep the pictures of the guide."""
     pictures = Path(os.environ.get("PAGE_PICTURES", tmp_path))
-    port = 20000 + os.getpid() % 20000
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
     log = tmp_path / "demo.log"
     demo = subprocess.Popen(
         [
