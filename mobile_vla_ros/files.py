@@ -111,20 +111,45 @@ def whole_folder(
     target.parent.mkdir(parents=True, exist_ok=True)
     _remove_abandoned_folders(target, ours)
     temporary = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
-    # Held as long as this process lives: who finds it free finds what a killed one left.
-    claim = os.open(temporary, os.O_RDONLY)
+    with held(temporary):
+        try:
+            yield temporary
+            temporary.chmod(_FOLDER_MODE)
+            sync(temporary)
+            put(temporary, target)
+            sync(target.parent)
+        finally:
+            # After the last step there is nothing left under this name.
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def held(folder: str | Path) -> Iterator[None]:
+    """Marks a folder that is being built; the mark goes with the process, however that ends."""
+    claim = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         with contextlib.suppress(OSError):  # not every network file system has locks
-            fcntl.flock(claim, fcntl.LOCK_EX)
-        yield temporary
-        temporary.chmod(_FOLDER_MODE)
-        sync(temporary)
-        put(temporary, target)
-        sync(target.parent)
+            fcntl.flock(claim, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
     finally:
-        # After the last step there is nothing left under this name.
-        shutil.rmtree(temporary, ignore_errors=True)
         os.close(claim)
+
+
+def abandoned(folder: str | Path) -> bool:
+    """Whether no living process builds in this folder (see ``held``), as far as can be told."""
+    if os.path.islink(folder) or not os.path.isdir(folder):
+        return False
+    try:
+        claim = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(claim, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False  # another process is at work there, or nobody can tell: no locks
+    finally:
+        os.close(claim)
+    return True
 
 
 def write_bytes(path: str | Path, content: bytes) -> None:
@@ -280,16 +305,8 @@ def _remove_abandoned(folder: Path, prefix: str) -> None:
 
 def _remove_abandoned_folders(target: Path, ours: Collection[str]) -> None:
     for left in target.parent.glob(f".{glob.escape(target.name)}.????????"):
-        if not left.is_dir() or {item.name for item in left.iterdir()} - set(ours):
-            continue
-        claim = os.open(left, os.O_RDONLY)
-        try:
-            fcntl.flock(claim, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if abandoned(left) and not {item.name for item in left.iterdir()} - set(ours):
             shutil.rmtree(left, ignore_errors=True)
-        except OSError:
-            pass  # Another process is at work there, or nobody can tell: no locks.
-        finally:
-            os.close(claim)
 
 
 def home_path(path: str | Path) -> Path:

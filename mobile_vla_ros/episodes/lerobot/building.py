@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import re
 import shutil
@@ -11,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from mobile_vla_ros.episodes.schema import EpisodeError
+from mobile_vla_ros.files import abandoned, held
 
 OLD = ".old"
 """Ends the name of a data set that is being replaced, where a file system cannot exchange two."""
@@ -32,14 +32,11 @@ def building(folder: Path) -> Iterator[Path]:
     """
     place = building_place(folder)
     place.mkdir(parents=True)
-    lock = os.open(place, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        with contextlib.suppress(OSError):  # not every network file system has locks
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield place
-    finally:
-        shutil.rmtree(place, ignore_errors=True)
-        os.close(lock)
+    with held(place):
+        try:
+            yield place
+        finally:
+            shutil.rmtree(place, ignore_errors=True)
 
 
 def take_away_left(folder: Path) -> tuple[str, ...]:
@@ -51,7 +48,7 @@ def take_away_left(folder: Path) -> tuple[str, ...]:
     """
     ours = re.compile(re.escape(f".{folder.name}.") + rf"\d+({re.escape(OLD)})?")
     beside = folder.absolute().parent
-    left = [p for p in sorted(beside.iterdir()) if ours.fullmatch(p.name) and _is_left(p)]
+    left = [p for p in sorted(beside.iterdir()) if ours.fullmatch(p.name) and abandoned(p)]
     for place in left:
         if place.name.endswith(OLD) and not folder.exists():
             raise EpisodeError(
@@ -61,20 +58,3 @@ def take_away_left(folder: Path) -> tuple[str, ...]:
     for place in left:
         shutil.rmtree(place, ignore_errors=True)
     return tuple(place.name for place in left if not place.exists())
-
-
-def _is_left(place: Path) -> bool:
-    """Whether no living process builds there."""
-    if place.is_symlink() or not place.is_dir():
-        return False
-    try:
-        lock = os.open(place, os.O_RDONLY | os.O_DIRECTORY)
-    except OSError:
-        return False
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    finally:
-        os.close(lock)
-    return True
