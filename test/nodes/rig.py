@@ -20,6 +20,7 @@ from lifecycle_msgs.srv import ChangeState, GetState
 from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue
 from rcl_interfaces.srv import GetParameters, SetParameters
 from rclpy.executors import SingleThreadedExecutor
+from rclpy.parameter import Parameter as Setting
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from sensor_msgs.msg import Image
 from std_msgs.msg import String
@@ -30,6 +31,9 @@ from mobile_vla_ros.nodes.wiring.image_message import image_message
 from mobile_vla_ros.nodes.wiring.velocity import VelocitySubscription
 
 HERE = Path(__file__).parent
+# rclpy has ended the process while it took this service down beside killed processes; nobody here
+# asks for it.
+UNDESCRIBED = Setting("start_type_description_service", value=False)
 REPOSITORY = HERE.parents[1]
 # Of a machine that does other things as well.
 DEADLINE = 40.0
@@ -52,7 +56,12 @@ class Rig:
     def __enter__(self) -> Rig:
         self.context = rclpy.Context()
         rclpy.init(context=self.context)
-        self.node = rclpy.create_node("rig", context=self.context, namespace=self.namespace)
+        self.node = rclpy.create_node(
+            "rig",
+            context=self.context,
+            namespace=self.namespace,
+            parameter_overrides=[UNDESCRIBED],
+        )
         self.executor = SingleThreadedExecutor(context=self.context)
         self.executor.add_node(self.node)
         late = QoSProfile(depth=50, durability=DurabilityPolicy.TRANSIENT_LOCAL)
