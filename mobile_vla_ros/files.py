@@ -1,4 +1,4 @@
-"""Files and folders that are there whole or not at all, and on the disk when it is said."""
+"""Files that are there whole or not at all, on the disk when it is said, and known by a hash."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import contextlib
 import ctypes
 import dataclasses
 import errno
-import fcntl
 import glob
 import hashlib
 import json
@@ -18,7 +17,7 @@ import shutil
 import stat
 import tempfile
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +27,6 @@ from mobile_vla_ros.errors import InputError
 
 _BLOCK = 1 << 20
 _MODE = 0o644
-_FOLDER_MODE = 0o755
 _LONE = re.compile("[\ud800-\udfff]")
 _ABANDONED = 3600.0  # s without a byte written
 _PIPE_PATIENCE = 5.0  # s until a pipe has said all it has to say
@@ -84,72 +82,6 @@ def whole_file(
         sync(target.parent)
     finally:
         temporary.unlink(missing_ok=True)
-
-
-@contextlib.contextmanager
-def whole_folder(
-    path: str | Path,
-    ours: Collection[str],
-    put: Callable[[Path, Path], None] = os.rename,
-) -> Iterator[Path]:
-    """A folder to write in; it becomes ``path`` when all went well, and vanishes otherwise.
-
-    What killed processes left of their folders for ``path`` is removed first.
-
-    Args:
-        path: the folder; a missing one above it is made.
-        ours: every name that is written directly under it: what holds another is not removed.
-        put: told the finished folder and ``path``; brings the one to the place of the other.
-
-    Yields:
-        An empty folder beside ``path``.
-
-    Raises:
-        OSError: the disk is full, or nothing can be written there.
-    """
-    target = Path(path).absolute()
-    target.parent.mkdir(parents=True, exist_ok=True)
-    _remove_abandoned_folders(target, ours)
-    temporary = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
-    with held(temporary):
-        try:
-            yield temporary
-            temporary.chmod(_FOLDER_MODE)
-            sync(temporary)
-            put(temporary, target)
-            sync(target.parent)
-        finally:
-            # After the last step there is nothing left under this name.
-            shutil.rmtree(temporary, ignore_errors=True)
-
-
-@contextlib.contextmanager
-def held(folder: str | Path) -> Iterator[None]:
-    """Marks a folder that is being built; the mark goes with the process, however that ends."""
-    claim = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        with contextlib.suppress(OSError):  # not every network file system has locks
-            fcntl.flock(claim, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
-    finally:
-        os.close(claim)
-
-
-def abandoned(folder: str | Path) -> bool:
-    """Whether no living process builds in this folder (see ``held``), as far as can be told."""
-    if os.path.islink(folder) or not os.path.isdir(folder):
-        return False
-    try:
-        claim = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    except OSError:
-        return False
-    try:
-        fcntl.flock(claim, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False  # another process is at work there, or nobody can tell: no locks
-    finally:
-        os.close(claim)
-    return True
 
 
 def write_bytes(path: str | Path, content: bytes) -> None:
@@ -301,12 +233,6 @@ def _remove_abandoned(folder: Path, prefix: str) -> None:
         with contextlib.suppress(OSError):
             if time.time() - path.stat().st_mtime > _ABANDONED:
                 path.unlink()
-
-
-def _remove_abandoned_folders(target: Path, ours: Collection[str]) -> None:
-    for left in target.parent.glob(f".{glob.escape(target.name)}.????????"):
-        if abandoned(left) and not {item.name for item in left.iterdir()} - set(ours):
-            shutil.rmtree(left, ignore_errors=True)
 
 
 def home_path(path: str | Path) -> Path:

@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from mobile_vla_ros.files import whole_folder
+from mobile_vla_ros.folders import whole_folder
 from mobile_vla_ros.policy import inspection
 from mobile_vla_ros.policy.checkpoint import STATISTICS_FILE, user_path
 from mobile_vla_ros.policy.config import check_axes

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from mobile_vla_ros.episodes.schema import EpisodeError
-from mobile_vla_ros.files import abandoned, held
+from mobile_vla_ros.folders import abandoned, held
 
 OLD = ".old"
 """Ends the name of a data set that is being replaced, where a file system cannot exchange two."""
