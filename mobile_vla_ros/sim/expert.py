@@ -109,15 +109,26 @@ def advance_kinematic(
     state: FieldState, command: tuple[float, float], dt: float, tick: float = 0.02
 ) -> FieldState:
     """The state ``dt`` seconds later: first-order lag, wheels that never slip, nothing to hit."""
-    pose = state.pose
-    vx, wz = state.velocities
+    pose, velocities = rolled(state.pose, state.velocities, command, dt, tick)
+    return replace(state, pose=pose, velocities=velocities)
+
+
+def rolled(
+    pose: tuple[float, float, float],
+    velocities: tuple[float, float],
+    command: tuple[float, float],
+    dt: float,
+    tick: float,
+) -> tuple[tuple[float, float, float], tuple[float, float]]:
+    """Pose (x, y, yaw) and velocities (vx, wz) of the base ``dt`` seconds later, in ticks, s."""
+    vx, wz = velocities
     share = 1.0 - math.exp(-tick / LAG)
     for _ in range(round(dt / tick)):
         vx += share * (command[0] - vx)
         wz += share * (command[1] - wz)
         pose = moved(pose, (vx, 0.0, wz), tick)
     x, y, yaw = pose
-    return replace(state, pose=(x, y, math.remainder(yaw, math.tau)), velocities=(vx, wz))
+    return (x, y, math.remainder(yaw, math.tau)), (vx, wz)
 
 
 def _heading(state: FieldState, to_bottle: float, margin: float) -> float:

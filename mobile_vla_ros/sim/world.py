@@ -12,9 +12,9 @@ from mobile_vla_ros.sim.camera import CameraSettings, camera_mjcf
 from mobile_vla_ros.sim.engine import mujoco
 from mobile_vla_ros.sim.layout import BOTTLE_HEIGHT, BOTTLE_RADIUS, Layout
 from mobile_vla_ros.sim.robot import ACTUATORS, robot_mjcf
+from mobile_vla_ros.sim.room import GROUND_SHADE, grey, lamps, shell
 
 TIMESTEP = 0.005  # s
-WALL_HEIGHT = 2.4  # m
 
 
 def build_model(layout: Layout, camera: CameraSettings) -> mujoco.MjModel:
@@ -42,7 +42,7 @@ def build_mjcf(layout: Layout, camera: CameraSettings) -> tuple[str, dict[str, b
       pos="{box.x} {box.y} {box.height / 2}" euler="0 0 {math.degrees(box.yaw)}"
       material="box{index}"/>
     <geom type="box" size="{box.half_x + 0.02} {box.half_y + 0.02} 0.0005"
-      pos="{box.x} {box.y} 0.001" euler="0 0 {math.degrees(box.yaw)}" {_GROUND_SHADE}/>"""
+      pos="{box.x} {box.y} 0.001" euler="0 0 {math.degrees(box.yaw)}" {GROUND_SHADE}/>"""
         )
     label_colour = textures.colour(rng, (-0.04, 0.04), (0.7, 0.9), (0.7, 0.95))
     pictures["label"] = textures.label(rng, label_colour)
@@ -63,8 +63,8 @@ def build_mjcf(layout: Layout, camera: CameraSettings) -> tuple[str, dict[str, b
   <visual>
     <global offwidth="{camera.width}" offheight="{camera.height}"/>
     <quality shadowsize="{2048 if camera.shadows else 0}" offsamples="{camera.samples}"/>
-    <headlight ambient="{_grey(rng.uniform(0.30, 0.42))}"
-      diffuse="{_grey(rng.uniform(0.10, 0.25))}" specular="0 0 0"/>
+    <headlight ambient="{grey(rng.uniform(0.30, 0.42))}"
+      diffuse="{grey(rng.uniform(0.10, 0.25))}" specular="0 0 0"/>
     <map znear="0.02" zfar="30"/>
   </visual>
   <asset>
@@ -89,40 +89,10 @@ def build_mjcf(layout: Layout, camera: CameraSettings) -> tuple[str, dict[str, b
     return xml, {f"{name}.png": encode_png(image) for name, image in pictures.items()}
 
 
-# A soft dark patch under a thing: it stands on the floor even without shadow maps.
-_GROUND_SHADE = 'rgba="0.05 0.04 0.03 0.35" contype="0" conaffinity="0"'
-
-
-def _grey(level: float) -> str:
-    return f"{level} {level} {level}"
-
-
 def _room(layout: Layout, rng: np.random.Generator) -> str:
-    x_min, x_max, y_min, y_max = layout.room
-    middle_x, middle_y = (x_min + x_max) / 2, (y_min + y_max) / 2
-    half_x, half_y = (x_max - x_min) / 2, (y_max - y_min) / 2
-    h = WALL_HEIGHT / 2
+    _, x_max, y_min, y_max = layout.room
     skirting = textures.colour(rng, (0.0, 0.12), (0.0, 0.3), (0.25, 0.95))
-    skirting_rgba = " ".join(f"{c:.4f}" for c in skirting) + " 1"
-    walls = {
-        "front": (x_max + 0.05, middle_y, 0.05, half_y + 0.1),
-        "back": (x_min - 0.05, middle_y, 0.05, half_y + 0.1),
-        "left": (middle_x, y_max + 0.05, half_x, 0.05),
-        "right": (middle_x, y_min - 0.05, half_x, 0.05),
-    }
-    parts = [
-        f"""
-    <geom name="floor" type="plane" size="{half_x} {half_y} 0.1" pos="{middle_x} {middle_y} 0"
-      material="floor" condim="1"/>"""
-    ]
-    for name, (x, y, size_x, size_y) in walls.items():
-        parts.append(
-            f"""
-    <geom name="wall_{name}" type="box" size="{size_x} {size_y} {h}" pos="{x} {y} {h}"
-      material="wall"/>
-    <geom type="box" size="{size_x + 0.008} {size_y + 0.008} 0.04" pos="{x} {y} 0.04"
-      rgba="{skirting_rgba}" contype="0" conaffinity="0"/>"""
-        )
+    parts = [shell(layout.room, " ".join(f"{c:.4f}" for c in skirting) + " 1")]
     for index in range(2):
         wide, high = rng.uniform(0.2, 0.5), rng.uniform(0.2, 0.4)
         y = rng.uniform(y_min + 0.6, y_max - 0.6)
@@ -139,17 +109,7 @@ def _room(layout: Layout, rng: np.random.Generator) -> str:
     <geom type="box" size="{size}" pos="{place}" material="poster{index}" contype="0"
       conaffinity="0"/>"""
         )
-    for _ in range(2):
-        x = rng.uniform(x_min + 0.3, x_max - 0.3)
-        y = rng.uniform(y_min + 0.4, y_max - 0.4)
-        warm = rng.uniform(0.88, 1.0)
-        level = rng.uniform(0.28, 0.45)
-        parts.append(
-            f"""
-    <light pos="{x} {y} 2.3" dir="{0.1 * rng.standard_normal()} {0.1 * rng.standard_normal()} -1"
-      diffuse="{level} {level * (0.5 + warm / 2)} {level * warm}" specular="0.1 0.1 0.1"
-      attenuation="1 0 0" cutoff="90" exponent="0" castshadow="true"/>"""
-        )
+    parts.append(lamps(layout.room, rng, 0.88))
     return "".join(parts)
 
 
@@ -178,7 +138,7 @@ def _bottle(place: tuple[float, float], rng: np.random.Generator) -> str:
         + part("cylinder", f"{r * 0.42} {0.035 * tall}", 0.965 * tall, lid)
     )
     return f"""
-    <geom type="cylinder" size="{r * 1.5} 0.0005" pos="{x} {y} 0.001" {_GROUND_SHADE}/>
+    <geom type="cylinder" size="{r * 1.5} 0.0005" pos="{x} {y} 0.001" {GROUND_SHADE}/>
     <geom name="bottle" type="cylinder" size="{r} {tall / 2}" pos="{x} {y} {tall / 2}" group="3"
       rgba="0 0 0 0"/>
     <body name="bottle_looks" pos="{x} {y} 0" euler="0 0 {yaw}">{parts}

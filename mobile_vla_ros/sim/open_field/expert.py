@@ -10,13 +10,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from mobile_vla_ros.planar import moved
 from mobile_vla_ros.sim.expert import (
     APPROACH_GAIN,
     CREEP,
     MAX_ANGULAR,
     MAX_LINEAR,
     TURN_GAIN,
+    rolled,
 )
 from mobile_vla_ros.sim.layout import ROBOT_RADIUS
 from mobile_vla_ros.sim.open_field.layout import OpenLayout, Order
@@ -102,16 +102,9 @@ def open_chunk(
 def _advanced(
     state: OpenState, command: tuple[float, float], dt: float, tick: float = 0.04
 ) -> OpenState:
-    pose = state.pose
-    vx, wz = state.velocities
-    share = 1.0 - math.exp(-tick / LAG)
-    for _ in range(round(dt / tick)):
-        vx += share * (command[0] - vx)
-        wz += share * (command[1] - wz)
-        pose = moved(pose, (vx, 0.0, wz), tick)
-    x, y, yaw = pose
+    pose, velocities = rolled(state.pose, state.velocities, command, dt, tick)
     person = None if state.person is None else state.person.later(dt)
-    return OpenState(state.layout, (x, y, math.remainder(yaw, math.tau)), (vx, wz), person)
+    return OpenState(state.layout, pose, velocities, person)
 
 
 def _sees_target(state: OpenState) -> bool:

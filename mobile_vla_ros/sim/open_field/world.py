@@ -16,7 +16,8 @@ from mobile_vla_ros.sim.open_field.layout import OpenLayout, Stool
 from mobile_vla_ros.sim.open_field.person import HEIGHT, RADIUS
 from mobile_vla_ros.sim.open_field.things import thing_mjcf
 from mobile_vla_ros.sim.robot import ACTUATORS, robot_mjcf
-from mobile_vla_ros.sim.world import TIMESTEP, WALL_HEIGHT
+from mobile_vla_ros.sim.room import GROUND_SHADE, UNTOUCHED, grey, lamps, shell
+from mobile_vla_ros.sim.world import TIMESTEP
 
 PERSON = "person"  # the body that moves by itself
 
@@ -87,7 +88,7 @@ def build_open_mjcf(layout: OpenLayout, camera: CameraSettings) -> tuple[str, di
   <visual>
     <global offwidth="{camera.width}" offheight="{camera.height}"/>
     <quality shadowsize="{2048 if camera.shadows else 0}" offsamples="{camera.samples}"/>
-    <headlight ambient="{_grey(0.36 * light)}" diffuse="{_grey(0.16 * light)}" specular="0 0 0"/>
+    <headlight ambient="{grey(0.36 * light)}" diffuse="{grey(0.16 * light)}" specular="0 0 0"/>
     <map znear="0.02" zfar="30"/>
   </visual>
   <asset>
@@ -109,14 +110,6 @@ def build_open_mjcf(layout: OpenLayout, camera: CameraSettings) -> tuple[str, di
     return xml, {f"{name}.png": encode_png(image) for name, image in pictures.items()}
 
 
-_SHADE = 'rgba="0.05 0.04 0.03 0.35" contype="0" conaffinity="0"'
-_LOOK = 'contype="0" conaffinity="0"'
-
-
-def _grey(level: float) -> str:
-    return f"{level} {level} {level}"
-
-
 def _rgba(rng: np.random.Generator, hue: tuple[float, float], *rest: tuple[float, float]) -> str:
     drawn = textures.colour(rng, hue, rest[0], rest[1])
     return " ".join(f"{value:.4f}" for value in drawn) + " 1"
@@ -136,40 +129,8 @@ def _camera_mjcf(layout: OpenLayout, settings: CameraSettings) -> str:
 
 
 def _room(layout: OpenLayout, rng: np.random.Generator, light: float) -> str:
-    x_min, x_max, y_min, y_max = layout.room
-    middle_x, middle_y = (x_min + x_max) / 2, (y_min + y_max) / 2
-    half_x, half_y = (x_max - x_min) / 2, (y_max - y_min) / 2
-    h = WALL_HEIGHT / 2
     skirting = _rgba(rng, (0.0, 0.12), (0.0, 0.3), (0.25, 0.95))
-    walls = {
-        "front": (x_max + 0.05, middle_y, 0.05, half_y + 0.1),
-        "back": (x_min - 0.05, middle_y, 0.05, half_y + 0.1),
-        "left": (middle_x, y_max + 0.05, half_x, 0.05),
-        "right": (middle_x, y_min - 0.05, half_x, 0.05),
-    }
-    parts = [
-        f"""
-    <geom name="floor" type="plane" size="{half_x} {half_y} 0.1" pos="{middle_x} {middle_y} 0"
-      material="floor" condim="1"/>"""
-    ]
-    for name, (x, y, size_x, size_y) in walls.items():
-        parts.append(
-            f"""
-    <geom name="wall_{name}" type="box" size="{size_x} {size_y} {h}" pos="{x} {y} {h}"
-      material="wall"/>
-    <geom type="box" size="{size_x + 0.008} {size_y + 0.008} 0.04" pos="{x} {y} 0.04"
-      rgba="{skirting}" {_LOOK}/>"""
-        )
-    for _ in range(2):
-        x, y = rng.uniform(x_min + 0.3, x_max - 0.3), rng.uniform(y_min + 0.4, y_max - 0.4)
-        warm, level = rng.uniform(0.82, 1.0), light * rng.uniform(0.28, 0.45)
-        parts.append(
-            f"""
-    <light pos="{x} {y} 2.3" dir="{0.1 * rng.standard_normal()} {0.1 * rng.standard_normal()} -1"
-      diffuse="{level} {level * (0.5 + warm / 2)} {level * warm}" specular="0.1 0.1 0.1"
-      attenuation="1 0 0" cutoff="90" exponent="0" castshadow="true"/>"""
-        )
-    return "".join(parts)
+    return shell(layout.room, skirting) + lamps(layout.room, rng, 0.82, light)
 
 
 def _box(box: Box, index: int) -> str:
@@ -178,7 +139,7 @@ def _box(box: Box, index: int) -> str:
     <geom name="box{index}" type="box" size="{box.half_x} {box.half_y} {box.height / 2}"
       pos="{box.x} {box.y} {box.height / 2}" {turned} material="box"/>
     <geom type="box" size="{box.half_x + 0.02} {box.half_y + 0.02} 0.0005"
-      pos="{box.x} {box.y} 0.001" {turned} {_SHADE}/>"""
+      pos="{box.x} {box.y} 0.001" {turned} {GROUND_SHADE}/>"""
 
 
 def _stool(stool: Stool, index: int, rng: np.random.Generator) -> str:
@@ -188,7 +149,7 @@ def _stool(stool: Stool, index: int, rng: np.random.Generator) -> str:
     <geom name="stool{index}" type="cylinder" size="{stool.radius} {stool.height / 2}"
       pos="{stool.x} {stool.y} {stool.height / 2}" rgba="{wood}"/>
     <geom type="cylinder" size="{stool.radius * 1.15} 0.0005" pos="{stool.x} {stool.y} 0.001"
-      {_SHADE}/>"""
+      {GROUND_SHADE}/>"""
 
 
 def _person(place: tuple[float, float], rng: np.random.Generator) -> str:
@@ -201,10 +162,10 @@ def _person(place: tuple[float, float], rng: np.random.Generator) -> str:
     <body name="{PERSON}" mocap="true" pos="{place[0]} {place[1]} 0">
       <geom name="{PERSON}" type="cylinder" size="{RADIUS} {HEIGHT / 2}" pos="0 0 {HEIGHT / 2}"
         group="3" rgba="0 0 0 0"/>
-      <geom type="cylinder" size="{RADIUS * 1.1} 0.0005" pos="0 0 0.001" {_SHADE}/>
+      <geom type="cylinder" size="{RADIUS * 1.1} 0.0005" pos="0 0 0.001" {GROUND_SHADE}/>
       <geom type="cylinder" size="{RADIUS * 0.75} {legs / 2}" pos="0 0 {legs / 2}"
-        rgba="{trousers}" {_LOOK}/>
+        rgba="{trousers}" {UNTOUCHED}/>
       <geom type="cylinder" size="{RADIUS} {trunk}" pos="0 0 {legs + trunk}"
-        rgba="{pullover}" {_LOOK}/>
-      <geom type="sphere" size="0.11" pos="0 0 {HEIGHT - 0.11}" rgba="{skin}" {_LOOK}/>
+        rgba="{pullover}" {UNTOUCHED}/>
+      <geom type="sphere" size="0.11" pos="0 0 {HEIGHT - 0.11}" rgba="{skin}" {UNTOUCHED}/>
     </body>"""
