@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import threading
 import time
 from typing import Any, Protocol
@@ -20,8 +19,6 @@ from mobile_vla_ros.web.stick import Stick, Wish
 
 ORDER_SECONDS = 1.0
 MOST_ORDERS = 4
-
-log = logging.getLogger("mobile_vla.page")
 
 
 class Robot(Protocol):
@@ -200,9 +197,13 @@ class Desk:
                 done.set_result(result)
 
         def run() -> None:
-            result = self._do(name, value)
-            with contextlib.suppress(RuntimeError):  # the server has ended meanwhile
-                loop.call_soon_threadsafe(finish, result)
+            # What is no answer ends this thread, and with its trace in the log.
+            result = False, "it failed: see the log of operator_node"
+            try:
+                result = self._do(name, value)
+            finally:
+                with contextlib.suppress(RuntimeError):  # the server has ended meanwhile
+                    loop.call_soon_threadsafe(finish, result)
 
         threading.Thread(target=run, name="order", daemon=True).start()
         return done
@@ -212,9 +213,6 @@ class Desk:
             return True, self._robot.order(name, value)
         except InputError as error:
             return False, str(error)
-        except Exception:
-            log.exception("an order failed: %s", name)
-            return False, "it failed: see the log of operator_node"
 
     # -- pictures ------------------------------------------------------------------------------
 

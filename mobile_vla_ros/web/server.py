@@ -264,6 +264,7 @@ class PageServer:
             return socket
         _keep_alive_short(request)
         writing = asyncio.create_task(self._write(page))
+        writing.add_done_callback(_tell_failure)
         try:
             await self._listen(page)
         finally:
@@ -306,13 +307,8 @@ class PageServer:
             await socket.close(code=4000, message=sentence.encode()[:120])
 
     async def _write(self, page: Page) -> None:
-        try:
+        with contextlib.suppress(ConnectionError, RuntimeError):  # the reader sees the end as well
             await page.write()
-        except (ConnectionError, RuntimeError):
-            pass  # the reader sees the end as well
-        except Exception:
-            log.exception("a page's messages could not be sent")
-            raise
 
     async def _listen(self, page: Page) -> None:
         async for message in page.socket:
@@ -357,3 +353,8 @@ def _keep_alive_short(request: web.Request) -> None:
     if hasattr(sockets, "TCP_USER_TIMEOUT"):
         option = sockets.TCP_USER_TIMEOUT
         socket.setsockopt(sockets.IPPROTO_TCP, option, round(1000 * SEND_SECONDS))
+
+
+def _tell_failure(writing: asyncio.Task[None]) -> None:
+    if not writing.cancelled() and (error := writing.exception()) is not None:
+        log.error("a page's messages could not be sent", exc_info=error)
