@@ -83,16 +83,15 @@ def test_it_drives_stands_when_the_server_is_gone_and_drives_on_when_it_is_back(
 ) -> None:
     drive(rig, server, token_file=str(rig.tmp_path / "token"))
     rig.start_camera()
-    rig.wait(lambda: rig.states[-1:] == ["driving"], "it drives")
-    rig.wait(lambda: any(rig.commands[-1][1]), "velocities")
+    rig.wait_until_moving()
     assert rig.chunks
     server.kill()
-    rig.wait(lambda: rig.states[-1] == "stopped: server lost", "it says that the server is lost")
+    rig.wait_for_state("stopped: server lost")
     heard = len(rig.commands)
     rig.wait(lambda: len(rig.commands) > heard + 10, "zeros that keep coming")
     assert not any(any(velocities) for _, velocities in rig.commands[heard:])
     server.start()
-    rig.wait(lambda: rig.states[-1] == "driving", "it drives again")
+    rig.wait_for_state("driving")
 
 
 def test_a_wrong_token_is_a_sentence_and_an_end(rig, server) -> None:
@@ -109,4 +108,4 @@ def test_a_server_that_is_not_there_yet_is_waited_for_by_name(rig, server) -> No
     rig.wait(lambda: "stopped: server lost" in rig.states, "it says that the server is lost")
     server.start()
     rig.start_camera()
-    rig.wait(lambda: rig.states[-1] == "driving", "it drives")
+    rig.wait_for_state("driving")
