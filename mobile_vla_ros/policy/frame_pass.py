@@ -9,7 +9,8 @@ causal, so the result is the same.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -25,7 +26,7 @@ class Prompt:
         instruction: the instruction.
         ids: token ids, ``<s>`` first, ``</s>`` last.
         base: [1, S, D] scaled embeddings plus positions of ``<s>``, the text and the action
-            tokens; at the image's places the positions alone.
+            tokens; at the image's places the positions alone. [N, S, D] from ``together``.
         image_start: first of the image's places.
         action_index: [latent] places of the action tokens.
         action_mask: [latent, S] True where an action token may look, or None when it may look
@@ -118,6 +119,24 @@ def prepare_prompt(
     if latent > 1 or total > used:
         mask = torch.arange(total, device=device)[None] <= index[:, None]
     return Prompt(instruction, tuple(ids), base[None], 1, index, mask)
+
+
+def together(prompts: Sequence[Prompt], frames: int) -> Prompt:
+    """Prompts of as many tokens each as one, for ``frames`` frames of each after another.
+
+    Args:
+        prompts: P of them; none of them padded.
+        frames: that each is said with.
+
+    Returns:
+        One with ``base`` [P * frames, S, D]; instruction and ids are the first one's.
+    """
+    if len({prompt.base.shape for prompt in prompts}) != 1:
+        raise ValueError("prompts of different lengths do not go through together")
+    if all(prompt is prompts[0] for prompt in prompts):
+        return prompts[0]
+    base = torch.cat([prompt.base for prompt in prompts]).repeat_interleave(frames, 0)
+    return replace(prompts[0], base=base)
 
 
 def positions(kosmos: Any, length: int) -> Tensor:

@@ -67,8 +67,12 @@ class PolicyModel(nn.Module):
         """Image context [N, 64, D] to the features at the action tokens [N, latent, D]."""
         return frame_pass.action_features(self.backbone, prompt, context, maps)
 
-    def plain_features(self, context: Tensor, ids: list[int], *, logits: bool = False) -> Tensor:
+    def plain_features(
+        self, context: Tensor, ids: list[int] | Tensor, *, logits: bool = False
+    ) -> Tensor:
         """The same features through transformers' own forward of the text model.
+
+        ``ids`` are one prompt's for all frames, or [N, L], one row for each.
 
         This is the original way: ``</s>`` is computed too, and with ``logits`` the whole
         language-model head (its weights are the embedding table). It is what the lean pass is
@@ -76,7 +80,7 @@ class PolicyModel(nn.Module):
         """
         assert self.action_token is not None
         text = self.backbone.text_model.model
-        words = text.embed_tokens(torch.tensor(ids, device=context.device))
+        words = text.embed_tokens(torch.as_tensor(ids, device=context.device))
         batch = len(context)
         spread = words.expand(batch, -1, -1)
         embeds = torch.cat(

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from mobile_vla_ros.policy.familiarity import FeatureStatistics
+from mobile_vla_ros.policy.frame_pass import together
 from mobile_vla_ros.policy.model import PolicyModel
 from mobile_vla_ros.policy.preprocess import normalise
 from mobile_vla_ros.policy.prompt import PromptReader
@@ -101,15 +102,25 @@ class PolicyTraining(pl.LightningModule):
         with _gradients(self.run.mode != "frozen"):
             context = self.model.plain_context(pixels) if plain else self.model.context(pixels)
         context = context.unflatten(0, (batch, length))
+        ids = {said: self.reader.ids(said) for said in dict.fromkeys(instructions)}
+        # Sentences of as many tokens go through the text model together: where each window has
+        # a sentence of its own, one pass for each would take longer than all the rest.
+        alike: dict[int, list[int]] = {}
+        for at, said in enumerate(instructions):
+            alike.setdefault(len(ids[said]), []).append(at)
         features: list[Tensor | None] = [None] * batch
-        for instruction in dict.fromkeys(instructions):
-            places = [at for at, said in enumerate(instructions) if said == instruction]
-            ids = self.reader.ids(instruction)
+        for places in alike.values():
             chosen = context[places].flatten(0, 1)
+            wanted = [instructions[at] for at in places]
             if plain:
-                encoded = self.model.plain_features(chosen, ids)
+                rows = torch.tensor([ids[text] for text in wanted], device=chosen.device)
+                encoded = self.model.plain_features(chosen, rows.repeat_interleave(length, 0))
             else:
-                encoded = self.model.features(chosen, self.model.prompt(instruction, ids))
+                known = {
+                    text: self.model.prompt(text, ids[text]) for text in dict.fromkeys(wanted)
+                }
+                prompt = together([known[text] for text in wanted], length)
+                encoded = self.model.features(chosen, prompt)
             for place, value in zip(places, encoded.unflatten(0, (-1, length)), strict=True):
                 features[place] = value
         return torch.stack([value for value in features if value is not None])

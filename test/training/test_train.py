@@ -307,6 +307,25 @@ def test_the_checkpoint_names_its_training_and_validation_files(
     assert provenance.statistics.mean.shape == (128,)
 
 
+@pytest.mark.parametrize("length", [1, 3])
+def test_windows_with_words_of_their_own_are_encoded_as_one_by_one(
+    make_run: MakeRun, episodes: Path, tmp_path: Path, length: int
+) -> None:
+    module = prepare(make_run(), episodes, tmp_path).module.eval()
+    said = ["go left", "go right", "stop", "go left", "drive past the box on the left", "go right"]
+    size = module.model.backbone.vision_model.model.config.image_size
+    generator = torch.Generator().manual_seed(0)
+    shape = (len(said), length, size, size, 3)
+    images = torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator)
+    for plain in (False, True):
+        module.train(plain)
+        module._plain = plain
+        with torch.no_grad():
+            together = module.encode(images, said)
+            alone = [module.encode(images[at : at + 1], said[at : at + 1]) for at in range(6)]
+        torch.testing.assert_close(together, torch.cat(alone), atol=1e-5, rtol=1e-5)
+
+
 def test_a_lora_start_equals_its_base(make_run: MakeRun, episodes: Path, tmp_path: Path) -> None:
     base = prepare(make_run(feature_cache=False), episodes, tmp_path).module.eval()
     adapted = prepare(make_run(**MODES["lora"]), episodes, tmp_path).module.eval()
