@@ -100,7 +100,9 @@ class DataSet:
             else {name: Numbers() for name in features if name != layout.CAMERA}
         )
         self._levels = np.zeros((3, 256), np.int64)
-        self._rows: list[dict[str, Any]] = []
+        self._episodes = layout.EpisodesTable(existing.schema if existing else None)
+        file = existing.next_file("meta/episodes/") if existing else 0
+        self._episodes_file = divmod(file, self._per_chunk)
         self._table = _TableFiles(
             root,
             self._info["data_path"],
@@ -143,7 +145,8 @@ class DataSet:
         stats = {layout.CAMERA: describe_levels(piece.levels, count)}
         stats |= {name: self._numbers[name].add(numbers[name]) for name in self._numbers}
         self._levels += piece.levels
-        self._rows.append(
+        chunk, index = self._episodes_file
+        self._episodes.add(
             {
                 "episode_index": number,
                 "tasks": [piece.task],
@@ -152,8 +155,8 @@ class DataSet:
                 "dataset_from_index": first,
                 "dataset_to_index": first + count,
                 **piece.facts,
-                "meta/episodes/chunk_index": 0,
-                "meta/episodes/file_index": 0,
+                "meta/episodes/chunk_index": chunk,
+                "meta/episodes/file_index": index,
                 **{
                     f"stats/{name}/{what}": value
                     for name, found in stats.items()
@@ -185,7 +188,9 @@ class DataSet:
             name: camera if name == layout.CAMERA else self._numbers[name].all()
             for name in self._features
         }
-        self._write_episodes()
+        chunk, index = self._episodes_file
+        path = layout.EPISODES_PATH.format(chunk_index=chunk, file_index=index)
+        self._episodes.write(self._root / path)
         layout.write_tasks(self._root / layout.TASKS_PATH, list(self.tasks))
         layout.write_json(self._root / layout.STATS_PATH, stats)
         total = int(self._info["total_episodes"]) + self.totals.episodes
@@ -197,14 +202,6 @@ class DataSet:
         }
         layout.write_json(self._root / layout.INFO_PATH, self._info)
         return self._info
-
-    def _write_episodes(self) -> None:
-        file = self._existing.next_file("meta/episodes/") if self._existing else 0
-        chunk, index = divmod(file, self._per_chunk)
-        for row in self._rows:
-            row["meta/episodes/chunk_index"], row["meta/episodes/file_index"] = chunk, index
-        path = self._root / layout.EPISODES_PATH.format(chunk_index=chunk, file_index=index)
-        layout.write_table(path, self._rows, self._existing.schema if self._existing else None)
 
 
 class _TableFiles:

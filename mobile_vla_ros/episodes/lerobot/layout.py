@@ -148,14 +148,43 @@ def data_schema(described: dict[str, Any]) -> Any:
     return pa.schema(fields, metadata={"huggingface": text})
 
 
-def write_table(path: Path, rows: list[dict[str, Any]], schema: Any = None) -> None:
-    """A table of episodes; with a schema, its columns and no others."""
-    import pyarrow
-    from pyarrow import parquet
+class EpisodesTable:
+    """The table of episodes while it grows; its rows are packed as they come.
 
-    path.parent.mkdir(parents=True, exist_ok=True)
-    table = pyarrow.Table.from_pylist(rows, schema=schema)
-    parquet.write_table(table, path, compression="snappy")
+    Args:
+        schema: its columns and no others; None: those of the rows.
+    """
+
+    ROWS_AT_ONCE = 64
+
+    def __init__(self, schema: Any = None) -> None:
+        self._schema = schema
+        self._packed: list[Any] = []
+        self._rows: list[dict[str, Any]] = []
+
+    def add(self, row: dict[str, Any]) -> None:
+        """One episode."""
+        self._rows.append(row)
+        if len(self._rows) == self.ROWS_AT_ONCE:
+            self._pack()
+
+    def _pack(self) -> None:
+        import pyarrow
+
+        self._packed.append(pyarrow.Table.from_pylist(self._rows, schema=self._schema))
+        self._rows = []
+
+    def write(self, path: Path) -> None:
+        """Writes all rows."""
+        import pyarrow
+        from pyarrow import parquet
+
+        if self._rows or not self._packed:
+            self._pack()
+        # Where the first rows hold nothing in a column, the later ones say of what kind it is.
+        table = pyarrow.concat_tables(self._packed, promote_options="default").combine_chunks()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        parquet.write_table(table, path, compression="snappy")
 
 
 def write_tasks(path: Path, tasks: list[str]) -> None:
