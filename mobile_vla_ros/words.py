@@ -7,8 +7,8 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-# As many as a message and a screen hold; a policy has learned a handful of sentences.
-MOST = 200
+# A file stays small with as many; the open field has about a thousand sentences.
+MOST = 2000
 LONGEST = 300  # letters; what is longer is no sentence that somebody says
 _WORD = re.compile(r"\w+")
 _NEAR = 3
