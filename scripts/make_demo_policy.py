@@ -85,10 +85,10 @@ RECIPES = {
     "open": Recipe(
         "open",
         tuple(name for lab in SCENARIOS for name in (*TIERS, lab)),
-        320,
-        4500,
-        (2000, 1800, 1800, 2200),
-        96,
+        700,
+        9000,
+        (3000, 2500, 2500, 3000),
+        160,
     ),
 }
 
@@ -198,7 +198,9 @@ def _small(directory: Path, field: str) -> None:
 
     if field == "open":
         sentences = (*SENTENCES, *taught_sentences())
-        write_small_kosmos2(directory, seed=0, sentences=sentences, vocabulary=VOCABULARY + 256)
+        write_small_kosmos2(
+            directory, seed=0, sentences=sentences, vocabulary=VOCABULARY + 256, text_layers=3
+        )
     else:
         write_small_kosmos2(directory, seed=0)
 

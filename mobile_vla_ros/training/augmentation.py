@@ -50,6 +50,8 @@ class Transform:
         blur: standard deviation in pixels, 0 is off.
         scale: share of the picture that is kept (1 keeps all), cut out and enlarged.
         offset: where it is cut out or moved to, as (column, row) shares of the picture.
+        other_order: asked for something else that stands in a simulated field: which, as a share
+            (0 to 1) of what could be asked for; None: as recorded.
     """
 
     mirror: bool = False
@@ -60,6 +62,7 @@ class Transform:
     blur: float = 0.0
     scale: float = 1.0
     offset: tuple[float, float] = (0.0, 0.0)
+    other_order: float | None = None
 
 
 IDENTITY = Transform()
@@ -71,6 +74,7 @@ def draw_transform(settings: AugmentationSettings, rng: np.random.Generator) -> 
     gain = rng.uniform(-1, 1, 3)
     contrast, brightness, saturation, crop = rng.uniform(-1, 1, 4)
     place = rng.uniform(-1, 1, 2)
+    asked, which = rng.random(2)
     c = settings.colour
     scale = 1 - settings.crop * abs(crop)
     room = (1 - scale) / 2 + settings.shift
@@ -84,6 +88,7 @@ def draw_transform(settings: AugmentationSettings, rng: np.random.Generator) -> 
         blur=float(settings.blur * max(0.0, 2 * blur - 1)),
         scale=float(scale),
         offset=(float(room * place[0]), float(room * place[1])),
+        other_order=float(which) if asked < settings.other_orders else None,
     )
 
 

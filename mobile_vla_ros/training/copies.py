@@ -162,11 +162,15 @@ def _attributes(attributes: Mapping[str, Any], transform: Transform) -> dict[str
     for key in ("driver", "driver_noise", "obstacle_layout_type", "collection_datetime"):
         if key in attributes:
             kept[key] = attributes[key]
-    for key in ("expert_chunks", "expert_chunks_other"):
+    if "asked_instructions" in attributes:
+        said = json.loads(attributes["asked_instructions"])
+        said = [mirror_text(text) for text in said] if transform.mirror else said
+        kept["asked_instructions"] = json.dumps(said, ensure_ascii=False)
+    for key in ("expert_chunks", "expert_chunks_other", "asked_chunks"):
         if key in attributes:
             chunks = np.asarray(attributes[key], dtype=np.float32)
             kept[key] = mirror_velocities(chunks, EXPERT_AXES) if transform.mirror else chunks
-    for key in ("bottle_places", "box_places"):
+    for key in ("bottle_places", "box_places", "asked_places"):
         if key in attributes:
             places = np.array(attributes[key], dtype=np.float32)
             places[..., :2] = transform_places(places[..., :2], transform)

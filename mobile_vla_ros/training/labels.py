@@ -8,6 +8,7 @@ leaves the recording, its hash and its cached features as they are.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,21 @@ EXPERT_AXES = UNICYCLE_AXES
 
 
 @dataclass(frozen=True)
+class OtherOrder:
+    """What could have been asked for instead, from the same T rows.
+
+    Attributes:
+        instruction: in words.
+        chunks: float32 [T, chunk, 2], what the expert would then have commanded.
+        target: float32 [T, 5] of what it names, as in `EpisodeLabels.objects`.
+    """
+
+    instruction: str
+    chunks: np.ndarray
+    target: np.ndarray
+
+
+@dataclass(frozen=True)
 class EpisodeLabels:
     """Extra labels of one episode's T rows.
 
@@ -32,10 +48,12 @@ class EpisodeLabels:
         objects: float32 [T, 3, 5] for the bottle and up to two boxes, the nearer one first:
             column and row in the picture (0 to 1 from its left and upper edge), visible (0 or
             1), bearing in rad (left positive), distance in m. NaN where there is none.
+        others: what else could have been asked for.
     """
 
     chunks: np.ndarray
     objects: np.ndarray
+    others: tuple[OtherOrder, ...] = ()
 
 
 def chunks_path(episode: str | Path) -> Path:
@@ -81,9 +99,36 @@ def read_labels(path: Path, attributes: Mapping[str, Any], rows: int) -> Episode
     nearer = np.argsort(boxes[..., 3], axis=1)
     boxes = np.take_along_axis(boxes, nearer[..., None], axis=1)
     places = np.concatenate([bottle, boxes], axis=1)[:, :MOST_OBJECTS]
-    visible = ((places[..., :2] >= 0) & (places[..., :2] <= 1)).all(-1)
     objects = np.full((rows, MOST_OBJECTS, 5), np.nan, dtype=np.float32)
-    objects[:, : places.shape[1]] = np.concatenate(
-        [places[..., :2], np.asarray(visible)[..., None], places[..., 2:]], axis=-1
-    )
-    return EpisodeLabels(chunks=chunks, objects=objects)
+    objects[:, : places.shape[1]] = _with_visible(places)
+    return EpisodeLabels(chunks, objects, _other_orders(path, attributes, chunks.shape))
+
+
+def _with_visible(places: np.ndarray) -> np.ndarray:
+    """float32 [..., 4] (u, v, bearing, distance) to [..., 5] with whether it is in the picture."""
+    seen = (places[..., :2] >= 0) & (places[..., :2] <= 1)
+    visible = np.all(seen, axis=-1, keepdims=True)
+    return np.concatenate([places[..., :2], visible, places[..., 2:]], axis=-1, dtype=np.float32)
+
+
+def _other_orders(
+    path: Path, attributes: Mapping[str, Any], shape: tuple[int, ...]
+) -> tuple[OtherOrder, ...]:
+    if "asked_instructions" not in attributes:
+        return ()
+    try:
+        said = [str(text) for text in json.loads(attributes["asked_instructions"])]
+        chunks = np.asarray(attributes["asked_chunks"], dtype=np.float32)
+        places = np.asarray(attributes["asked_places"], dtype=np.float32)
+        count = len(said)
+        fits = chunks.shape == (count, *shape) and places.shape == (count, shape[0], 4)
+        fits = fits and bool(np.isfinite(chunks).all())
+    except (KeyError, TypeError, ValueError):
+        fits = False
+    if not fits:
+        raise RunError(
+            f"{path.name}: its asked_instructions, asked_chunks and asked_places do not belong "
+            f"together; collect the episode anew."
+        )
+    targets = _with_visible(places)
+    return tuple(OtherOrder(*one) for one in zip(said, chunks, targets, strict=True))

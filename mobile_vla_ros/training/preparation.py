@@ -190,9 +190,12 @@ def _corrections_entry(run: RunConfig, split: EpisodeSplit) -> dict[str, Any]:
 def _sentences(run: RunConfig, split: EpisodeSplit) -> Iterable[str]:
     """Every instruction that training says, mirrored ones too."""
     for episode in split.train:
-        yield episode.instruction
+        said = [episode.instruction]
+        if run.augmentation.other_orders and episode.labels is not None:
+            said += [order.instruction for order in episode.labels.others]
+        yield from said
         if run.augmentation.mirror:
-            yield mirror_text(episode.instruction)
+            yield from map(mirror_text, said)
 
 
 def _cache_key(model: PolicyModel, config: PolicyConfig) -> str:

@@ -185,6 +185,9 @@ def _check_together(settings: RunConfig, said: TrainingRun, name: str) -> None:
     if settings.trainer.max_epochs < 1 and settings.trainer.max_steps < 1:
         epochs = settings.trainer.max_epochs
         _refuse(name, "trainer.max_epochs", epochs, "set it or max_steps above 0")
+    if settings.augmentation.other_orders and settings.data.labels != "expert":
+        share, why = settings.augmentation.other_orders, 'train_dataset.labels has to be "expert"'
+        _refuse(name, "augmentation.other_orders", share, why)
     driving = [kind.name for kind in KINDS.values() if kind.drives]
     if settings.head.type not in driving:
         why = f"only {' and '.join(driving)} is trained"

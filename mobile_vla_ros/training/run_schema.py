@@ -134,12 +134,13 @@ class AugmentationSettings(Section):
     crop: BelowHalf = 0.0
     shift: BelowHalf = 0.0
     mirror: Probability = 0.0
+    other_orders: Probability = 0.0
     views: Count = 1
 
     @property
     def on(self) -> bool:
         """Whether anything is changed at all."""
-        return any((self.colour, self.blur, self.crop, self.shift, self.mirror))
+        return any((self.colour, self.blur, self.crop, self.shift, self.mirror, self.other_orders))
 
 
 class AuxiliarySettings(Section):

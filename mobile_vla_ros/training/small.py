@@ -22,6 +22,7 @@ from mobile_vla_ros.policy.prompt import TEMPLATE
 
 WIDTH = 128
 VOCABULARY = 512
+TEXT_LAYERS = 2
 SPECIAL = ("<s>", "<pad>", "</s>", "<unk>", "<grounding>")
 SENTENCES = (
     "Navigate around obstacles and reach the front of the beverage bottle on the left",
@@ -39,6 +40,7 @@ def write_small_kosmos2(
     *,
     sentences: Sequence[str] = SENTENCES,
     vocabulary: int = VOCABULARY,
+    text_layers: int = TEXT_LAYERS,
 ) -> Path:
     """Writes a fresh small Kosmos-2 directory: configuration, weights, tokenizer.
 
@@ -47,6 +49,7 @@ def write_small_kosmos2(
         seed: decides the weights.
         sentences: the tokenizer knows their words whole, as far as the vocabulary reaches.
         vocabulary: tokens.
+        text_layers: of the text model.
 
     Returns:
         The directory.
@@ -56,7 +59,7 @@ def write_small_kosmos2(
 
     directory = Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
-    values = small_config(vocabulary)
+    values = small_config(vocabulary, text_layers)
     kosmos = Kosmos2Model(
         Kosmos2Config(
             text_config=values["text_config"],
@@ -84,7 +87,7 @@ def write_small_kosmos2(
     return directory
 
 
-def small_config(vocabulary: int = VOCABULARY) -> dict[str, Any]:
+def small_config(vocabulary: int = VOCABULARY, text_layers: int = TEXT_LAYERS) -> dict[str, Any]:
     """Contents of `config.json`."""
     return {
         "architectures": ["Kosmos2ForConditionalGeneration"],
@@ -95,7 +98,7 @@ def small_config(vocabulary: int = VOCABULARY) -> dict[str, Any]:
             "vocab_size": vocabulary,
             "max_position_embeddings": 320,
             "embed_dim": WIDTH,
-            "layers": 2,
+            "layers": text_layers,
             "ffn_dim": 2 * WIDTH,
             "attention_heads": 4,
             "activation_function": "gelu",

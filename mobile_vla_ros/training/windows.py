@@ -21,6 +21,7 @@ from mobile_vla_ros.training.augmentation import (
 )
 from mobile_vla_ros.training.dataset import TrainingEpisode
 from mobile_vla_ros.training.frames import FrameCache
+from mobile_vla_ros.training.labels import OtherOrder
 from mobile_vla_ros.training.run import RunConfig
 from mobile_vla_ros.training.run_schema import AugmentationSettings, RunError
 
@@ -104,14 +105,27 @@ def weights_of(episode: TrainingEpisode) -> np.ndarray:
     return np.ones(len(episode.samples.rows), np.float32) if weights is None else weights
 
 
+def order_of(episode: TrainingEpisode, transform: Transform) -> OtherOrder | None:
+    """What a transform asks for in place of the episode's instruction; None: as recorded."""
+    others = episode.labels.others if episode.labels is not None else ()
+    if transform.other_order is None or not others:
+        return None
+    return others[int(transform.other_order * len(others))]
+
+
 def instruction_of(episode: TrainingEpisode, transform: Transform) -> str:
-    """The episode's instruction as the transformed pictures deserve it."""
-    return mirror_text(episode.instruction) if transform.mirror else episode.instruction
+    """The instruction as the transformed pictures and commands deserve it."""
+    order = order_of(episode, transform)
+    said = episode.instruction if order is None else order.instruction
+    return mirror_text(said) if transform.mirror else said
 
 
 def labels_of(run: RunConfig, episode: TrainingEpisode, transform: Transform) -> np.ndarray:
     """Normalised labels float32 [F, chunk, dof] of the episode under a transform."""
     chunks = episode.samples.chunks
+    order = order_of(episode, transform)
+    if order is not None:
+        chunks = order.chunks[episode.samples.rows, : chunks.shape[1]]
     if transform.mirror:
         chunks = mirror_velocities(chunks, run.action_axes)
     return normalise(chunks, run.norm_min, run.norm_max)
@@ -121,7 +135,11 @@ def objects_of(episode: TrainingEpisode, transform: Transform) -> np.ndarray:
     """Where the objects are after a transform: float32 [F, N, 5], see `EpisodeLabels`."""
     if episode.labels is None:
         raise RunError(f"{episode.path.name} has no object labels.")
-    objects = episode.labels.objects[episode.samples.rows].copy()
+    rows = episode.samples.rows
+    objects = episode.labels.objects[rows].copy()
+    order = order_of(episode, transform)
+    if order is not None:
+        objects[:, 0] = order.target[rows]
     objects[..., :2] = transform_places(objects[..., :2], transform)
     if transform.mirror:
         objects[..., 3] = -objects[..., 3]

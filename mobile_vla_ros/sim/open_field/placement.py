@@ -97,7 +97,7 @@ def _drawn(scenario: OpenScenario, seed: int, rng: np.random.Generator) -> OpenL
     second = None
     if scenario.change:
         other = 1 + int(rng.integers(len(things) - 1))
-        second = Order(other, None, _words(things, other, None, False, rng))
+        second = Order(other, None, order_words(things, other, None, False, rng))
     off = tier.camera * rng.uniform(-1, 1, 4) * (0.03, 0.02, 3.0, 4.0)
     layout = OpenLayout(
         scenario, seed, things, boxes, stools, start, room, style, order, second,
@@ -222,12 +222,13 @@ def _order(
     if scenario.stop or (not named and 100 * drawn < STOPS_OF_100):
         return Order(None, None, say(rng, None, None, None, kept=kept))
     side = scenario.side or (("left" if left < 0.5 else "right") if sided < 0.5 else None)
-    return Order(0, side, _words(things, 0, side, kept, rng))
+    return Order(0, side, order_words(things, 0, side, kept, rng))
 
 
-def _words(
+def order_words(
     things: tuple[Thing, ...], target: int, side: str | None, kept: bool, rng: np.random.Generator
 ) -> Said:
+    """Draws how a thing is asked for: with its colour where its kind is not enough."""
     thing = things[target]
     alike = sum(other.kind == thing.kind for other in things) > 1
     return say(rng, thing.colour, thing.kind, side, kept=kept, colour_is_needed=alike)

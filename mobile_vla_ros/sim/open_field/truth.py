@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -11,7 +12,11 @@ import numpy as np
 from mobile_vla_ros.sim.camera import CameraSettings
 from mobile_vla_ros.sim.open_field.expert import OpenState, open_chunk
 from mobile_vla_ros.sim.open_field.layout import OpenLayout, Order
+from mobile_vla_ros.sim.open_field.placement import order_words
+from mobile_vla_ros.sim.open_field.route import passable
+from mobile_vla_ros.sim.open_field.words import say
 from mobile_vla_ros.sim.open_field.world import open_camera
+from mobile_vla_ros.sim.scenario import SIDES
 from mobile_vla_ros.sim.truth import CHUNK_STEPS, places
 
 
@@ -26,7 +31,9 @@ def open_truth(
         ``language``, ``room`` str; ``expert_chunks`` float32 [T, 10, 2] for what is asked, and
         ``expert_chunks_other`` for ``target_other``, another thing that stands there;
         ``bottle_places`` float32 [T, 4] of the target (NaN for a stop) and ``box_places``
-        float32 [T, N, 4] of boxes and stools: u, v, bearing, distance.
+        float32 [T, N, 4] of boxes and stools: u, v, bearing, distance. What else could be asked
+        for from the same states, K of them: ``asked_instructions`` a JSON list of K sentences,
+        ``asked_chunks`` float32 [K, T, 10, 2], ``asked_places`` float32 [K, T, 4].
     """
     layout = states[0].layout
     other = _another(layout)
@@ -34,7 +41,6 @@ def open_truth(
     obstacles = [(box.x, box.y, box.height / 2) for box in layout.boxes]
     obstacles += [(stool.x, stool.y, stool.height / 2) for stool in layout.stools]
     target = layout.target
-    aim = (math.nan,) * 3 if target is None else (target.x, target.y, target.height / 2)
     return {
         "field": "open",
         "field_seed": layout.seed,
@@ -48,9 +54,62 @@ def open_truth(
         "expert_chunks_other": np.stack(
             [open_chunk(s.asked(other), CHUNK_STEPS, period) for s in states]
         ),
-        "bottle_places": np.stack([_seen(s, camera, [aim])[0] for s in states]),
+        "bottle_places": _target_places(states, camera, layout.order),
         "box_places": np.stack([_seen(s, camera, obstacles) for s in states]),
+        **_asked_otherwise(states, camera, period),
     }
+
+
+def other_orders(layout: OpenLayout) -> tuple[Order, ...]:
+    """What else a person could have asked for in this field, in taught words.
+
+    The same pictures with other words have other right commands: nothing else teaches a policy
+    so directly that the words decide.
+
+    Returns:
+        Each other thing that can be reached, the target past the first box on each other side,
+        and standing still, where that was not asked for anyway.
+    """
+    rng = np.random.default_rng([layout.seed, 707])
+    order = layout.order
+    wanted: list[tuple[int, str | None]] = [
+        (index, None) for index in range(len(layout.things)) if index != order.target
+    ]
+    if order.target is not None:
+        wanted += [(order.target, side) for side in (None, *SIDES) if side != order.side]
+    orders = []
+    for index, side in wanted:
+        asked = Order(index, side, order_words(layout.things, index, side, False, rng))
+        if passable(layout.asked(asked)):
+            orders.append(asked)
+    if order.target is not None:
+        orders.append(Order(None, None, say(rng, None, None, None)))
+    return tuple(orders)
+
+
+def _asked_otherwise(
+    states: Sequence[OpenState], camera: CameraSettings, period: float
+) -> dict[str, Any]:
+    orders = other_orders(states[0].layout)
+    if not orders:
+        return {}
+    return {
+        "asked_instructions": json.dumps([o.said.text for o in orders], ensure_ascii=False),
+        "asked_chunks": np.stack(
+            [[open_chunk(s.asked(o), CHUNK_STEPS, period) for s in states] for o in orders]
+        ),
+        "asked_places": np.stack([_target_places(states, camera, o) for o in orders]),
+    }
+
+
+def _target_places(
+    states: Sequence[OpenState], camera: CameraSettings, order: Order
+) -> np.ndarray:
+    """float32 [T, 4] of what is asked for: u, v, bearing, distance; NaN for a stop."""
+    layout = states[0].layout
+    target = None if order.target is None else layout.things[order.target]
+    aim = (math.nan,) * 3 if target is None else (target.x, target.y, target.height / 2)
+    return np.stack([_seen(state, camera, [aim])[0] for state in states])
 
 
 def _another(layout: OpenLayout) -> Order:

@@ -18,7 +18,8 @@ from mobile_vla_ros.sim.open_field.field import OpenField
 from mobile_vla_ros.sim.open_field.judge import STOOD, WRONG_TARGET
 from mobile_vla_ros.sim.open_field.measures import OPEN_PILOT
 from mobile_vla_ros.sim.open_field.placement import sample_open_layout
-from mobile_vla_ros.sim.open_field.truth import _another
+from mobile_vla_ros.sim.open_field.route import passable
+from mobile_vla_ros.sim.open_field.truth import _another, other_orders
 from mobile_vla_ros.sim.outcome import REACHED
 from mobile_vla_ros.sim.scenario import ScenarioError
 
@@ -130,6 +131,29 @@ def test_collected_episodes_are_the_same_with_any_number_of_workers(tmp_path) ->
         commands = episode.velocities(("linear.x", "angular.z"))
         assert np.allclose(chunks[:, 0], commands, atol=1e-6)
         assert episode.attributes["bottle_places"].shape == (len(episode), 4)
+        orders = other_orders(layout)
+        said = json.loads(episode.attributes["asked_instructions"])
+        assert said == [order.said.text for order in orders]
+        asked = episode.attributes["asked_chunks"]
+        assert asked.shape == (len(orders), len(episode), 10, 2)
+        assert not any(asked[-1].ravel()), "the last order is to stand still"
+        assert episode.attributes["asked_places"].shape == (len(orders), len(episode), 4)
+
+
+def test_what_else_could_be_asked_for_is_another_thing_another_side_or_a_stop() -> None:
+    several = 0
+    for seed in range(30):
+        layout = sample_open_layout("open_hard", seed)
+        orders = other_orders(layout)
+        assert orders == other_orders(layout)
+        assert not any(order.said.kept for order in orders)
+        wanted = [(order.target, order.side) for order in orders]
+        assert len(set(wanted)) == len(wanted)
+        assert (layout.order.target, layout.order.side) not in wanted
+        assert ((None, None) in wanted) == (layout.order.target is not None)
+        assert all(passable(layout.asked(order)) for order in orders)
+        several += len(orders) > 3
+    assert several > 15
 
 
 def test_fields_and_their_options_do_not_mix() -> None:
