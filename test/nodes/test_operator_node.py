@@ -277,6 +277,25 @@ def test_a_reason_arrives_before_its_verdict_and_the_checkpoint_stays_blind(rig:
     rig.wait(lambda: page.view["reasons"] == [reason], "the reason's button")
 
 
+def test_a_reason_that_nobody_hears_ends_in_a_sentence_and_no_verdict(rig: Rig) -> None:
+    given: list[str] = []
+
+    def judge(_request: Any, response: Any) -> Any:
+        given.append("failure")
+        response.success = True
+        return response
+
+    rig.node.create_service(Trigger, "trial_manager/failure", judge)
+    page = Page(rig, Robot(rig).address)
+    rig.wait(lambda: page.heard("welcome"), "the welcome")
+    page.do('order trial_failure "box"')
+    rig.wait(lambda: page.heard("answer"), "the answer")
+    answer = page.heard("answer")[-1]
+    assert answer["ok"] is False
+    assert "does not hear the reason" in answer["text"]
+    assert not given
+
+
 def test_words_that_the_policy_does_not_know_are_warned_of_on_the_page(rig: Rig) -> None:
     remark = KnownInstructions(["go to the bottle"]).remark("go to the moon")
     states = rig.node.create_publisher(String, "mobile_vla/state", latched())

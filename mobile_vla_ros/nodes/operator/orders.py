@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -24,6 +25,8 @@ from mobile_vla_ros.nodes.wiring.remote import Remote
 PATIENCE = 120.0
 QUICK = 5.0
 ACKNOWLEDGE_SECONDS = 0.5
+HEARING_SECONDS = 1.0
+KNOCK_SECONDS = 0.02
 MOST_REASONS = 12
 
 _SERVICES = {
@@ -164,13 +167,30 @@ class Orders:
 
     def _judge(self, outcome: str, reason: Any) -> str:
         if isinstance(reason, str) and reason:
-            self._reasons.publish(String(data=reason))
-            # It must be there before the verdict that it belongs to.
-            self._reasons.wait_for_all_acked(Duration(seconds=ACKNOWLEDGE_SECONDS))
+            self._give(reason, outcome)
             if reason in self.reasons:
                 self.reasons.remove(reason)
             self.reasons = [reason, *self.reasons][:MOST_REASONS]
         return self._trials.trigger(outcome, PATIENCE)
+
+    def _give(self, reason: str, outcome: str) -> None:
+        """Hands a reason to the trial manager: it is there before the verdict it belongs to.
+
+        Raises:
+            OrderError: a manager is there and does not hear it.
+        """
+        # The service of a manager that has just come may be found before its ear is.
+        there = self._trials.offers(Trigger, outcome)
+        deadline = time.monotonic() + HEARING_SECONDS
+        while not self._reasons.get_subscription_count() and time.monotonic() < deadline:
+            time.sleep(KNOCK_SECONDS)
+            there = self._trials.offers(Trigger, outcome)
+        if not self._reasons.get_subscription_count():
+            if there:
+                raise OrderError("the trial manager does not hear the reason yet: say it again")
+            return
+        self._reasons.publish(String(data=reason))
+        self._reasons.wait_for_all_acked(Duration(seconds=ACKNOWLEDGE_SECONDS))
 
 
 def planned_instructions(path: str) -> list[dict[str, str]]:
