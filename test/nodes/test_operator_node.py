@@ -129,8 +129,10 @@ def test_every_way_of_letting_go_means_standing(rig: Rig) -> None:
     robot = Robot(rig)
 
     page = robot.held()
+    rig.wait(lambda: page.view.get("speed") == [0.3, 0.0], "the speed on the page")
     page.do("go")
     assert robot.last_motion() - page.said("go") < ALLOWED
+    rig.wait(lambda: page.view.get("speed") == [0.0, 0.0], "no speed on the page")
 
     # The page hangs with the stick held: no more messages, the socket stays open.
     page.do("hold 0 1")

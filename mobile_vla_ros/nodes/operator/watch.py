@@ -26,6 +26,7 @@ from mobile_vla_ros.web.words import UNKNOWN_WORDS, sentence
 MOST_EVENTS = 20
 # Nobody has said a velocity for so long: nobody drives the base.
 SILENT_SECONDS = 0.6
+VELOCITY_LOOK_SECONDS = 1.0  # between two looks at who says velocities, and of which type
 # The diagnostics come once a second; a node that misses some is gone.
 GONE_SECONDS = 4.0
 _RECORDER = (
@@ -70,11 +71,17 @@ class RobotWatch:
         listen(DiagnosticArray, "/diagnostics", self._on_diagnostics, queued())
         best_effort = newest_only(ReliabilityPolicy.BEST_EFFORT)
         listen(BatteryState, "battery_state", self._on_battery, best_effort)
-        VelocitySubscription(node, "cmd_vel", self._on_velocity, qos=best_effort)
+        # Velocities come twenty times a second; the page wants to know them now and then.
+        self._velocity = VelocitySubscription(
+            node, "cmd_vel", None, qos=best_effort, poll_period=VELOCITY_LOOK_SECONDS
+        )
 
     def view(self) -> dict[str, Any]:
         """Everything that is known now."""
         now = time.monotonic()
+        taken = self._velocity.take()
+        if taken is not None:
+            self._keep_velocity(*taken)
         with self._lock:
             said, heard = dict(self._said), dict(self._heard)
             events, speed = list(self._events), self._speed
@@ -146,11 +153,11 @@ class RobotWatch:
     def _on_takeover(self, message: Bool) -> None:
         self._keep("taken_over", message.data)
 
-    def _on_velocity(self, twist: Twist) -> None:
+    def _keep_velocity(self, twist: Twist, age: float) -> None:
         x, _, turn = velocities_of(twist, PLANAR_AXES)
         with self._lock:
             self._speed = (x, turn) if math.isfinite(x) and math.isfinite(turn) else (0.0, 0.0)
-            self._heard["velocity"] = time.monotonic()
+            self._heard["velocity"] = time.monotonic() - age
 
     def _on_battery(self, message: BatteryState) -> None:
         left = message.percentage

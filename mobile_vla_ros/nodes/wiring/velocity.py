@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -9,6 +10,7 @@ from geometry_msgs.msg import Twist, TwistStamped
 from rclpy.callback_groups import CallbackGroup
 from rclpy.clock import Clock, ClockType
 from rclpy.duration import Duration
+from rclpy.exceptions import InvalidHandle
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.subscription import Subscription
@@ -95,6 +97,19 @@ class VelocityPublisher:
         self._node.destroy_publisher(self._publisher)
 
 
+class _Unwatched(CallbackGroup):
+    """Subscriptions that nobody waits for: their messages lie there until they are taken."""
+
+    def can_execute(self, entity: Any) -> bool:
+        return False
+
+    def beginning_execution(self, entity: Any) -> bool:
+        return False
+
+    def ending_execution(self, entity: Any) -> None:
+        pass
+
+
 class VelocitySubscription:
     """Hears Twist or TwistStamped on one topic, whichever its publishers use.
 
@@ -106,6 +121,7 @@ class VelocitySubscription:
         node: the node that owns the subscription.
         topic: relative topic name.
         callback: called with the Twist; with what `with_stamp` and `with_info` add behind it.
+            None: nothing is called, and no message wakes the node; `take` hands it over.
         with_stamp: adds the stamp of a TwistStamped in seconds, None for a Twist. Without it a
             velocity counts from when it is heard, since clocks differ between machines.
         with_info: adds what rclpy knows of the message (`received_timestamp`).
@@ -116,7 +132,7 @@ class VelocitySubscription:
         self,
         node: Node,
         topic: str,
-        callback: Callable[..., None],
+        callback: Callable[..., None] | None,
         *,
         with_stamp: bool = False,
         with_info: bool = False,
@@ -126,10 +142,10 @@ class VelocitySubscription:
     ) -> None:
         self._node = node
         self._topic = topic
-        self._callback = callback
+        self._callback: Callable[..., None] = callback or _ignore
         self._adds = (with_stamp, with_info)
         self._qos = qos
-        self._group = callback_group
+        self._group = callback_group if callback is not None else _Unwatched()
         self._subscription: Subscription | None = None
         self._heard_as: tuple[str, ReliabilityPolicy] | None = None
         self._resolved = node.resolve_topic_name(topic)
@@ -150,6 +166,23 @@ class VelocitySubscription:
     def matched(self) -> int | None:
         """How many publishers are heard; None while nobody is, or where it cannot be told."""
         return matched_publishers(self._subscription)
+
+    def take(self) -> tuple[Twist, float] | None:
+        """The newest velocity that was not taken yet, and the seconds since it was received."""
+        subscription, newest = self._subscription, None
+        if subscription is None:
+            return None
+        try:
+            with subscription.handle:
+                while taken := subscription.handle.take_message(subscription.msg_type, False):
+                    newest = taken
+        except InvalidHandle:  # it has just made way for one of another type
+            return None
+        if newest is None:
+            return None
+        message, info = newest
+        age = max(0, time.time_ns() - info["received_timestamp"]) / 1e9
+        return (message.twist if isinstance(message, TwistStamped) else message), age
 
     def destroy(self) -> None:
         self._node.destroy_timer(self._timer)
@@ -199,6 +232,10 @@ class VelocitySubscription:
             self._callback(twist, _seconds(message.header.stamp) if stamped else None, *info)
         else:
             self._callback(twist, *info)
+
+
+def _ignore(*_message: Any) -> None:
+    """Nobody calls it."""
 
 
 def _seconds(stamp) -> float:
