@@ -182,7 +182,17 @@ def table_command(
     configs: Configs = None,
     latex: Annotated[Path | None, typer.Option(help="Write it as LaTeX (booktabs).")] = None,
     csv: Annotated[Path | None, typer.Option(help="Write it as CSV, a line a metric.")] = None,
+    episodes: Annotated[
+        str,
+        typer.Option(
+            help="Compare on the held-out episodes whose file names match, e.g. '*right*'."
+        ),
+    ] = "*",
     json_file: options.JsonFile = None,
+    plot: Annotated[
+        Path | None,
+        typer.Option(help="Draw RMSE by row and the differences, rows with --seeds alone."),
+    ] = None,
 ) -> None:
     """Prints measured against target; what was never measured stays empty.
 
@@ -199,12 +209,14 @@ def table_command(
     from mobile_vla_ros.training.seeds import results_by_seed
 
     rows = _rows(configs)
-    for target in (latex, csv):
+    for target in (latex, csv, plot):
         check_target(target)
     found = table_rows(rows, runs, small)
     for entry, row in zip(found, rows, strict=True):
-        entry |= row_entry(row, results_of(runs, row, small))
-    apart = differences(rows, runs, small)
+        entry |= row_entry(row, results_of(runs, row, small), episodes)
+    apart = differences(rows, runs, small, episodes)
+    if episodes != "*" and not apart:
+        raise InputError(f"no two rows held out the same episodes that match '{episodes}'.")
     typer.echo(f"Experiments ({runs / ('small' if small else 'real')})")
     if small:
         typer.echo(SMALL_NOTE)
@@ -214,7 +226,7 @@ def table_command(
         typer.echo("")
         by_seed = results_by_seed(runs, row, small)
         if by_seed:
-            print_seeds(row, list(by_seed.values()))
+            print_seeds(row, list(by_seed.values()), episodes)
         else:
             print_scores(row, read_result(runs, row, small))
     if apart:
@@ -227,6 +239,11 @@ def table_command(
     if csv is not None:
         experiment_text.write(csv, experiment_text.as_csv(found))
     write_json(json_file, {"rows": found, "differences": plain})
+    if plot is not None:
+        from mobile_vla_ros.plots.experiments import experiments_figure
+        from mobile_vla_ros.plots.style import save_figure
+
+        save_figure(experiments_figure({"": {"rows": found, "differences": plain}}), plot)
 
 
 def _rows(configs: Path | None) -> list[Any]:

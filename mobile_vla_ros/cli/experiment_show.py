@@ -23,8 +23,14 @@ def print_scores(row: Any, result: dict[str, Any] | None) -> None:
         typer.echo(f"  {line.metric:<28}{cells}  {line.target:<14} {line.verdict}".rstrip())
 
 
-def print_seeds(row: Any, results: list[Any]) -> None:
-    """A row's title, then each metric's mean and interval over its seeds."""
+def print_seeds(row: Any, results: list[Any], episodes: str = "*") -> None:
+    """A row's title, then each metric's mean and interval over its seeds.
+
+    Args:
+        row: the row.
+        results: one of each seed.
+        episodes: pattern of the held-out files that count.
+    """
     from mobile_vla_ros.training.error_bars import cells
     from mobile_vla_ros.training.scoreboard import METRICS
 
@@ -37,7 +43,7 @@ def print_seeds(row: Any, results: list[Any]) -> None:
             for name in names
         ]
     for of, values in parts:
-        for cell in cells(values):
+        for cell in cells(values, episodes):
             name, _, axis = cell.metric.partition(" ")
             label = f"{METRICS[name]} {axis}".strip() + of
             target = " ".join(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 import itertools
 import math
 from collections.abc import Mapping, Sequence
@@ -18,6 +19,8 @@ from mobile_vla_ros.training.scoreboard import METRICS
 from mobile_vla_ros.training.seeds import EPISODE_ERRORS, results_by_seed
 
 NOT_ENOUGH = "not enough to tell"
+# All held-out episodes, as a pattern of file names.
+ALL = "*"
 
 
 @dataclass(frozen=True)
@@ -89,12 +92,19 @@ def results_of(runs: str | Path, row: Experiment, small: bool) -> list[Mapping[s
     return found or ([] if single is None else [single])
 
 
-def cells(results: Sequence[Mapping[str, Any]]) -> list[Cell]:
-    """Every number that the results have, with its interval over them."""
+def cells(results: Sequence[Mapping[str, Any]], episodes: str = ALL) -> list[Cell]:
+    """Every number that the results have, with its interval over them.
+
+    Args:
+        results: one of each seed.
+        episodes: pattern of the held-out files that `episode_rmse` is the mean of.
+    """
     values: dict[str, list[float]] = {}
     for result in results:
+        errors = [entry["rmse"] for entry in errors_on(result, episodes).values()]
+        numbers = {**result, **({"episode_rmse": float(np.mean(errors))} if errors else {})}
         for name in METRICS:
-            found = result.get(name)
+            found = numbers.get(name)
             if isinstance(found, Mapping):
                 for axis, value in found.items():
                     values.setdefault(f"{name} {axis}", []).append(value)
@@ -103,12 +113,23 @@ def cells(results: Sequence[Mapping[str, Any]]) -> list[Cell]:
     return [Cell(name, mean_interval(found), len(found)) for name, found in values.items()]
 
 
-def row_entry(row: Experiment, results: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def errors_on(result: Mapping[str, Any], episodes: str) -> dict[str, Mapping[str, Any]]:
+    """The errors of a result on the held-out files whose names match a pattern, by SHA-256."""
+    return {
+        sha256: entry
+        for sha256, entry in (result.get(EPISODE_ERRORS) or {}).items()
+        if fnmatch.fnmatch(entry["name"], episodes)
+    }
+
+
+def row_entry(
+    row: Experiment, results: Sequence[Mapping[str, Any]], episodes: str = ALL
+) -> dict[str, Any]:
     """A row for programs: `metric` is its first target's (else the first measured), `metrics` all.
 
-    Values that there are not are None.
+    Values that there are not are None; `episodes` is as for `cells`.
     """
-    found = {cell.metric: cell for cell in cells(results)}
+    found = {cell.metric: cell for cell in cells(results, episodes)}
     name = next(iter(row.targets), None) or next(iter(found), None)
     target = dict(row.targets.get(name or "", {}))
     nothing = Interval(math.nan, math.nan, math.nan)
@@ -129,13 +150,22 @@ def row_entry(row: Experiment, results: Sequence[Mapping[str, Any]]) -> dict[str
     }
 
 
-def differences(rows: Sequence[Experiment], runs: str | Path, small: bool) -> list[Difference]:
-    """Every pair of rows that ran with the same seeds and held out the same episodes."""
+def differences(
+    rows: Sequence[Experiment], runs: str | Path, small: bool, episodes: str = ALL
+) -> list[Difference]:
+    """Every pair of rows that ran with the same seeds and held out the same episodes.
+
+    Args:
+        rows: the rows.
+        runs: folder of runs.
+        small: the small versions.
+        episodes: pattern of the held-out files that they are compared on.
+    """
     errors = {
         row.id: {
-            seed: result[EPISODE_ERRORS]
+            seed: there
             for seed, result in results_by_seed(runs, row, small).items()
-            if result.get(EPISODE_ERRORS)
+            if (there := errors_on(result, episodes))
         }
         for row in rows
         if row.kind == "train"
@@ -146,15 +176,15 @@ def differences(rows: Sequence[Experiment], runs: str | Path, small: bool) -> li
         tables = [errors[name][seed] for name in (first, second) for seed in seeds]
         if not tables:
             continue
-        episodes = sorted(set.intersection(*(set(table) for table in tables)))
-        if not episodes:
+        shared = sorted(set.intersection(*(set(table) for table in tables)))
+        if not shared:
             continue
         one, other = (
-            np.array([[errors[name][seed][e]["rmse"] for e in episodes] for seed in seeds])
+            np.array([[errors[name][seed][e]["rmse"] for e in shared] for seed in seeds])
             for name in (first, second)
         )
         interval = crossed_interval(one - other)
-        found.append(Difference(first, second, interval, len(seeds), len(episodes)))
+        found.append(Difference(first, second, interval, len(seeds), len(shared)))
     return found
 
 

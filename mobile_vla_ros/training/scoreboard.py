@@ -14,6 +14,7 @@ METRICS = {
     "last_val_loss": "validation loss, last epoch",
     "train_loss": "training loss, last epoch",
     "rmse_normalised_step0": "RMSE (normalised)",
+    "episode_rmse": "RMSE, mean of episodes",
     "rmse": "RMSE",
     "success_rate": "success rate",
     "wilson": "  95 % interval",

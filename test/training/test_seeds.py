@@ -36,11 +36,19 @@ def command(*arguments: Any) -> int:
     return code if isinstance(code, int) else 0
 
 
-def kept(runs: Path, row: Experiment, seed: int, errors: list[float], **result: float) -> None:
-    """A seed that was run, on paper; its episodes are called by their number."""
+def kept(
+    runs: Path,
+    row: Experiment,
+    seed: int,
+    errors: list[float],
+    names: list[str] | None = None,
+    **result: float,
+) -> None:
+    """A seed that was run, on paper; its episodes are called by their number, or as told."""
     file = result_file(seed_runs(runs, seed), row, small=False)
     file.parent.mkdir(parents=True)
-    by_episode = {str(n): {"name": f"{n}.h5", "rmse": error} for n, error in enumerate(errors)}
+    called = names or [f"{n}.h5" for n in range(len(errors))]
+    by_episode = {str(n): {"name": called[n], "rmse": error} for n, error in enumerate(errors)}
     file.write_text(json.dumps({**result, EPISODE_ERRORS: by_episode}))
 
 
@@ -74,6 +82,28 @@ def test_rows_differ_or_there_is_not_enough_to_tell(rows, tmp_path) -> None:
     assert clear.interval.value == pytest.approx(-0.1, abs=1e-3)
     assert clear.verdict == "case 3 is better"
     assert found["case 3", "T4-1"].verdict == NOT_ENOUGH
+
+
+def test_rows_are_compared_on_the_episodes_that_are_asked_for(rows, tmp_path) -> None:
+    names = ["a_left.h5", "b_left.h5", "c_right.h5", "d_right.h5"]
+    for name, errors in (("case 3", [0.1, 0.12, 0.5, 0.52]), ("case 4", [0.2, 0.22, 0.3, 0.31])):
+        for seed in (1, 2):
+            kept(tmp_path, find_experiment(rows, name), seed, errors, names=names)
+    [left] = differences(rows, tmp_path, small=False, episodes="*left*")
+    [right] = differences(rows, tmp_path, small=False, episodes="*right*")
+    assert (left.episodes, right.episodes) == (2, 2)
+    assert left.interval.value == pytest.approx(-0.1)
+    assert right.interval.value == pytest.approx(0.205)
+    row = find_experiment(rows, "case 3")
+    entry = row_entry(row, results_of(tmp_path, row, small=False), "*right*")
+    assert entry["metrics"]["episode_rmse"]["mean"] == pytest.approx(0.51)
+    where = ["experiment", "table", "--runs", tmp_path]
+    picture, out = tmp_path / "rows.png", tmp_path / "rows.json"
+    assert command(*where, "--episodes", "*left*", "--json", out, "--plot", picture) == 0
+    assert picture.stat().st_size > 1000
+    assert json.loads(out.read_text())["differences"][0]["episodes"] == 2
+    assert command(*where, "--episodes", "*up*") == 2
+    assert command("experiment", "table", "--runs", tmp_path / "none", "--plot", picture) == 2
 
 
 def test_one_seed_is_never_enough_to_tell(rows, tmp_path) -> None:
