@@ -39,7 +39,6 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 TRAINING_SEED = 1_010_000
 OWN_DRIVE_SEED = 2_000_000
 EVALUATION_SEED = 100_000
-NOISES = (0.5, 1.0, 1.5)
 SCENARIOS = ("1box_left", "1box_right", "2box_left", "2box_right")
 TIERS = ("open_easy", "open_medium", "open_hard")
 
@@ -51,7 +50,8 @@ class Recipe:
     Attributes:
         configs: folder of its run files, below `config`.
         scenarios: taken in turn, in episodes and in the policy's own drives.
-        episodes: of the scripted driver, for each of `NOISES`.
+        noises: strengths of the pushes on the scripted driver.
+        episodes: of the scripted driver, for each of them.
         frame_steps: on single frames.
         window_steps: before the policy drives for the first time, and after each round of drives.
         drives: of the policy in each round.
@@ -59,6 +59,7 @@ class Recipe:
 
     configs: str
     scenarios: tuple[str, ...]
+    noises: tuple[float, ...]
     episodes: int
     frame_steps: int
     window_steps: tuple[int, ...]
@@ -80,15 +81,18 @@ class Recipe:
 
 
 RECIPES = {
-    "lab": Recipe("demo", SCENARIOS, 134, 2000, (1200, 1200, 1200, 1500, 1500), 64),
+    "lab": Recipe(
+        "demo", SCENARIOS, (0.5, 1.0, 1.5), 134, 2000, (1200, 1200, 1200, 1500, 1500), 64
+    ),
     # Three episodes of the open field for one of the lab's.
     "open": Recipe(
         "open",
         tuple(name for lab in SCENARIOS for name in (*TIERS, lab)),
+        (0.5, 1.0),
         700,
-        9000,
-        (3000, 2500, 2500, 3000),
-        160,
+        7000,
+        (2500, 2000, 2000, 2500),
+        120,
     ),
 }
 
@@ -102,7 +106,7 @@ def main() -> None:
     stage = _Stages(work)
 
     small = stage("small network", work / "small", lambda: _small(work / "small", arguments.field))
-    for number, noise in enumerate(NOISES):
+    for number, noise in enumerate(recipe.noises):
         done = work / f"collected_{number}"
         stage(
             f"{recipe.episodes} episodes, pushes {noise}",
