@@ -15,11 +15,14 @@ import typer
 
 from mobile_vla_ros.bundled import DEMO
 from mobile_vla_ros.cli import INTERRUPTED
+from mobile_vla_ros.cli.demo_pictures import draw, film
 from mobile_vla_ros.cli.output import check_target, write_json
 from mobile_vla_ros.errors import InputError
 
 # A person at the page takes his time.
 PERSON_SECONDS = 600.0
+# In the open field the way is longer, and somebody may walk across it.
+OPEN_SECONDS = 75.0
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 # Programs that want to run, for each core, from where on nothing keeps its time.
@@ -31,7 +34,9 @@ LATE_CHUNK, LATE_COMMAND = 0.6, 0.3
 @app.command()
 def demo(
     scenario: str = typer.Option(
-        "1box_left", help="1box_left, 1box_right, 2box_left, 2box_right."
+        "1box_left",
+        help="1box_left, 1box_right, 2box_left, 2box_right, or one of the open field, such as "
+        "open_easy_change, where the instruction changes on the way.",
     ),
     seed: int = typer.Option(7, help="Decides where things stand and how they look.", min=0),
     instruction: str = typer.Option("", help="In place of the scenario's own."),
@@ -65,20 +70,22 @@ def demo(
     if page:
         _check_port(page_port)
     trace = _run(scenario, seed, instruction, checkpoint or DEMO, out, page_port if page else None)
-    episode = _saved(trace["saved"])
+    episodes = [_saved(said) for said in trace["saved"]]
+    episode = episodes[-1]
     measured = _measure(trace)
     picture = plot or out / "demo.png"
-    _draw(trace, scenario, seed, episode, picture)
+    draw(trace, scenario, seed, episodes, picture)
     _tell(trace, measured)
     late = [] if trace["success"] else signs_of_load(measured, os.getloadavg()[0] / cores)
     if late:
         print(
             f"this machine is too busy for the demo ({', '.join(late)}): try again when it is not"
         )
-    faultless = _checked(episode)
+    reports = [_checked(one) for one in episodes]
+    faultless = all(reports)
     print(f"picture {picture}")
     if video is not None:
-        _film(trace, scenario, seed, episode, video)
+        film(trace, scenario, seed, episodes, video)
         print(f"film {video}")
     write_json(
         json_file,
@@ -88,6 +95,7 @@ def demo(
             "success": trace["success"],
             "outcome": trace["outcome"],
             "episode": episode,
+            "episodes": episodes,
             "episode_ok": faultless,
             "picture": picture,
             "video": video,
@@ -108,9 +116,9 @@ def _require(scenario: str, video: Path | None, out: Path) -> None:
             raise InputError(f"{module} cannot be imported: {advice}")
     from mobile_vla_ros.sim.drivefilm import require_encoder
     from mobile_vla_ros.sim.engine import require_mujoco
-    from mobile_vla_ros.sim.scenario import parse_scenario
+    from mobile_vla_ros.sim.fields import parse_field_scenario
 
-    parse_scenario(scenario)
+    parse_field_scenario(scenario)
     if video is not None:
         check_target(video)
         require_encoder(video)
@@ -144,25 +152,31 @@ def _run(
     scenario: str, seed: int, instruction: str, checkpoint: str, out: Path, page_port: int | None
 ) -> dict[str, Any]:
     from mobile_vla_ros.benchmark.processes import NodeProcesses
+    from mobile_vla_ros.sim.fields import LAB, OPEN, is_open
+    from mobile_vla_ros.sim.open_field.measures import OPEN_PILOT
 
     os.environ.setdefault("MUJOCO_GL", "egl")
     with NodeProcesses(f"/demo_{os.getpid()}") as nodes:
         by_page = page_port is not None
         patience: dict[str, Any] = {"time_limit": PERSON_SECONDS} if by_page else {}
+        # Waiting for a person to pass is no arrival.
+        hold = {"arrival_hold": OPEN_PILOT.arrival_hold} if is_open(scenario) else {}
         nodes.start(
             "sim_node",
             *("-r", "state:=mobile_vla/state"),
+            field=OPEN if is_open(scenario) else LAB,
             scenario=scenario,
             seed=seed,
             **patience,
         )
+        policy: dict[str, Any] = {"checkpoint": checkpoint, **hold}
         if by_page:
-            nodes.start("inference_node", "-r", "cmd_vel:=policy_cmd_vel", checkpoint=checkpoint)
+            nodes.start("inference_node", "-r", "cmd_vel:=policy_cmd_vel", **policy)
             nodes.start("cmd_vel_guard")
             nodes.start("operator_node", port=page_port)
             _say(f"the operator's page: http://127.0.0.1:{page_port}/")
         else:
-            nodes.start("inference_node", checkpoint=checkpoint)
+            nodes.start("inference_node", **policy)
         nodes.start(
             "recorder_node", directory=str((out / "episodes").absolute()), image_format="jpeg"
         )
@@ -172,6 +186,7 @@ def _run(
             scenario=scenario,
             instruction=instruction,
             by_page=by_page,
+            **({"time_limit": OPEN_SECONDS} if is_open(scenario) else {}),
             **patience,
         )
         ended = threading.Event()
@@ -259,52 +274,6 @@ def _tell(trace: dict[str, Any], measured: dict[str, Any]) -> None:
     )
     print(
         f"{'SUCCESS' if trace['success'] else 'FAILURE'}: {outcome['reason']}, "
-        f"{outcome['distance']:.2f} m from the bottle after {outcome['driving_time']:.1f} s and "
-        f"{outcome['path_length']:.2f} m"
-    )
-
-
-def _film(trace: dict[str, Any], scenario: str, seed: int, episode: Path, target: Path) -> None:
-    import numpy as np
-
-    from mobile_vla_ros.episodes import open_episode
-    from mobile_vla_ros.sim.drivefilm import write_film
-
-    with open_episode(episode) as recorded:
-        stamps = np.asarray(recorded.image_stamps)
-        write_film(
-            target,
-            scenario=scenario,
-            seed=seed,
-            title=f"{trace['instruction']}: {trace['reason']}",
-            odometry=np.array(trace["odometry"]).reshape(-1, 6),
-            commands=np.array(trace["commands"]).reshape(-1, 4),
-            frames=(
-                (float(stamps[row] - stamps[0]), recorded.image(row)) for row in range(len(stamps))
-            ),
-        )
-
-
-def _draw(trace: dict[str, Any], scenario: str, seed: int, episode: Path, picture: Path) -> None:
-    import numpy as np
-
-    from mobile_vla_ros.episodes import open_episode
-    from mobile_vla_ros.sim.demoplot import draw_drive
-
-    odometry = np.array(trace["odometry"]).reshape(-1, 6)
-    with open_episode(episode) as recorded:
-        rows = np.linspace(0, len(recorded) - 1, 4).round().astype(int)
-        first = float(recorded.image_stamps[0])
-        frames = [
-            (float(recorded.image_stamps[row]) - first, recorded.image(int(row))) for row in rows
-        ]
-    draw_drive(
-        picture,
-        scenario=scenario,
-        seed=seed,
-        title=f"{trace['instruction']}: {trace['reason']}",
-        odometry=odometry,
-        commands=np.array(trace["commands"]).reshape(-1, 4),
-        states=[(when, text) for when, text in trace["states"]],
-        frames=frames,
+        f"{outcome['distance']:.2f} m from the {outcome['goal']} after "
+        f"{outcome['driving_time']:.1f} s and {outcome['path_length']:.2f} m"
     )

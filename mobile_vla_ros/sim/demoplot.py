@@ -11,7 +11,10 @@ from matplotlib.patches import Circle
 
 from mobile_vla_ros.planar import placed_at
 from mobile_vla_ros.plots.style import COLOURS, house_style, save_figure
-from mobile_vla_ros.sim.layout import ROBOT_RADIUS, sample_layout
+from mobile_vla_ros.sim.fields import layout_of
+from mobile_vla_ros.sim.layout import ROBOT_RADIUS
+from mobile_vla_ros.sim.open_field.layout import OpenLayout
+from mobile_vla_ros.sim.open_field.picture import draw_layout
 from mobile_vla_ros.sim.pathplot import draw_field
 
 
@@ -38,6 +41,7 @@ def draw_drive(
     commands: np.ndarray,
     states: Sequence[tuple[float, str]],
     frames: Sequence[tuple[float, np.ndarray]],
+    told: Sequence[tuple[float, str]] = (),
 ) -> Path:
     """Draws and saves a drive.
 
@@ -50,6 +54,7 @@ def draw_drive(
         commands: [M, 4]: time (s), linear.x, linear.y (m/s), angular.z (rad/s).
         states: (time, text) of the driving node.
         frames: (time, uint8 [H, W, 3] RGB), a few of the camera's.
+        told: (time, instruction), where it changed on the way.
     """
     with house_style():
         figure = Figure(figsize=(9.0, 6.2), layout="constrained")
@@ -60,14 +65,24 @@ def draw_drive(
             panel.set_title(f"{when:.1f} s", fontsize=8)
             panel.axis("off")
         above = figure.add_subplot(grid[1:, : len(frames)])
-        layout = sample_layout(scenario, seed)
-        draw_field(above, layout)
+        layout = layout_of(scenario, seed)
+        if isinstance(layout, OpenLayout):
+            asked = layout.second if len(told) > 1 else None
+            draw_layout(above, layout if asked is None else layout.asked(asked))
+        else:
+            draw_field(above, layout)
         path_driven = place_in_field(odometry[:, 1:3], layout.start)
+        for when, _ in told[1:]:
+            place = path_driven[np.argmin(np.abs(odometry[:, 0] - when))]
+            above.plot(*place, marker="D", ms=6, color=COLOURS["vermilion"], zorder=5)
+            above.annotate("told anew", place, (6, -12), textcoords="offset points", size=7)
         above.plot(*path_driven.T, color=COLOURS["blue"], lw=1.5)
         for when, _ in frames:
             place = path_driven[np.argmin(np.abs(odometry[:, 0] - when))]
             above.add_patch(Circle(place, ROBOT_RADIUS, fill=False, ec=COLOURS["blue"], lw=0.8))
-        above.set_aspect("equal", adjustable="datalim")
+        above.set_aspect(
+            "equal", adjustable="box" if isinstance(layout, OpenLayout) else "datalim"
+        )
         above.set_xlabel("x (m)")
         above.set_ylabel("y (m)")
         above.set_title("path from above", fontsize=9)
@@ -86,6 +101,8 @@ def draw_drive(
             for when, _ in states:
                 if when > 0:
                     panel.axvline(when, color="0.7", lw=0.8, ls="--")
+            for when, _ in told[1:]:
+                panel.axvline(when, color=COLOURS["vermilion"], lw=1.0, ls=":")
             panel.set_ylabel(f"{name} ({unit})")
             if row == 0:
                 panel.legend(loc="lower center", ncols=2)

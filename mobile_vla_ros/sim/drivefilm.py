@@ -12,7 +12,10 @@ import numpy as np
 
 from mobile_vla_ros.errors import InputError
 from mobile_vla_ros.sim.demoplot import place_in_field
-from mobile_vla_ros.sim.layout import ROBOT_RADIUS, Layout, sample_layout
+from mobile_vla_ros.sim.fields import layout_of
+from mobile_vla_ros.sim.layout import ROBOT_RADIUS, Layout
+from mobile_vla_ros.sim.open_field.layout import OpenLayout
+from mobile_vla_ros.sim.open_field.picture import PAINT
 
 # Players open H.264 everywhere; what stands behind it is in every build of FFmpeg.
 ENCODERS = ("libx264", "mpeg4")
@@ -68,7 +71,7 @@ def write_film(
     import av
 
     encoder = require_encoder(path)
-    layout = sample_layout(scenario, seed)
+    layout = layout_of(scenario, seed)
     places = place_in_field(odometry[:, 1:], layout.start)
     part = Path(f"{path}.part")
     try:
@@ -104,7 +107,7 @@ def _stream(container: Any, encoder: str, picture: np.ndarray) -> Any:
 
 def _page(
     image: np.ndarray,
-    layout: Layout,
+    layout: Layout | OpenLayout,
     places: np.ndarray,
     title: str,
     when: float,
@@ -120,10 +123,23 @@ def _page(
     return np.ascontiguousarray(np.vstack([np.hstack([camera, above]), band]))
 
 
-def _above(layout: Layout, places: np.ndarray, height: int) -> np.ndarray:
+def _goals(layout: Layout | OpenLayout) -> list[tuple[float, float, float, tuple[int, int, int]]]:
+    """x, y and radius (m) and the colour of all that can be driven to."""
+    if isinstance(layout, Layout):
+        return [(*layout.bottle[:2], 0.05, _BOTTLE)]
+    return [(one.x, one.y, one.radius, _levels(PAINT[one.colour])) for one in layout.things]
+
+
+def _levels(colour: str) -> tuple[int, int, int]:
+    red, green, blue = bytes.fromhex(colour.removeprefix("#"))
+    return red, green, blue
+
+
+def _above(layout: Layout | OpenLayout, places: np.ndarray, height: int) -> np.ndarray:
     """The field from above, x to the right, as high as the camera's picture."""
+    goals = _goals(layout)
     things = [(box.x, box.y) for box in layout.boxes]
-    things += [layout.start[:2], layout.bottle[:2]]
+    things += [layout.start[:2], *(goal[:2] for goal in goals)]
     low, high = np.min(things, axis=0) - 0.8, np.max(things, axis=0) + 0.8
     scale = min(METRE, height / (high[1] - low[1]))
     picture = np.full((height, max(2, round((high[0] - low[0]) * scale / 2) * 2), 3), 40, np.uint8)
@@ -134,7 +150,10 @@ def _above(layout: Layout, places: np.ndarray, height: int) -> np.ndarray:
     for box in layout.boxes:
         corners = np.array([at(x, y) for x, y in box.corners()], np.int32)
         cv2.fillConvexPoly(picture, corners, _BOX, cv2.LINE_AA)
-    cv2.circle(picture, at(*layout.bottle[:2]), max(3, round(0.05 * scale)), _BOTTLE, -1)
+    for stool in layout.stools if isinstance(layout, OpenLayout) else ():
+        cv2.circle(picture, at(stool.x, stool.y), round(stool.radius * scale), _BOX, -1)
+    for x, y, radius, colour in goals:
+        cv2.circle(picture, at(x, y), max(3, round(radius * scale)), colour, -1, cv2.LINE_AA)
     if len(places):
         points = np.array([at(x, y) for x, y in places], np.int32)[:, None]
         cv2.polylines(picture, [points], False, _PATH, 2, cv2.LINE_AA)

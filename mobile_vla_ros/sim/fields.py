@@ -5,7 +5,9 @@ from __future__ import annotations
 from mobile_vla_ros.sim.arena import Arena
 from mobile_vla_ros.sim.camera import CameraSettings
 from mobile_vla_ros.sim.field import Field
+from mobile_vla_ros.sim.layout import Layout, sample_layout
 from mobile_vla_ros.sim.open_field.field import OpenField
+from mobile_vla_ros.sim.open_field.layout import OpenLayout
 from mobile_vla_ros.sim.open_field.placement import sample_open_layout
 from mobile_vla_ros.sim.open_field.scenario import (
     CHANGE,
@@ -47,6 +49,16 @@ def parse_field_scenario(name: str) -> Scenario | OpenScenario:
         ScenarioError: the name means nothing.
     """
     return parse_open_scenario(name) if is_open(name) else parse_scenario(name)
+
+
+def layout_of(scenario: str, seed: int) -> Layout | OpenLayout:
+    """Where things stand in a field.
+
+    Raises:
+        ScenarioError: the name means nothing.
+    """
+    sample = sample_open_layout if is_open(scenario) else sample_layout
+    return sample(scenario, seed)
 
 
 def instruction_of(scenario: str, seed: int) -> str:

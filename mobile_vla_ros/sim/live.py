@@ -147,6 +147,7 @@ class LiveField:
             "scenario": field.name,
             "seed": field.seed,
             "instruction": field.instruction,
+            "goal": field.goal,
             "missing": _what_is_missing(field),
             "pose": field.pose,
         }

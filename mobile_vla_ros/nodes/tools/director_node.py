@@ -80,10 +80,14 @@ class DirectorNode(Life, Node):
         super().__init__("director")
         self._values = declare(self, PARAMETERS)
         self._start = math.nan
+        self._instruction = ""
+        self._saved: list[str] = []
+        self._follows_the_field = False
         self.state = ""
         self.outcome: dict[str, Any] = {}
         self.trace: dict[str, deque[Any]] = {
-            name: deque(maxlen=MOST_ROWS) for name in ("states", "commands", "odometry", "chunks")
+            name: deque(maxlen=MOST_ROWS)
+            for name in ("told", "states", "commands", "odometry", "chunks")
         }
         listen = self.create_subscription
         listen(String, "mobile_vla/state", self._on_state, latched())
@@ -129,7 +133,8 @@ class DirectorNode(Life, Node):
         self._start = time.monotonic()
         if not by_page:
             self._policy.set_parameters(instruction=instruction)
-        self._say(f"told: {instruction}")
+        self._note_told(instruction)
+        self._follows_the_field = not (by_page or self._values["instruction"])
         self._drive(stop)
         ended = time.monotonic() - self._start
         # The episode ends standing still, as one would teach it.
@@ -138,15 +143,14 @@ class DirectorNode(Life, Node):
         reason = str(self.outcome.get("reason", ""))
         success = bool(self.outcome.get("success"))
         self._recorder.set_parameters(outcome="success" if success else "failure")
-        saved = self._recorder.trigger("save", timeout=30.0)
-        self._say(saved)
+        self._save()
         return {
-            "instruction": instruction,
+            "instruction": self._instruction,
             "outcome": self.outcome,
             "success": success,
             "reason": reason,
             "seconds": ended,
-            "saved": saved,
+            "saved": self._saved,
             **{name: list(rows) for name, rows in self.trace.items()},
         }
 
@@ -173,16 +177,43 @@ class DirectorNode(Life, Node):
                 if time.monotonic() > deadline or stop.wait(0.5):
                     raise
 
+    def _save(self) -> None:
+        said = self._recorder.trigger("save", timeout=30.0)
+        self._saved.append(said)
+        self._say(said)
+
+    def _note_told(self, instruction: str) -> None:
+        self._instruction = instruction
+        self.trace["told"].append((self._elapsed(), instruction))
+        self._say(f"told: {instruction}")
+
+    def _tell_anew(self, instruction: str, stop: StopSignal) -> None:
+        """Says what the field asks for now; an episode has one instruction, so another begins.
+
+        Raises:
+            RemoteError: policy or recorder refuse.
+        """
+        self._policy.set_parameters(instruction=instruction)
+        self._note_told(instruction)
+        self._recorder.set_parameters(outcome="instruction changed")
+        self._save()
+        self._recorder.set_parameters(timeout=20.0, instruction=instruction, outcome="")
+        self._start_recording(stop)
+
     def _drive(self, stop: StopSignal) -> None:
         told = time.monotonic()
         while not self.outcome.get("decided") and not stop.wait(0.05):
             seconds = time.monotonic() - self._start
             if seconds > self._values["time_limit"]:
                 return
+            asked = str(self.outcome.get("instruction") or "")
+            if self._follows_the_field and asked not in ("", self._instruction):
+                self._tell_anew(asked, stop)
             if time.monotonic() - told > 5.0:
                 told = time.monotonic()
                 distance = self.outcome.get("distance", math.nan)
-                self._say(f"{seconds:5.1f} s  {self.state}, {distance:.2f} m to the bottle")
+                goal = self.outcome.get("goal", "bottle")
+                self._say(f"{seconds:5.1f} s  {self.state}, {distance:.2f} m to the {goal}")
 
     def _wait(self, condition: Callable[[], object], what: str, stop: StopSignal) -> None:
         begin = time.monotonic()

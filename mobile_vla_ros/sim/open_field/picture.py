@@ -20,7 +20,7 @@ from mobile_vla_ros.sim.open_field.layout import OpenLayout
 from mobile_vla_ros.sim.open_field.person import RADIUS
 from mobile_vla_ros.sim.open_field.placement import sample_open_layout
 
-_PAINT = {
+PAINT = {
     "green": "#2e8b3d",
     "grey": "#808080",
     "orange": "#f28500",
@@ -45,7 +45,7 @@ def draw_layout(axes: Axes, layout: OpenLayout) -> None:
         axes.add_patch(Circle((stool.x, stool.y), stool.radius, color="#4a3020"))
     for thing in layout.things:
         place = (thing.x, thing.y)
-        axes.add_patch(Circle(place, thing.radius, color=_PAINT[thing.colour], zorder=3))
+        axes.add_patch(Circle(place, thing.radius, color=PAINT[thing.colour], zorder=3))
         axes.annotate(thing.kind, place, (0, 7), textcoords="offset points", ha="center", size=6)
     if layout.target is not None:
         target = layout.target
