@@ -6,6 +6,7 @@ again, and the same jobs give the same results wherever they run.
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import socket
@@ -20,6 +21,10 @@ HERE, RAY = "here", "ray"
 PLACES = (HERE, RAY)
 _KNOCKS_FOR = 5.0  # s
 _TRIES = 3  # times that a job is begun, if whoever works at it dies
+
+
+class WorkerDied(InputError):
+    """Whoever worked at a job died, again and again."""
 
 
 def spread(
@@ -44,6 +49,7 @@ def spread(
 
     Raises:
         InputError: an unknown place, no Ray, or no cluster at ``RAY_ADDRESS``.
+        WorkerDied: whoever worked at a job died every time that it was begun.
     """
     if on not in PLACES:
         raise InputError(f"'{on}' is no place to work: give {' or '.join(PLACES)}")
@@ -64,7 +70,9 @@ def _by_processes(
     prepare: Callable[[], None] | None,
 ) -> Iterator[tuple[int, Any]]:
     left = dict(enumerate(jobs))
-    for attempt in range(_TRIES):
+    deaths = 0
+    while left:
+        before = len(left)
         # Spawned, not forked: a graphics context does not survive a fork.
         context = multiprocessing.get_context("spawn")
         pool = ProcessPoolExecutor(workers, context, initializer=prepare)
@@ -74,18 +82,25 @@ def _by_processes(
                 result = future.result()
                 del left[futures[future]]
                 yield futures[future], result
-        except BrokenProcessPool:
-            if attempt == _TRIES - 1:
-                raise
+        except BrokenProcessPool as error:
             # What the others had done by then counts.
             for future, index in futures.items():
                 if index in left and future.done() and future.exception() is None:
                     del left[index]
                     yield index, future.result()
-            continue
+            # One process that dies takes its pool along: only a pool that got nothing done counts.
+            deaths = deaths + 1 if len(left) == before else 1
+            if deaths == _TRIES:
+                raise WorkerDied(_died(len(left))) from error
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
-        return
+
+
+def _died(jobs: int) -> str:
+    return (
+        f"processes died {_TRIES} times at the same work ({jobs} jobs are left); see whether "
+        "memory runs out, and give the command again with fewer at a time"
+    )
 
 
 def _by_ray(
@@ -104,7 +119,10 @@ def _by_ray(
         _join(ray)
     try:
         remote = ray.remote(num_cpus=1, max_retries=_TRIES - 1)(_prepared)
-        waiting = {remote.remote(prepare, function, job): index for index, job in enumerate(jobs)}
+        here = os.getcwd()
+        waiting = {
+            remote.remote(here, prepare, function, job): index for index, job in enumerate(jobs)
+        }
         while waiting:
             done, _ = ray.wait(list(waiting), num_returns=1)
             for reference in done:
@@ -114,10 +132,18 @@ def _by_ray(
                 except ray.exceptions.RayTaskError as error:
                     # What the job itself raised, as it would have been raised here.
                     raise error.cause if isinstance(error.cause, Exception) else error from error
+                except _deaths(ray.exceptions) as error:
+                    raise WorkerDied(_died(len(waiting) + 1)) from error
                 yield index, result
     finally:
         if ours:
             ray.shutdown()
+
+
+def _deaths(exceptions: Any) -> tuple[type[Exception], ...]:
+    """What Ray says when it gives a job up whose process or machine died."""
+    names = ("WorkerCrashedError", "NodeDiedError", "OutOfMemoryError")
+    return tuple(getattr(exceptions, name) for name in names)
 
 
 def _join(ray: Any) -> None:
@@ -144,9 +170,15 @@ _ready: set[Any] = set()
 
 
 def _prepared(
-    prepare: Callable[[], None] | None, function: Callable[..., Any], job: tuple[Any, ...]
+    folder: str,
+    prepare: Callable[[], None] | None,
+    function: Callable[..., Any],
+    job: tuple[Any, ...],
 ) -> Any:
     """One job in a process of Ray's, which lives on for other jobs."""
+    # Relative names mean what they mean to who asked; Ray starts its processes elsewhere.
+    with contextlib.suppress(FileNotFoundError):
+        os.chdir(folder)
     if prepare is not None and prepare not in _ready:
         prepare()
         _ready.add(prepare)

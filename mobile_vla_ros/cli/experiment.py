@@ -73,8 +73,11 @@ def list_command(configs: Configs = None, json_file: options.JsonFile = None) ->
 
 @app.command("run")
 def run_command(
-    name: Annotated[
-        str, typer.Argument(metavar="ID", help="As in the list, e.g. T1-1 or 'case 3'.")
+    names: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="ID...", help="As in the list, e.g. T1-1 or 'case 3'; several with --seeds."
+        ),
     ],
     small: Small = False,
     runs: Runs = RUNS,
@@ -98,7 +101,7 @@ def run_command(
         ),
     ] = None,
     workers: Annotated[
-        int, typer.Option("--workers", "-w", min=1, help="Seeds that run at the same time.")
+        int, typer.Option("--workers", "-w", min=1, help="Runs of --seeds at the same time.")
     ] = 1,
     on: options.On = "here",
     device: Annotated[str | None, typer.Option(help="cpu, gpu or auto.")] = None,
@@ -111,20 +114,24 @@ def run_command(
     with random weights for the RoboVLMs checkpoint. It shows that a row runs from end to end; the
     targets are those of the real network and episodes. At real size a missed target ends with
     status 1. With --seeds every seed holds out the same episodes; a seed that was ended goes on
-    where it stopped.
+    where it stopped. Several rows run with --seeds: all that train, then those that measure.
 
     Examples:
 
     mobile_vla experiment run "case 3" --small
 
     mobile_vla experiment run "case 3" --data episodes --backbone models/kosmos-2-patch14-224
+
+    mobile_vla experiment run "case 3" "case 4" --small --seeds 5 --workers 2
     """
     from mobile_vla_ros.cli.experiment_run import DEVICES, compare, run_seeds, train_row
     from mobile_vla_ros.training.experiments import find_experiment, read_result, result_file
     from mobile_vla_ros.training.scoreboard import verdict
 
     rows = _rows(configs)
-    row = find_experiment(rows, name)
+    found = [find_experiment(rows, name) for name in names]
+    chosen = list({row.id: row for row in found}.values())
+    row = chosen[0]
     check_target(json_file)
     if device not in DEVICES:
         raise InputError(f"--device is {device!r}; use cpu, gpu or auto.")
@@ -134,13 +141,17 @@ def run_command(
     target = result_file(runs, row, small)
     if seeds is None and (workers > 1 or on != HERE):
         raise InputError("--workers and --on spread the runs of --seeds N; say how many, too.")
+    if seeds is None and len(chosen) > 1:
+        raise InputError("several rows run with --seeds N; say how many (1 runs each once).")
     if seeds is not None and resume:
         raise InputError("--seeds goes on by itself where it was ended; leave --resume out.")
-    overrides = _overrides(row, small, backbone, robovlms, resume)
+    said = [_overrides(one, small, backbone, robovlms, resume) for one in chosen]
     if seeds is not None:
         many = (seeds, json_file, workers, on)
-        run_seeds(rows, row, small, runs, data, overrides, device, *many)
+        pairs = list(zip(chosen, said, strict=True))
+        run_seeds(rows, pairs, small, runs, data, device, *many)
         return
+    overrides = said[0]
     if row.kind == "train":
         result = train_row(row, small, runs, data, overrides, resume, device, target.parent)
     else:

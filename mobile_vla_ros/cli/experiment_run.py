@@ -18,49 +18,74 @@ DEVICES = {None: "auto", "auto": "auto", "cpu": "cpu", "gpu": "cuda", "cuda": "c
 
 def run_seeds(
     rows: list[Any],
-    row: Any,
+    chosen: list[tuple[Any, dict[str, Any]]],
     small: bool,
     runs: Path,
     data: Path | None,
-    overrides: dict[str, Any],
     device: str | None,
     seeds: int,
     json_file: Path | None,
     workers: int = 1,
     on: str = "here",
 ) -> None:
-    """Seeds 1 to N, each in its own folder of runs; what is done stays as it is.
+    """Seeds 1 to N of each row, every one in its own folder of runs; what is done stays.
 
     They are spread over processes or machines, which reach ``runs`` by the same name.
+
+    Args:
+        rows: all there are.
+        chosen: those to run, each with what replaces keys of its run file.
+        small: the small versions.
+        runs: folder of runs.
+        data: folder of episodes instead of the rows' own.
+        device: cpu, gpu or auto.
+        seeds: how many.
+        json_file: where the result is written: an entry, of several rows ``{"rows": [...]}``.
+        workers: processes here.
+        on: "here" or "ray".
     """
     from mobile_vla_ros.spreading import HERE, spread
     from mobile_vla_ros.training.error_bars import row_entry
     from mobile_vla_ros.training.scoreboard import verdict
 
-    spreads = workers > 1 or on != HERE
-    if spreads and small and row.kind == "train":
-        # What they share is made once.
-        from mobile_vla_ros.training.experiments import small_overrides
-
-        place = runs / "small"
-        small_overrides(row, place, data or _small_episodes(row, place))
-    if spreads:
+    if workers > 1 or on != HERE:
+        if small:
+            _share_small([row for row, _ in chosen], runs, data)
         runs = runs.resolve()
         data = None if data is None else data.resolve()
-    jobs = [
-        (rows, row, small, runs, data, overrides, device, seed) for seed in range(1, seeds + 1)
-    ]
-    done = dict(spread(_run_seed, jobs, workers, on))
-    results = [done[index] for index in sorted(done)]
-    entry = {"id": row.id, **row_entry(row, results)}
-    write_json(json_file, entry)
-    print_seeds(row, results)
+    results: dict[str, list[Any]] = {row.id: [] for row, _ in chosen}
+    # What others trained is measured when all of it is there.
+    for training in (True, False):
+        wave = [(row, said) for row, said in chosen if (row.kind == "train") is training]
+        jobs = [
+            (rows, row, small, runs, data, said, device, seed)
+            for row, said in wave
+            for seed in range(1, seeds + 1)
+        ]
+        done = dict(spread(_run_seed, jobs, workers, on))
+        for index in sorted(done):
+            results[jobs[index][1].id].append(done[index])
+    entries = [{"id": row.id, **row_entry(row, results[row.id])} for row, _ in chosen]
+    write_json(json_file, entries[0] if len(entries) == 1 else {"rows": entries})
+    for row, _ in chosen:
+        print_seeds(row, results[row.id])
     if small:
         typer.echo(SMALL_NOTE)
     typer.echo(f"kept in {runs / 'seeds'}")
-    means = {name: value["mean"] for name, value in entry["metrics"].items()}
-    if verdict(row, means) == "missed" and not small:
-        raise typer.Exit(1)
+    for (row, _), entry in zip(chosen, entries, strict=True):
+        means = {name: value["mean"] for name, value in entry["metrics"].items()}
+        if verdict(row, means) == "missed" and not small:
+            raise typer.Exit(1)
+
+
+def _share_small(chosen: list[Any], runs: Path, data: Path | None) -> None:
+    """Makes once what the small versions share."""
+    from mobile_vla_ros.training.experiments import small_overrides
+
+    place = runs / "small"
+    for row in chosen:
+        if row.kind == "train":
+            small_overrides(row, place, data or _small_episodes(row, place))
 
 
 def _run_seed(

@@ -200,3 +200,5 @@ def test_seeds_run_once_go_on_where_they_ended_and_stand_in_the_table(
         assert found[EPISODE_ERRORS] == before[EPISODE_ERRORS]
     assert command("experiment", "run", "T4-1", *where, "--on", "ray") == 2
     assert "--seeds N" in capsys.readouterr().err
+    assert command("experiment", "run", "T4-1", "case 3", *where) == 2
+    assert "several rows run with --seeds N" in capsys.readouterr().err
