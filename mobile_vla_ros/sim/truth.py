@@ -13,6 +13,7 @@ from mobile_vla_ros.sim.camera import CameraSettings
 from mobile_vla_ros.sim.expert import FieldState, expert_chunk
 from mobile_vla_ros.sim.layout import BOTTLE_HEIGHT, Layout, sample_layout
 from mobile_vla_ros.sim.scenario import SIDES
+from mobile_vla_ros.sim.word_places import word_places
 
 CHUNK_STEPS = 10
 STATE_COLUMNS = ("x", "y", "yaw", "vx", "wz")
@@ -29,13 +30,16 @@ def truth_attributes(
         commands from each row's state, for the side asked); ``expert_chunks_other`` the same for
         the other side; ``bottle_places`` float32 [T, 4] and ``box_places`` float32 [T, boxes, 4]
         (u, v, bearing, distance: image place as fractions of width and height, NaN behind the
-        camera; bearing in rad, positive to the left; distance in m).
+        camera; bearing in rad, positive to the left; distance in m); ``word_places`` float32
+        [T, 14, 4], see `word_places`.
     """
     layout = states[0].layout
     side = layout.scenario.side
     other = next(word for word in SIDES if word != side)
     bottle = np.array([[*layout.bottle, BOTTLE_HEIGHT / 2]])
     boxes = np.array([[box.x, box.y, box.height / 2] for box in layout.boxes])
+    bottle_places = np.stack([places(s.pose, camera, bottle)[0] for s in states])
+    box_places = np.stack([places(s.pose, camera, boxes) for s in states])
     return {
         "field_seed": layout.seed,
         "field_states": np.array([(*state.pose, *state.velocities) for state in states]),
@@ -43,8 +47,14 @@ def truth_attributes(
         "expert_chunks_other": np.stack(
             [expert_chunk(s.asked(other), CHUNK_STEPS, period) for s in states]
         ),
-        "bottle_places": np.stack([places(s.pose, camera, bottle)[0] for s in states]),
-        "box_places": np.stack([places(s.pose, camera, boxes) for s in states]),
+        "bottle_places": bottle_places,
+        "box_places": box_places,
+        "word_places": np.stack(
+            [
+                word_places([("green", "bottle")], seen[None], standing)
+                for seen, standing in zip(bottle_places, box_places, strict=True)
+            ]
+        ),
     }
 
 

@@ -1,8 +1,10 @@
 """Losses that only training knows: where bottle and boxes are, read from inside the network.
 
 A small network trained from nothing finds it hard to carry an object's place in the picture as
-far as the action token. Three extra read-outs ask for it: a heat map over the image patches, and
-bearing and distance at the action token. They are not part of the policy.
+far as the action token. Extra read-outs ask for it: a heat map over the image patches, bearing and
+distance at the action token, and the same at the image's latent tokens, of which each of the first
+stands for a word (a colour, a kind of thing, an obstacle, a person): the text has then to look up
+a word's token alone. They are not part of the policy.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from mobile_vla_ros.training.run_schema import AuxiliarySettings
 BEARING_SCALE = 0.5  # rad; brings both quantities to about 1
 DISTANCE_SCALE = 1.5  # m
 SPREAD = 0.7  # patches; width of an object's heat
+MOST_WORDS = 14
 
 
 class AuxiliaryHeads(nn.Module):
@@ -34,30 +37,48 @@ class AuxiliaryHeads(nn.Module):
         self.patches = nn.Linear(vision.config.hidden_size, objects)
         self.place = nn.Linear(backbone.text_model.config.embed_dim, 2 * objects)
         # Not a submodule: the vision model belongs to the policy, and is only watched.
-        self._layer = [vision.post_layernorm]
+        self._layers = [vision.post_layernorm, backbone.image_to_text_projection.x_attn.out_proj]
         self._seen: Tensor | None = None
+        self._latents: Tensor | None = None
+        self.word_patches: nn.Linear | None = None
+        self.word_places: nn.Linear | None = None
+        if settings.words:
+            width = backbone.text_model.config.embed_dim
+            self.word_patches = nn.Linear(vision.config.hidden_size, MOST_WORDS)
+            # Whether it is in the picture, bearing, distance.
+            self.word_places = nn.Linear(width, 3)
 
     @contextlib.contextmanager
     def watch(self) -> Iterator[None]:
-        """Keeps the patches' hidden states of the forward pass inside the block."""
+        """Keeps the hidden states of patches and latents of the forward pass inside the block."""
 
         def keep(_module: nn.Module, _inputs: Any, output: Tensor) -> None:
             if output.dim() == 3:
                 self._seen = output[:, 1:]
 
-        handle = self._layer[0].register_forward_hook(keep)
+        def keep_latents(_module: nn.Module, _inputs: Any, output: Tensor) -> None:
+            self._latents = output
+
+        handles = [
+            layer.register_forward_hook(hook)
+            for layer, hook in zip(self._layers, (keep, keep_latents), strict=True)
+        ]
         try:
             yield
         finally:
-            handle.remove()
-            self._seen = None
+            for handle in handles:
+                handle.remove()
+            self._seen = self._latents = None
 
-    def losses(self, features: Tensor, objects: Tensor) -> dict[str, Tensor]:
+    def losses(
+        self, features: Tensor, objects: Tensor, words: Tensor | None = None
+    ) -> dict[str, Tensor]:
         """The weighted extra losses.
 
         Args:
             features: [B, T, latent, D].
             objects: [B, T, N, 5], see `EpisodeLabels`.
+            words: [B, T, W, 5], likewise.
         """
         objects = objects.flatten(0, 1)[:, : self.objects]
         count = objects.shape[1]
@@ -88,6 +109,38 @@ class AuxiliaryHeads(nn.Module):
                     place[..., index], target[..., 3 + index] / scale, reduction="none", beta=0.2
                 )
                 result[name] = strength * part(each)
+        if words is not None and self.word_patches is not None and self._latents is not None:
+            result |= self._word_losses(words.flatten(0, 1))
+        return result
+
+    def _word_losses(self, words: Tensor) -> dict[str, Tensor]:
+        """Of [N, W, 5]: where the things of each word are, in patches and in latent tokens."""
+        assert self.word_patches is not None
+        assert self.word_places is not None
+        assert self._latents is not None
+        count = min(words.shape[1], self._latents.shape[1], MOST_WORDS)
+        words = words[:, :count]
+        seen = (words[..., 2] > 0.5) & words.isfinite().all(-1)
+        weight, target = seen.float(), torch.nan_to_num(words)
+        result = {}
+        if self.settings.heat_map and self._seen is not None:
+            logits = self.word_patches(self._seen)[..., :count].transpose(1, 2)
+            heat = heat_map(target[..., :2], round(logits.shape[-1] ** 0.5))
+            each = -(heat * functional.log_softmax(logits.float(), -1)).sum(-1)
+            mean = shared_mean((each * weight).sum(), weight.sum(), 1)[0]
+            result["word_heat_map"] = self.settings.heat_map * mean
+        there, bearing, distance = self.word_places(self._latents[:, :count]).float().unbind(-1)
+        presence = functional.binary_cross_entropy_with_logits(there, weight, reduction="none")
+        mean = shared_mean(presence.sum(), torch.ones_like(weight).sum(), 1)[0]
+        result["word_presence"] = self.settings.words * mean
+        place = functional.smooth_l1_loss(
+            torch.stack([bearing, distance], -1),
+            target[..., 3:] / target.new_tensor([BEARING_SCALE, DISTANCE_SCALE]),
+            reduction="none",
+            beta=0.2,
+        ).sum(-1)
+        mean = shared_mean((place * weight).sum(), weight.sum(), 1)[0]
+        result["word_places"] = self.settings.words * mean
         return result
 
 

@@ -170,7 +170,7 @@ def _attributes(attributes: Mapping[str, Any], transform: Transform) -> dict[str
         if key in attributes:
             chunks = np.asarray(attributes[key], dtype=np.float32)
             kept[key] = mirror_velocities(chunks, EXPERT_AXES) if transform.mirror else chunks
-    for key in ("bottle_places", "box_places", "asked_places"):
+    for key in ("bottle_places", "box_places", "asked_places", "word_places"):
         if key in attributes:
             places = np.array(attributes[key], dtype=np.float32)
             places[..., :2] = transform_places(places[..., :2], transform)

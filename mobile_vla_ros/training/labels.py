@@ -49,10 +49,13 @@ class EpisodeLabels:
             column and row in the picture (0 to 1 from its left and upper edge), visible (0 or
             1), bearing in rad (left positive), distance in m. NaN where there is none.
         others: what else could have been asked for.
+        words: float32 [T, W, 5] the same for the nearest thing of each colour and kind, for
+            obstacles and for a person; W is 0 where the episode does not say.
     """
 
     chunks: np.ndarray
     objects: np.ndarray
+    words: np.ndarray
     others: tuple[OtherOrder, ...] = ()
 
 
@@ -101,7 +104,11 @@ def read_labels(path: Path, attributes: Mapping[str, Any], rows: int) -> Episode
     places = np.concatenate([bottle, boxes], axis=1)[:, :MOST_OBJECTS]
     objects = np.full((rows, MOST_OBJECTS, 5), np.nan, dtype=np.float32)
     objects[:, : places.shape[1]] = _with_visible(places)
-    return EpisodeLabels(chunks, objects, _other_orders(path, attributes, chunks.shape))
+    words = np.asarray(attributes.get("word_places", np.empty((rows, 0, 4))), dtype=np.float32)
+    if words.ndim != 3 or len(words) != rows or words.shape[2] != 4:
+        raise RunError(f"{path.name} has word_places of another number of rows or columns.")
+    others = _other_orders(path, attributes, chunks.shape)
+    return EpisodeLabels(chunks, objects, _with_visible(words), others)
 
 
 def _with_visible(places: np.ndarray) -> np.ndarray:

@@ -177,7 +177,7 @@ class PolicyTraining(pl.LightningModule):
         elif self.auxiliary is not None and "objects" in batch:
             with self.auxiliary.watch():
                 features = self.encode(batch["images"], batch["instructions"])
-                extra = self.auxiliary.losses(features, batch["objects"])
+                extra = self.auxiliary.losses(features, batch["objects"], batch.get("words"))
         else:
             features = self.encode(batch["images"], batch["instructions"])
             extra = {}

@@ -152,11 +152,12 @@ class AuxiliarySettings(Section):
     heat_map: NotNegative = 0.0
     bearing: NotNegative = 0.0
     distance: NotNegative = 0.0
+    words: NotNegative = 0.0
 
     @property
     def on(self) -> bool:
         """Whether any extra loss is used."""
-        return any((self.heat_map, self.bearing, self.distance))
+        return any((self.heat_map, self.bearing, self.distance, self.words))
 
 
 class TrainingRun(PolicyRun):

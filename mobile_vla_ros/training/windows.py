@@ -44,7 +44,7 @@ class WindowDataset(Dataset):
 
     An item is a dictionary: images uint8 [T, S, S, 3], instructions str, labels float32
     [T, chunk, dof] normalised, mask bool [T, chunk], with extra labels objects float32
-    [T, N, 5], and with corrections weights float32 [T].
+    [T, N, 5] and words float32 [T, W, 5], and with corrections weights float32 [T].
     """
 
     def __init__(
@@ -85,6 +85,8 @@ class WindowDataset(Dataset):
         }
         if self.run.auxiliary.on and episode.labels is not None:
             item["objects"] = objects_of(episode, transform)[places]
+            if self.run.auxiliary.words:
+                item["words"] = words_of(episode, transform)[places]
         if self.weighed:
             item["weights"] = weights_of(episode)[places]
         return item
@@ -140,6 +142,20 @@ def objects_of(episode: TrainingEpisode, transform: Transform) -> np.ndarray:
     order = order_of(episode, transform)
     if order is not None:
         objects[:, 0] = order.target[rows]
+    return _placed(objects, transform)
+
+
+def words_of(episode: TrainingEpisode, transform: Transform) -> np.ndarray:
+    """Where the things of each word are: float32 [F, W, 5], see `EpisodeLabels`."""
+    if episode.labels is None or not episode.labels.words.shape[1]:
+        raise RunError(
+            f"{episode.path.name} has no word_places: auxiliary.words needs episodes that the "
+            "present `sim collect` wrote."
+        )
+    return _placed(episode.labels.words[episode.samples.rows].copy(), transform)
+
+
+def _placed(objects: np.ndarray, transform: Transform) -> np.ndarray:
     objects[..., :2] = transform_places(objects[..., :2], transform)
     if transform.mirror:
         objects[..., 3] = -objects[..., 3]

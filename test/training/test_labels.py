@@ -17,7 +17,7 @@ from mobile_vla_ros.training.labels import read_labels, write_chunks
 from mobile_vla_ros.training.losses import masked_huber
 from mobile_vla_ros.training.run_schema import RunError
 from mobile_vla_ros.training.samples import EpisodeSamples
-from mobile_vla_ros.training.windows import instruction_of, labels_of, objects_of
+from mobile_vla_ros.training.windows import instruction_of, labels_of, objects_of, words_of
 
 
 def attributes(rows: int = 4) -> dict[str, np.ndarray]:
@@ -137,6 +137,25 @@ def an_episode(held: dict[str, object]) -> TrainingEpisode:
         np.arange(4), labels.chunks, np.ones((4, 10), bool), np.arange(4).reshape(4, 1)
     )
     return TrainingEpisode(Path("a.h5"), "0", "a", None, "go", 4, samples, labels)
+
+
+def test_words_have_places_or_none_and_turn_with_the_mirror(make_run, tmp_path) -> None:
+    run = make_run(
+        action_axes=["linear.x", "angular.z"],
+        train_dataset={"labels": "expert"},
+        auxiliary={"words": 0.3},
+    )
+    assert run.auxiliary.on
+    places = np.full((4, 14, 4), np.nan, np.float32)
+    places[:, 3] = (0.25, 0.5, 0.4, 2.0)
+    episode = an_episode(attributes() | {"word_places": places})
+    words = words_of(episode, Transform(mirror=True))
+    np.testing.assert_allclose(words[0, 3], [0.75, 0.5, 1, -0.4, 2.0], rtol=1e-6)
+    assert not words[:, 0, 2].any()
+    with pytest.raises(RunError, match=r"a\.h5 has no word_places"):
+        words_of(an_episode(attributes()), Transform())
+    with pytest.raises(RunError, match=r"a\.h5 has word_places of another number"):
+        read_labels(tmp_path / "a.h5", attributes() | {"word_places": places[:3]}, 4)
 
 
 def test_near_steps_count_more_with_a_decay() -> None:

@@ -12,12 +12,14 @@ import numpy as np
 from mobile_vla_ros.sim.camera import CameraSettings
 from mobile_vla_ros.sim.open_field.expert import OpenState, open_chunk
 from mobile_vla_ros.sim.open_field.layout import OpenLayout, Order
+from mobile_vla_ros.sim.open_field.person import HEIGHT
 from mobile_vla_ros.sim.open_field.placement import order_words
 from mobile_vla_ros.sim.open_field.route import passable
 from mobile_vla_ros.sim.open_field.words import say
 from mobile_vla_ros.sim.open_field.world import open_camera
 from mobile_vla_ros.sim.scenario import SIDES
 from mobile_vla_ros.sim.truth import CHUNK_STEPS, places
+from mobile_vla_ros.sim.word_places import word_places
 
 
 def open_truth(
@@ -33,7 +35,8 @@ def open_truth(
         ``bottle_places`` float32 [T, 4] of the target (NaN for a stop) and ``box_places``
         float32 [T, N, 4] of boxes and stools: u, v, bearing, distance. What else could be asked
         for from the same states, K of them: ``asked_instructions`` a JSON list of K sentences,
-        ``asked_chunks`` float32 [K, T, 10, 2], ``asked_places`` float32 [K, T, 4].
+        ``asked_chunks`` float32 [K, T, 10, 2], ``asked_places`` float32 [K, T, 4]. And
+        ``word_places`` float32 [T, 14, 4], see `word_places`.
     """
     layout = states[0].layout
     other = _another(layout)
@@ -56,6 +59,7 @@ def open_truth(
         ),
         "bottle_places": _target_places(states, camera, layout.order),
         "box_places": np.stack([_seen(s, camera, obstacles) for s in states]),
+        "word_places": np.stack([_words(s, camera, obstacles) for s in states]),
         **_asked_otherwise(states, camera, period),
     }
 
@@ -124,6 +128,19 @@ def _person(state: OpenState) -> tuple[float, float, float, float]:
     if person is None:
         return (math.nan,) * 4
     return person.x, person.y, person.vx, person.vy
+
+
+def _words(
+    state: OpenState, camera: CameraSettings, obstacles: Sequence[tuple[float, ...]]
+) -> np.ndarray:
+    things = state.layout.things
+    person = state.person
+    return word_places(
+        [(thing.colour, thing.kind) for thing in things],
+        _seen(state, camera, [(thing.x, thing.y, thing.height / 2) for thing in things]),
+        _seen(state, camera, obstacles),
+        None if person is None else _seen(state, camera, [(person.x, person.y, HEIGHT / 2)])[0],
+    )
 
 
 def _seen(

@@ -22,6 +22,7 @@ from mobile_vla_ros.sim.open_field.route import passable
 from mobile_vla_ros.sim.open_field.truth import _another, other_orders
 from mobile_vla_ros.sim.outcome import REACHED
 from mobile_vla_ros.sim.scenario import ScenarioError
+from mobile_vla_ros.sim.word_places import WORDS
 
 TINY = CameraSettings(width=32, height=24)
 LOOP = LoopSettings(pilot=OPEN_PILOT)
@@ -138,6 +139,12 @@ def test_collected_episodes_are_the_same_with_any_number_of_workers(tmp_path) ->
         assert asked.shape == (len(orders), len(episode), 10, 2)
         assert not any(asked[-1].ravel()), "the last order is to stand still"
         assert episode.attributes["asked_places"].shape == (len(orders), len(episode), 4)
+        assert episode.attributes["word_places"].shape == (len(episode), len(WORDS), 4)
+        target = WORDS.index(layout.target.kind)
+        kinds = [thing.kind for thing in layout.things]
+        if kinds.count(layout.target.kind) == 1:
+            found = episode.attributes["word_places"][0, target]
+            assert np.allclose(found, episode.attributes["bottle_places"][0], atol=1e-6)
 
 
 def test_what_else_could_be_asked_for_is_another_thing_another_side_or_a_stop() -> None:
