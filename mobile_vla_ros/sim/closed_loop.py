@@ -105,7 +105,7 @@ def drive(
         settings: timing.
         instruction: what the policy is told; by default the field's own sentence, which may
             change on the way.
-        on_frame: called at each frame with the picture and the (vx, wz) last commanded.
+        on_frame: called at each frame with the picture and the (vx, wz) that starts with it.
         person: takes over when the policy is about to fail; a new one for each run.
     """
     settings = settings or LoopSettings()
@@ -130,12 +130,11 @@ def drive(
             text = sim.instruction
             worker = _Worker(policy.stream(text), settings.latency)
             pilot.set_instruction(text, now)
+        seen: np.ndarray | None = None
         if now >= next_frame - 1e-6:
-            image = sim.render()
+            image = seen = sim.render()
             frames += 1
             next_frame += settings.camera_period
-            if on_frame is not None:
-                on_frame(image, command)
             if pilot.frame(now, frames, now, now):
                 worker.offer(image, now, pilot.generation)
         for chunk in worker.finished(now):
@@ -144,6 +143,13 @@ def drive(
             person.watch(command, now)
             pilot.taken_over(person.driving, now)
         told = pilot.tick(now, now).velocities
+        if person is not None and person.driving:
+            command = person.command
+        elif told is not None:
+            vx, _, wz = planar_velocities(told, pilot.axes)
+            command = (vx, wz)
+        if on_frame is not None and seen is not None:
+            on_frame(seen, command)
         if pilot.state != ARRIVED:
             arrived_at = None
         elif arrived_at is None:
@@ -152,13 +158,8 @@ def drive(
             # Latched until a new instruction comes: waiting for the time limit shows nothing.
             sim.conclude()
             break
-        if person is not None and person.driving:
-            command = person.command
+        if told is not None or (person is not None and person.driving):
             sim.command(command[0], 0.0, command[1])
-        elif told is not None:
-            vx, vy, wz = planar_velocities(told, pilot.axes)
-            command = (vx, wz)
-            sim.command(vx, vy, wz)
         sim.advance(period)
         path.append(sim.pose)
     takeovers = None if person is None else person.takeovers

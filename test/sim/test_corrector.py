@@ -9,7 +9,10 @@ from mobile_vla_ros.cli.main import main
 from mobile_vla_ros.control.chunk import ActionChunk
 from mobile_vla_ros.episodes import open_episode
 from mobile_vla_ros.sim.camera import CameraSettings
+from mobile_vla_ros.sim.closed_loop import drive
+from mobile_vla_ros.sim.corrector import Corrector
 from mobile_vla_ros.sim.evaluate import evaluate
+from mobile_vla_ros.sim.fields import build_field
 from mobile_vla_ros.sim.relabel import collect_driven
 from mobile_vla_ros.training.corrections import collect_corrections, judge_rows
 
@@ -73,6 +76,26 @@ def test_takeovers_are_recorded_as_training_reads_them(tmp_path) -> None:
     judged = judge_rows(stamps, taken, commands, before=1.0)
     assert judged.person[first]
     assert not judged.imitated[first - 1]
+
+
+def test_a_row_carries_the_command_that_starts_with_it_as_the_scripted_drivers_rows_do() -> None:
+    rows, sent = [], {}
+    with build_field(*PLAN[0], TINY) as sim:
+        send = sim.command
+
+        def command(vx: float, vy: float, wz: float) -> None:
+            sent[round(sim.time, 3)] = (vx, wz)
+            send(vx, vy, wz)
+
+        sim.command = command
+        drive(
+            sim,
+            Straight(),
+            on_frame=lambda _, command: rows.append((round(sim.time, 3), command)),
+            person=Corrector(sim),
+        )
+    assert len(rows) > 30
+    assert [sent.get(time) for time, _ in rows[:-1]] == [command for _, command in rows[:-1]]
 
 
 def test_the_same_seed_is_corrected_in_the_same_way_twice(tmp_path) -> None:
