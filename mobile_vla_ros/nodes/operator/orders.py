@@ -177,18 +177,16 @@ class Orders:
         """Hands a reason to the trial manager: it is there before the verdict it belongs to.
 
         Raises:
+            AbsentError: there is no trial manager.
             OrderError: a manager is there and does not hear it.
         """
+        self._trials.await_offer(Trigger, outcome)
         # The service of a manager that has just come may be found before its ear is.
-        there = self._trials.offers(Trigger, outcome)
         deadline = time.monotonic() + HEARING_SECONDS
         while not self._reasons.get_subscription_count() and time.monotonic() < deadline:
             time.sleep(KNOCK_SECONDS)
-            there = self._trials.offers(Trigger, outcome)
         if not self._reasons.get_subscription_count():
-            if there:
-                raise OrderError("the trial manager does not hear the reason yet: say it again")
-            return
+            raise OrderError("the trial manager does not hear the reason yet: say it again")
         self._reasons.publish(String(data=reason))
         self._reasons.wait_for_all_acked(Duration(seconds=ACKNOWLEDGE_SECONDS))
 

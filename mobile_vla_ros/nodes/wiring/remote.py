@@ -52,9 +52,7 @@ class Remote:
             AbsentError: no such service.
             RemoteError: no answer in time.
         """
-        client = self._client(kind, service)
-        if not client.wait_for_service(timeout_sec=min(timeout, 5.0)):
-            raise AbsentError(f"{self.name} is not running (no service {client.srv_name})")
+        client = self.await_offer(kind, service, timeout)
         done = threading.Event()
         future = client.call_async(request)
         future.add_done_callback(lambda _: done.set())
@@ -62,6 +60,17 @@ class Remote:
             client.remove_pending_request(future)
             raise RemoteError(f"{self.name} does not answer {service} within {timeout:g} s")
         return future.result()
+
+    def await_offer(self, kind: type, service: str, timeout: float = 5.0) -> Any:
+        """Waits until ``<name>/<service>`` is there; returns its client.
+
+        Raises:
+            AbsentError: no such service.
+        """
+        client = self._client(kind, service)
+        if not client.wait_for_service(timeout_sec=min(timeout, 5.0)):
+            raise AbsentError(f"{self.name} is not running (no service {client.srv_name})")
+        return client
 
     def offers(self, kind: type, service: str) -> bool:
         """Whether ``<name>/<service>`` is there now; does not wait."""
