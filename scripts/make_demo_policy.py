@@ -90,9 +90,9 @@ RECIPES = {
         tuple(name for lab in SCENARIOS for name in (*TIERS, lab)),
         (0.5, 1.0),
         700,
-        7000,
-        (2500, 2000, 2000, 2500),
-        120,
+        5500,
+        (1800, 1800, 1800),
+        96,
     ),
 }
 
