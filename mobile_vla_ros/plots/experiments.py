@@ -41,20 +41,23 @@ def experiments_figure(tables: Mapping[str, Mapping[str, Any]]) -> Figure:
             figsize=(WIDTH, 0.22 * sum(lines) + 0.62 * len(parts)),
             height_ratios=[count + 1 for count in lines],
             squeeze=False,
+            sharex="col",
         )
         for (title, rows, apart), (left, right) in zip(parts, places, strict=True):
             _rows(left, rows)
             _differences(right, apart)
             left.set_title(title, loc="left", fontsize=9)
+        values = [row["metrics"][METRIC] for _, rows, _ in parts for row in rows]
+        largest = max(value["high"] or value["mean"] for value in values)
+        places[-1][0].set_xlim(0, 1.05 * largest)
         places[-1][0].set_xlabel("RMSE on held-out episodes (normalised)")
-        places[-1][1].set_xlabel("first less second (below 0: the first is better)")
+        places[-1][1].set_xlabel("first less second (below 0: first better)")
         return figure
 
 
 def _rows(place: Axes, rows: Sequence[Mapping[str, Any]]) -> None:
     names = [f"{row['id']} ({row['seeds']})" for row in rows]
     _intervals(place, names, [row["metrics"][METRIC] for row in rows], [COLOURS["blue"]])
-    place.set_xlim(left=0)
 
 
 def _differences(place: Axes, apart: Sequence[Mapping[str, Any]]) -> None:
