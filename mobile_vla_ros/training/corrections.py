@@ -10,6 +10,7 @@ import numpy as np
 from mobile_vla_ros.axes import PLANAR_AXES
 from mobile_vla_ros.episodes import EpisodeWriter, open_episode
 from mobile_vla_ros.episodes.incident import Incident, is_incident, read_incident
+from mobile_vla_ros.episodes.trimmed import superseded
 from mobile_vla_ros.errors import InputError
 from mobile_vla_ros.files import sha256_of
 from mobile_vla_ros.sampling import command_rows
@@ -103,8 +104,13 @@ def collect_corrections(folder: str | Path, cache: Path) -> tuple[list[Path], li
     folder = Path(folder)
     if not folder.is_dir():
         raise RunError(f"{folder} is no folder of corrections; give trial episodes or capsules.")
-    found, left_out = [], []
-    for path in sorted(folder.glob("*.h5")):
+    found: list[Path] = []
+    paths = sorted(folder.glob("*.h5"))
+    twice = superseded(paths)
+    left_out = [f"{path.name}: {copy.name} is trimmed from it" for path, copy in twice.items()]
+    for path in paths:
+        if path in twice:
+            continue
         try:
             if is_incident(path):
                 found.append(_written_out(path, cache))

@@ -13,6 +13,7 @@ import torch
 
 from mobile_vla_ros.cli.main import main
 from mobile_vla_ros.episodes import EpisodeWriter, open_episode
+from mobile_vla_ros.episodes.editing import trim
 from mobile_vla_ros.episodes.incident import IncidentRing, write_incident
 from mobile_vla_ros.training.corrections import collect_corrections, judge_rows
 from mobile_vla_ros.training.dataset import load_episode, load_split
@@ -132,6 +133,14 @@ def test_a_capsule_becomes_an_episode_with_its_own_frames_and_the_person_in_it(t
     written = path.stat().st_mtime_ns
     collect_corrections(tmp_path, tmp_path / "cache")
     assert path.stat().st_mtime_ns == written
+
+
+def test_a_correction_beside_its_trimmed_copy_counts_once(tmp_path) -> None:
+    whole = write_takeover(tmp_path / "episode_20260101_000000_1box_left.h5")
+    copy = trim(whole, tmp_path / "episode_20260101_000000_1box_left_trimmed.h5", last=2)
+    found, [left_out] = collect_corrections(tmp_path, tmp_path / "cache")
+    assert found == [copy]
+    assert left_out == f"{whole.name}: {copy.name} is trimmed from it"
 
 
 def test_what_is_held_out_is_never_trained_on_as_a_correction(
