@@ -123,6 +123,12 @@ def test_two_nodes_take_the_work_and_do_again_what_died(two_nodes, tmp_path: Pat
     with pytest.raises(InputError, match="is not wanted"):
         list(spread(refuses, JOBS[:2], on="ray"))
 
+    def kills(number: int) -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    with pytest.raises(WorkerDied, match="died 3 times at the same work"):
+        list(spread(kills, JOBS[:1], on="ray"))
+
 
 @pytest.mark.egl
 def test_episodes_from_two_nodes_are_those_from_here_to_the_bit(two_nodes, tmp_path: Path) -> None:
