@@ -16,7 +16,7 @@ from mobile_vla_ros.training.run_schema import read_training_run
 SCRIPTS = Path(__file__).parents[2] / "scripts"
 
 
-@pytest.fixture(params=["lab_questions"])
+@pytest.fixture(params=["lab_questions", "gate_decisions"])
 def script(request, monkeypatch) -> Iterator[ModuleType]:
     monkeypatch.syspath_prepend(str(SCRIPTS))
     yield importlib.import_module(request.param)
