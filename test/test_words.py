@@ -57,4 +57,4 @@ def test_what_a_stranger_lists_is_taken_only_where_it_is_sentences(junk: object)
 
 def test_what_training_notes_is_each_sentence_once_and_bounded() -> None:
     assert said_in([LEFT, LEFT, RIGHT]) == [LEFT, RIGHT]
-    assert len(said_in(f"go to {number}" for number in range(5000))) == 200
+    assert len(said_in(f"go to {number}" for number in range(5000))) == 2000
