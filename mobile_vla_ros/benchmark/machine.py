@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from mobile_vla_ros.policy.processor import threads
+from mobile_vla_ros.processor import threads
 
 
 def describe_machine() -> dict[str, Any]:

@@ -12,7 +12,7 @@ import numpy as np
 
 from mobile_vla_ros.benchmark.frames import BenchmarkError
 from mobile_vla_ros.benchmark.memory import anonymous_bytes
-from mobile_vla_ros.policy.processor import threads
+from mobile_vla_ros.processor import threads
 
 INSTRUCTION = "Navigate around obstacles and reach the front of the beverage bottle on the left"
 COPY_BYTES = 256 * 2**20

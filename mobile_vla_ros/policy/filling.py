@@ -20,8 +20,8 @@ from mobile_vla_ros.policy.model import rebuild_buffers
 from mobile_vla_ros.policy.plan import LoadPlan, plan_loading
 from mobile_vla_ros.policy.policy import Policy
 from mobile_vla_ros.policy.precision import Precision
-from mobile_vla_ros.policy.processor import this_processor
 from mobile_vla_ros.policy.prompt import PromptReader, read_tokenizer
+from mobile_vla_ros.processor import this_processor
 
 log = logging.getLogger(__name__)
 

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from mobile_vla_ros.policy.errors import CheckpointError, PolicyError
-from mobile_vla_ros.policy.processor import INSTRUCTIONS, threads
+from mobile_vla_ros.processor import INSTRUCTIONS, threads
 from mobile_vla_ros.runtime.manifest import graph_file, has_graphs
 from mobile_vla_ros.runtime.providers import PROVIDERS
 

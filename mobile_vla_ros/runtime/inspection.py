@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-from mobile_vla_ros.policy.processor import this_processor
 from mobile_vla_ros.policy.provenance import revisions_of
+from mobile_vla_ros.processor import this_processor
 from mobile_vla_ros.runtime.loading import policy_config_of
 from mobile_vla_ros.runtime.manifest import Manifest
 from mobile_vla_ros.words import instructions_of

@@ -10,11 +10,11 @@ from typing import Any
 from mobile_vla_ros.policy.config import PolicyConfig, policy_config
 from mobile_vla_ros.policy.errors import PolicyError
 from mobile_vla_ros.policy.familiarity import FeatureStatistics
-from mobile_vla_ros.policy.processor import this_processor, threads
 from mobile_vla_ros.policy.prompt import PromptReader, read_tokenizer
 from mobile_vla_ros.policy.provenance import Provenance, revisions_of
 from mobile_vla_ros.policy.run_file import read_run_file
 from mobile_vla_ros.policy.safetensors_header import read_header
+from mobile_vla_ros.processor import this_processor, threads
 from mobile_vla_ros.rig import rig_of
 from mobile_vla_ros.runtime.int8 import in_seven_bits
 from mobile_vla_ros.runtime.manifest import Manifest, graph_file, read_manifest

@@ -22,6 +22,7 @@ from mobile_vla_ros.episodes.import_lerobot import LerobotOptions, import_lerobo
 from mobile_vla_ros.episodes.lerobot.append import link_files
 from mobile_vla_ros.episodes.lerobot.building import building, take_away_left
 from mobile_vla_ros.episodes.lerobot.statistics import count_levels, describe_levels
+from mobile_vla_ros.episodes.lerobot.video import encode
 from mobile_vla_ros.rig import Rig, rig_of
 
 av = pytest.importorskip("av")
@@ -130,6 +131,15 @@ def test_the_same_episodes_give_the_same_bytes_with_any_number_of_workers(
     export(lab, tmp_path / "one", video=video, card=CardFacts())
     export(lab, tmp_path / "two", video=video, card=CardFacts(), workers=2)
     assert digest(tmp_path / "one") == digest(tmp_path / "two")
+
+
+def test_the_same_pictures_give_the_same_video_every_time(tmp_path: Path) -> None:
+    images = [scene(row, 60) for row in range(ROWS)]
+    made = set()
+    for _ in range(60):
+        encode(tmp_path / "video.mp4", images, ROWS, 10, VideoSettings())
+        made.add((tmp_path / "video.mp4").read_bytes())
+    assert len(made) == 1
 
 
 @pytest.mark.parametrize("video", [None, VideoSettings()], ids=["pictures", "video"])

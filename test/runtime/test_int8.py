@@ -18,7 +18,7 @@ from mobile_vla_ros.policy.export.calibration import Clip, drawn_clips
 from mobile_vla_ros.policy.export.int8 import Quantiser, quantise_rows, quantise_weight
 from mobile_vla_ros.policy.export.walk import walkable
 from mobile_vla_ros.policy.plan import plan_loading
-from mobile_vla_ros.policy.processor import Processor
+from mobile_vla_ros.processor import Processor
 from mobile_vla_ros.runtime.int8 import halved
 from mobile_vla_ros.runtime.loading import load_onnx_policy
 
