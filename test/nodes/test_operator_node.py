@@ -58,6 +58,11 @@ class Page:
         found = [json.loads(line) for line in lines if line.endswith("}")]
         return [words for words in found if words["t"] == kind]
 
+    @property
+    def answers(self) -> list[dict[str, Any]]:
+        """To orders that are done or refused; not the word after a second that it takes longer."""
+        return [words for words in self.heard("answer") if words["ok"] is not None]
+
     def said(self, word: str) -> float:
         """When it said the last of these, once it has."""
         told: list[float] = []
@@ -181,26 +186,26 @@ def test_stop_holds_until_it_is_released_in_two_steps(rig: Rig) -> None:
     assert page.view["stop_held"]
     assert page.view["guard"] == "e-stop"
     page.do("order release")
-    rig.wait(lambda: page.heard("answer"), "a refusal")
-    assert page.heard("answer")[-1]["ok"] is False
+    rig.wait(lambda: page.answers, "a refusal")
+    assert page.answers[-1]["ok"] is False
     page.do("order release true")
     rig.wait(lambda: not page.view["stop_held"], "the release")
     # The e-stop is free, but the guard stays taken over until it is told to hand back.
     time.sleep(0.6)
     assert not rig.moving
-    answers = len(page.heard("answer"))
+    answers = len(page.answers)
     page.do("freeze")
     page.do("order hand_back")
-    rig.wait(lambda: page.heard("answer")[answers:], "the hand-back")
-    assert page.heard("answer")[-1]["ok"]
+    rig.wait(lambda: page.answers[answers:], "the hand-back")
+    assert page.answers[-1]["ok"]
     page.do("hold 0 1")
     rig.wait(lambda: rig.moving, "motion")
     page.do("order hand_back")
-    rig.wait(lambda: "let go first" in page.heard("answer")[-1]["text"], "a refusal")
+    rig.wait(lambda: "let go first" in page.answers[-1]["text"], "a refusal")
     # What is handed back at once after letting go stays handed back.
     page.do("go")
     page.do("order hand_back")
-    rig.wait(lambda: page.heard("answer")[-1]["text"] == "released", "the hand-back")
+    rig.wait(lambda: page.answers[-1]["text"] == "released", "the hand-back")
     time.sleep(0.8)
     assert page.view["taken_over"] is False
 
@@ -233,10 +238,10 @@ def test_an_episode_is_recorded_and_looked_at_from_the_page(rig: Rig, tmp_path: 
     rig.wait(lambda: page.heard("picture"), "a picture")
     text = "왼쪽 상자로 가세요"
     for order in (f"instruction {json.dumps(text)}", "record"):
-        answers = len(page.heard("answer"))
+        answers = len(page.answers)
         page.do(f"order {order}")
-        rig.wait(lambda n=answers: page.heard("answer")[n:], order)
-        assert page.heard("answer")[-1]["ok"], page.heard("answer")
+        rig.wait(lambda n=answers: page.answers[n:], order)
+        assert page.answers[-1]["ok"], page.answers
     rig.wait(lambda: page.view["recorder"]["frames"] >= 5, "rows")
     page.do("order save")
     rig.wait(lambda: page.view["recorder"].get("last"), "the look at the episode")
@@ -247,7 +252,7 @@ def test_an_episode_is_recorded_and_looked_at_from_the_page(rig: Rig, tmp_path: 
     with open_episode(file) as episode:
         assert episode.instruction == text
     page.do("order discard")
-    rig.wait(lambda: "deliberate" in page.heard("answer")[-1]["text"], "a refusal")
+    rig.wait(lambda: "deliberate" in page.answers[-1]["text"], "a refusal")
 
 
 def test_a_reason_arrives_before_its_verdict_and_the_checkpoint_stays_blind(rig: Rig) -> None:
@@ -274,7 +279,7 @@ def test_a_reason_arrives_before_its_verdict_and_the_checkpoint_stays_blind(rig:
     assert page.view["trials"]["next"] == {"number": 3, "scenario": "1box_left"}
     reason = "왼쪽 상자를 지나침"
     page.do(f"order trial_failure {json.dumps(reason)}")
-    rig.wait(lambda: page.heard("answer"), "the answer")
+    rig.wait(lambda: page.answers, "the answer")
     assert heard == [reason, "failure"]
     rig.wait(lambda: page.view["reasons"] == [reason], "the reason's button")
 
@@ -291,8 +296,8 @@ def test_a_reason_that_nobody_hears_ends_in_a_sentence_and_no_verdict(rig: Rig) 
     page = Page(rig, Robot(rig).address)
     rig.wait(lambda: page.heard("welcome"), "the welcome")
     page.do('order trial_failure "box"')
-    rig.wait(lambda: page.heard("answer"), "the answer")
-    answer = page.heard("answer")[-1]
+    rig.wait(lambda: page.answers, "the answer")
+    answer = page.answers[-1]
     assert answer["ok"] is False
     assert "does not hear the reason" in answer["text"]
     assert not given

@@ -25,7 +25,7 @@ from mobile_vla_ros.nodes.wiring.remote import Remote
 PATIENCE = 120.0
 QUICK = 5.0
 ACKNOWLEDGE_SECONDS = 0.5
-HEARING_SECONDS = 1.0
+HEARING_SECONDS = 0.6
 KNOCK_SECONDS = 0.02
 MOST_REASONS = 12
 
