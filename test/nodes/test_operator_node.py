@@ -364,9 +364,9 @@ def test_the_battery_reaches_the_page_and_the_common_deadman_is_held_with_the_st
     rig.node.create_subscription(Bool, "deadman", lambda m: deadman.append(m.data), 10)
     battery = rig.node.create_publisher(BatteryState, "battery_state", 1)
     page = robot.held()  # which the guard lets through only with the deadman held
-    assert deadman[-1] is True
+    rig.wait(lambda: deadman[-1:] == [True], "a deadman held")
     page.do("go")
-    rig.wait(lambda: deadman[-1] is False, "a deadman let go")
+    rig.wait(lambda: deadman[-1:] == [False], "a deadman let go")
     assert page.view.get("battery") is None
 
     def told(left: float) -> bool:
