@@ -159,8 +159,12 @@ def _run(
     with NodeProcesses(f"/demo_{os.getpid()}") as nodes:
         by_page = page_port is not None
         patience: dict[str, Any] = {"time_limit": PERSON_SECONDS} if by_page else {}
-        # Waiting for a person to pass is no arrival.
-        hold = {"arrival_hold": OPEN_PILOT.arrival_hold} if is_open(scenario) else {}
+        policy: dict[str, Any] = {"checkpoint": checkpoint}
+        limit: dict[str, Any] = {}
+        if is_open(scenario):
+            # Waiting for a person to pass is no arrival.
+            policy["arrival_hold"] = OPEN_PILOT.arrival_hold
+            limit["time_limit"] = OPEN_SECONDS
         nodes.start(
             "sim_node",
             *("-r", "state:=mobile_vla/state"),
@@ -169,7 +173,6 @@ def _run(
             seed=seed,
             **patience,
         )
-        policy: dict[str, Any] = {"checkpoint": checkpoint, **hold}
         if by_page:
             nodes.start("inference_node", "-r", "cmd_vel:=policy_cmd_vel", **policy)
             nodes.start("cmd_vel_guard")
@@ -186,8 +189,7 @@ def _run(
             scenario=scenario,
             instruction=instruction,
             by_page=by_page,
-            **({"time_limit": OPEN_SECONDS} if is_open(scenario) else {}),
-            **patience,
+            **limit | patience,
         )
         ended = threading.Event()
         telling = threading.Thread(target=_pass_on, args=(director.stderr, ended), daemon=True)

@@ -13,6 +13,19 @@ def _title(trace: dict[str, Any]) -> str:
     return f"{', then '.join(text for _, text in trace['told'])}: {trace['reason']}"
 
 
+def _drive(trace: dict[str, Any], scenario: str, seed: int) -> dict[str, Any]:
+    """What picture and film show alike."""
+    import numpy as np
+
+    return {
+        "scenario": scenario,
+        "seed": seed,
+        "title": _title(trace),
+        "odometry": np.array(trace["odometry"]).reshape(-1, 6),
+        "commands": np.array(trace["commands"]).reshape(-1, 4),
+    }
+
+
 def _frames(trace: dict[str, Any], episodes: Sequence[Path]) -> list[tuple[float, Path, int]]:
     """Every recorded frame: s since the first instruction, its episode, its row there."""
     from mobile_vla_ros.episodes import open_episode
@@ -40,17 +53,11 @@ def film(
     trace: dict[str, Any], scenario: str, seed: int, episodes: Sequence[Path], target: Path
 ) -> None:
     """Writes a film of what the robot saw, and of its path from above; arguments as for `draw`."""
-    import numpy as np
-
     from mobile_vla_ros.sim.drivefilm import write_film
 
     write_film(
         target,
-        scenario=scenario,
-        seed=seed,
-        title=_title(trace),
-        odometry=np.array(trace["odometry"]).reshape(-1, 6),
-        commands=np.array(trace["commands"]).reshape(-1, 4),
+        **_drive(trace, scenario, seed),
         frames=_pictures(_frames(trace, episodes)),
     )
 
@@ -74,11 +81,7 @@ def draw(
     shown = np.linspace(0, len(frames) - 1, 4).round().astype(int)
     draw_drive(
         picture,
-        scenario=scenario,
-        seed=seed,
-        title=_title(trace),
-        odometry=np.array(trace["odometry"]).reshape(-1, 6),
-        commands=np.array(trace["commands"]).reshape(-1, 4),
+        **_drive(trace, scenario, seed),
         states=[(when, text) for when, text in trace["states"]],
         frames=list(_pictures(frames[at] for at in shown)),
         told=[(when, text) for when, text in trace["told"]],

@@ -92,9 +92,7 @@ class AuxiliaryHeads(nn.Module):
 
         result = {}
         if self.settings.heat_map and self._seen is not None:
-            logits = self.patches(self._seen)[..., :count].transpose(1, 2)
-            heat = heat_map(target[..., :2], round(logits.shape[-1] ** 0.5))
-            each = -(heat * functional.log_softmax(logits.float(), -1)).sum(-1)
+            each = heat_loss(self.patches(self._seen), target)
             result["heat_map"] = self.settings.heat_map * part(each)
         place = self.place(features.flatten(0, 1)[:, -1]).unflatten(-1, (self.objects, 2))
         place = place[:, :count].float()
@@ -124,9 +122,7 @@ class AuxiliaryHeads(nn.Module):
         weight, target = seen.float(), torch.nan_to_num(words)
         result = {}
         if self.settings.heat_map and self._seen is not None:
-            logits = self.word_patches(self._seen)[..., :count].transpose(1, 2)
-            heat = heat_map(target[..., :2], round(logits.shape[-1] ** 0.5))
-            each = -(heat * functional.log_softmax(logits.float(), -1)).sum(-1)
+            each = heat_loss(self.word_patches(self._seen), target)
             mean = shared_mean((each * weight).sum(), weight.sum(), 1)[0]
             result["word_heat_map"] = self.settings.heat_map * mean
         there, bearing, distance = self.word_places(self._latents[:, :count]).float().unbind(-1)
@@ -142,6 +138,21 @@ class AuxiliaryHeads(nn.Module):
         mean = shared_mean((place * weight).sum(), weight.sum(), 1)[0]
         result["word_places"] = self.settings.words * mean
         return result
+
+
+def heat_loss(read: Tensor, target: Tensor) -> Tensor:
+    """How far read-outs of patches are from where objects are.
+
+    Args:
+        read: [N, patches, K or more], a logit for each patch and object.
+        target: [N, K, 2 or more], column and row as shares of the picture first.
+
+    Returns:
+        [N, K], cross-entropies in nats.
+    """
+    logits = read[..., : target.shape[1]].transpose(1, 2)
+    heat = heat_map(target[..., :2], round(logits.shape[-1] ** 0.5))
+    return -(heat * functional.log_softmax(logits.float(), -1)).sum(-1)
 
 
 def heat_map(places: Tensor, side: int) -> Tensor:
