@@ -19,14 +19,12 @@ from mobile_vla_ros.episodes.identity import (
 )
 from mobile_vla_ros.episodes.reader import Episode
 from mobile_vla_ros.episodes.schema import EpisodeError
+from mobile_vla_ros.episodes.shortlist import COMMAND, FEWEST, MIRRORED, SHARE, Shortlist
 
-_FEWEST = 3  # kept frames that must lie inside the other file
-_SHARE = 0.75  # of those, how many have to agree
 _ALIKE = 3.0  # grey levels, root mean square: compression, another size
 _EQUAL = 0.5  # the same where the clock says that it was another day
-_COMMAND = 2e-3  # m/s, rad/s
+_ONE_CLOCK = 1e-3  # s between two stamps of one row
 _EPOCH = 1e8  # s: stamps above are a real clock's, and two recordings never share them
-_MIRRORED = np.array([1, -1, 1, -1, 1, -1], np.float64)  # signs of the six axes in a mirror
 
 
 class KnownEpisodes:
@@ -36,6 +34,7 @@ class KnownEpisodes:
         self.known = tuple(known)
         self._exact: dict[str, Identity] = {}
         self._stems: dict[str, Identity] = {}
+        self._shortlist: Shortlist | None = None
         for identity in self.known:
             stem = identity.name.removesuffix(".h5")
             self._stems.setdefault(identity.source or stem, identity)
@@ -64,7 +63,10 @@ class KnownEpisodes:
         if own.source and own.source in self._stems:
             return self._stems[own.source]
         frames = _Frames(episode)
-        return next((known for known in self.known if frames.hold(known)), None)
+        if self._shortlist is None:
+            self._shortlist = Shortlist(self.known)
+        chosen = (self.known[place] for place in frames.candidates(self._shortlist))
+        return next((known for known in chosen if frames.hold(known)), None)
 
     def find_exact(self, own: Identity) -> Identity | None:
         """The known episode of the same bytes or content, or of which it says it was made."""
@@ -83,25 +85,32 @@ class _Frames:
         steps = np.diff(self._stamps)
         # In a file thinned out, the rows half a step away are others.
         self._slack = 0.3 * float(np.median(steps)) if len(steps) else 0.0
+        rising = np.isfinite(self._stamps).all() and not np.any(steps <= 0)
+        self._usable = bool(rising)
+
+    def candidates(self, shortlist: Shortlist) -> list[int]:
+        """Places of the known recordings that are worth a look."""
+        if not self._usable:
+            return []
+        slack = max(self._slack, _ONE_CLOCK) + 1e-6
+        return shortlist.candidates(self._stamps, self._commands, slack)
 
     def hold(self, known: Identity) -> bool:
         """Whether the known recording, or a part of it, is here."""
         stamps = self._stamps
-        if not known.known_by_content:
-            return False
-        if not np.isfinite(stamps).all() or np.any(np.diff(stamps) <= 0):
+        if not known.known_by_content or not self._usable:
             return False
         tells = _tells(known.looks)
         here = np.array([known.start])
-        _, inside = self._rows_at(known, here, slack=1e-3)
-        if inside.sum() >= min(_FEWEST, len(known.times)):
+        _, inside = self._rows_at(known, here, slack=_ONE_CLOCK)
+        if inside.sum() >= min(FEWEST, len(known.times)):
             # Both count by one clock, so that what was seen at one time has to be the same.
-            return self._agrees(known, here, _ALIKE if tells else _EQUAL, slack=1e-3)
+            return self._agrees(known, here, _ALIKE if tells else _EQUAL, slack=_ONE_CLOCK)
         dated = min(known.start, float(stamps[0])) > _EPOCH
         if not tells:
             return False  # pictures that say nothing prove nothing
         # When it may have begun here: of any three kept frames in a row, one is an anchor.
-        anchors = known.times[min(_FEWEST, len(known.times)) - 1 :: _FEWEST]
+        anchors = known.times[min(FEWEST, len(known.times)) - 1 :: FEWEST]
         starts = (stamps[None, :] - anchors[:, None]).ravel()
         limit = _EQUAL if dated else _ALIKE
         return self._agrees(known, starts, limit, slack=self._slack + 1e-6)
@@ -109,17 +118,17 @@ class _Frames:
     def _agrees(self, known: Identity, starts: np.ndarray, limit: float, slack: float) -> bool:
         """Whether it agrees with the rows here, had it begun at one of ``starts``."""
         rows, inside = self._rows_at(known, starts, slack)
-        enough = inside.sum(axis=1) >= min(_FEWEST, len(known.times))
+        enough = inside.sum(axis=1) >= min(FEWEST, len(known.times))
         for mirrored in (False, True):
-            signs = _MIRRORED if mirrored else np.ones(len(AXES))
+            signs = MIRRORED if mirrored else np.ones(len(AXES))
             apart = np.abs(self._commands[rows] - known.commands * signs)
-            alike = (np.nan_to_num(apart, nan=0.0) <= _COMMAND).all(axis=2)
+            alike = (np.nan_to_num(apart, nan=0.0) <= COMMAND).all(axis=2)
             looks = known.looks[..., ::-1] if mirrored else known.looks
             for place in np.flatnonzero(enough & _most(alike, inside)):
                 kept = inside[place]
                 there = np.stack([self._look(int(row)) for row in rows[place, kept]])
                 apart = np.sqrt(np.mean((there - looks[kept].astype(float)) ** 2, axis=(1, 2)))
-                if np.mean(apart <= limit) >= _SHARE:
+                if np.mean(apart <= limit) >= SHARE:
                     return True
         return False
 
@@ -148,7 +157,7 @@ class _Frames:
 def _most(alike: np.ndarray, inside: np.ndarray) -> np.ndarray:
     """bool [N]: of the kept frames that lie inside, enough are alike."""
     counted = np.maximum(inside.sum(axis=1), 1)
-    return (alike & inside).sum(axis=1) >= _SHARE * counted
+    return (alike & inside).sum(axis=1) >= SHARE * counted
 
 
 def _tells(looks: np.ndarray) -> bool:
