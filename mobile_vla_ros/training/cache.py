@@ -24,7 +24,7 @@ from mobile_vla_ros.training.augmentation import (
     draw_transform,
     transform_images,
 )
-from mobile_vla_ros.training.dataset import TrainingEpisode
+from mobile_vla_ros.training.episode import TrainingEpisode
 from mobile_vla_ros.training.frames import FrameCache, write_array
 from mobile_vla_ros.training.run import RunConfig
 from mobile_vla_ros.training.run_schema import AugmentationSettings

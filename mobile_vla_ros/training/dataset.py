@@ -1,52 +1,27 @@
-"""Training windows of a folder of episodes: each frame is decoded and resized once."""
+"""Which episodes of a folder a run trains on, and which it holds out."""
 
 from __future__ import annotations
 
 import fnmatch
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from mobile_vla_ros.episodes import EpisodeError, find_episodes, open_episode
-from mobile_vla_ros.episodes.identity import SOURCE, Identity, identify
+from mobile_vla_ros.episodes.identity import identify
 from mobile_vla_ros.episodes.known_episodes import KnownEpisodes
 from mobile_vla_ros.episodes.trimmed import superseded
 from mobile_vla_ros.errors import InputError
 from mobile_vla_ros.hub import DATASET, resolve
-from mobile_vla_ros.rig import Rig, rig_of
-from mobile_vla_ros.training.augmentation import (
-    one_sided,
-)
-from mobile_vla_ros.training.corrections import judge_rows, weighed
+from mobile_vla_ros.training.augmentation import one_sided
+from mobile_vla_ros.training.episode import Looked, TrainingEpisode, load_episode
 from mobile_vla_ros.training.history import History
-from mobile_vla_ros.training.labels import EXPERT_AXES, EpisodeLabels, read_labels
 from mobile_vla_ros.training.run import RunConfig
 from mobile_vla_ros.training.run_schema import RunError
-from mobile_vla_ros.training.samples import (
-    EpisodeSamples,
-    episode_samples,
-    split_episodes,
-)
-
-
-@dataclass(frozen=True)
-class TrainingEpisode:
-    """One episode as training sees it; no file stays open. A copy is one made by `augment`."""
-
-    path: Path
-    sha256: str
-    source: str
-    side: str | None
-    instruction: str
-    rows: int
-    samples: EpisodeSamples
-    labels: EpisodeLabels | None = None
-    copy: bool = False
-    identity: Identity | None = None
-    rig: Rig = field(default_factory=Rig)
+from mobile_vla_ros.training.samples import split_episodes
 
 
 @dataclass(frozen=True)
@@ -71,6 +46,7 @@ def load_split(
     progress: Callable[[Sequence[Path]], Iterator[Path]] | None = None,
     history: History | None = None,
     corrections: Sequence[Path] = (),
+    looked_at: Looked = identify,
 ) -> EpisodeSplit:
     """Finds the run's episodes, checks every label, and splits them by episode.
 
@@ -83,6 +59,7 @@ def load_split(
         progress: wraps the list of files while they are read.
         history: what earlier stages have seen.
         corrections: episodes with a takeover, to train on beside the others.
+        looked_at: what an episode is recognised by, of the open file and its SHA-256.
 
     Raises:
         RunError: no folder, no episode matches, none can be used or is long enough, or
@@ -96,14 +73,14 @@ def load_split(
     wrap = progress or iter
     twice = superseded(chosen)
     chosen = [path for path in chosen if path not in twice]
-    episodes, left_out = _load(run, list(wrap(chosen)))
+    episodes, left_out = _load(run, list(wrap(chosen)), looked_at)
     left_out += [f"{path}: {copy.name} is trimmed from it" for path, copy in twice.items()]
     if not episodes:
         raise RunError(f"none of the {len(chosen)} episodes can be used; the first: {left_out[0]}")
     if run.data.max_episodes is not None:
         episodes = _first_sources(episodes, run.data.max_episodes, run.split_seed)
     if for_validation:
-        validation, more = _load(run, for_validation)
+        validation, more = _load(run, for_validation, looked_at)
         left_out += more
         if not validation:
             raise RunError(f"no validation episode can be used; the first: {more[0]}")
@@ -115,7 +92,7 @@ def load_split(
     # A copy made by augmentation is no new evidence: validation keeps the recordings alone.
     validation = [episode for episode in validation if not episode.copy]
     if corrections:
-        train, more = _with_corrections(run, train, validation, corrections, history)
+        train, more = _with_corrections(run, train, validation, corrections, history, looked_at)
         left_out += more
     if not any(len(episode.samples) for episode in train):
         raise RunError(
@@ -137,6 +114,7 @@ def _with_corrections(
     validation: list[TrainingEpisode],
     paths: Sequence[Path],
     history: History | None,
+    looked_at: Looked,
 ) -> tuple[list[TrainingEpisode], list[str]]:
     """The training episodes and the corrections; what is held out stays held out.
 
@@ -147,7 +125,7 @@ def _with_corrections(
     added, left_out = [], []
     for path in paths:
         try:
-            episode = load_episode(run, path, corrects=True)
+            episode = load_episode(run, path, corrects=True, looked_at=looked_at)
             with open_episode(path) as file:
                 held = held_out.find(file, episode.identity) is not None
         except InputError as error:
@@ -232,13 +210,15 @@ def with_readable_frames(
     return replace(split, train=train, validation=validation, left_out=tuple(left_out))
 
 
-def _load(run: RunConfig, paths: Sequence[Path]) -> tuple[list[TrainingEpisode], list[str]]:
+def _load(
+    run: RunConfig, paths: Sequence[Path], looked_at: Looked
+) -> tuple[list[TrainingEpisode], list[str]]:
     """The episodes that can be used, and why each of the others cannot."""
     episodes: list[TrainingEpisode] = []
     left_out: list[str] = []
     for path in paths:
         try:
-            episodes.append(load_episode(run, path))
+            episodes.append(load_episode(run, path, looked_at=looked_at))
         except InputError as error:
             left_out.append(str(error))
     # Where words decide, an episode without any teaches to ignore them.
@@ -277,108 +257,6 @@ def _refuse_trained_on(validation: Sequence[TrainingEpisode], history: History |
                 f"validation_pattern names {episode.path.name}, which an earlier stage was "
                 "trained on; choose episodes that it has not seen."
             )
-
-
-def load_episode(run: RunConfig, path: Path, *, corrects: bool = False) -> TrainingEpisode:
-    """Reads stamps, commands and words of one episode (no picture), and picks its windows.
-
-    Args:
-        run: the run.
-        path: the episode.
-        corrects: weigh what a person drove in it, and leave out what led to a takeover.
-
-    Raises:
-        RunError: the episode lacks an axis of the run, or a label is not finite.
-    """
-    with open_episode(path) as episode:
-        missing = [axis for axis in run.action_axes if axis not in episode.action_axes]
-        if missing:
-            raise RunError(
-                f"{path.name} records {', '.join(episode.action_axes)} but the run file's "
-                f"action_axes wants {missing[0]}; correct action_axes or choose other episodes."
-            )
-        velocities = np.asarray(episode.velocities(run.action_axes), dtype=np.float32)
-        stamps = np.asarray(episode.image_stamps, dtype=np.float64)
-        instruction = episode.instruction
-        side = episode.side
-        copy = SOURCE in episode.attributes
-        source = str(episode.attributes[SOURCE]) if copy else path.stem
-        sha256 = episode.sha256()
-        identity = identify(episode, sha256)
-        rig = rig_of(episode.attributes, episode.camera)
-        taken = episode.taken_over
-        field_name = str(episode.attributes.get("field", "lab"))
-        if run.data.field not in (None, field_name):
-            raise RunError(
-                f"{path.name} is of the {field_name} field but the run file's "
-                f"train_dataset.field wants {run.data.field}; correct it or choose other episodes."
-            )
-        labels = None
-        if run.data.labels == "expert" or run.auxiliary.on:
-            labels = read_labels(path, episode.attributes, len(stamps))
-    bad = np.flatnonzero(~np.isfinite(velocities).all(axis=1) | ~np.isfinite(stamps))
-    if bad.size:
-        raise RunError(
-            f"{path.name}: row {bad[0]} has a command or a stamp that is not a finite number; "
-            f"repair the episode or leave it out."
-        )
-    back = np.flatnonzero(np.diff(stamps) <= 0)
-    if back.size:
-        raise RunError(
-            f"{path.name}: the image stamps do not rise after row {back[0]}; repair the episode "
-            f"or leave it out."
-        )
-    samples = episode_samples(
-        stamps,
-        velocities,
-        window_size=run.window_size,
-        chunk_size=run.chunk_size,
-        frame_period=run.frame_period,
-        action_period=run.action_period,
-        every_row=run.data.every_row,
-    )
-    if run.data.labels == "expert" and labels is not None:
-        samples = _with_expert_chunks(run, path, samples, labels)
-    if corrects and taken is not None:
-        judged = judge_rows(stamps, taken, velocities, run.data.before_takeover)
-        samples = weighed(
-            samples,
-            stamps,
-            judged,
-            weight=run.data.correction_weight,
-            action_period=run.action_period,
-        )
-    return TrainingEpisode(
-        path=path,
-        sha256=sha256,
-        source=source,
-        side=side,
-        instruction=instruction,
-        rows=len(stamps),
-        samples=samples,
-        labels=labels,
-        copy=copy,
-        identity=identity,
-        rig=rig,
-    )
-
-
-def _with_expert_chunks(
-    run: RunConfig, path: Path, samples: EpisodeSamples, labels: EpisodeLabels
-) -> EpisodeSamples:
-    if run.action_axes != EXPERT_AXES:
-        raise RunError("expert labels name linear.x and angular.z; set action_axes to those.")
-    chunks = labels.chunks[samples.rows]
-    if chunks.shape[1] < run.chunk_size:
-        raise RunError(
-            f"{path.name}: expert labels hold {chunks.shape[1]} steps but fwd_pred_next_n is "
-            f"{run.chunk_size}."
-        )
-    chunks = np.ascontiguousarray(chunks[:, : run.chunk_size])
-    if not np.isfinite(chunks).all():
-        raise RunError(f"{path.name}: an expert label is not a finite number.")
-    mask = np.ones(chunks.shape[:2], dtype=bool)
-    return EpisodeSamples(samples.rows, chunks, mask, samples.windows)
 
 
 def _first_sources(

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from mobile_vla_ros.policy.familiarity import FeatureStatistics, feature_statistics
-from mobile_vla_ros.training.dataset import TrainingEpisode
+from mobile_vla_ros.training.episode import TrainingEpisode
 from mobile_vla_ros.training.frames import FrameCache, write_array
 
 FRAMES = 2000

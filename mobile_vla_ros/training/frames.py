@@ -12,7 +12,7 @@ from mobile_vla_ros.episodes import open_episode
 from mobile_vla_ros.episodes.check_pictures import require_whole
 from mobile_vla_ros.files import whole_file
 from mobile_vla_ros.policy.preprocess import as_frames, resize
-from mobile_vla_ros.training.dataset import TrainingEpisode
+from mobile_vla_ros.training.episode import TrainingEpisode
 from mobile_vla_ros.training.run_schema import RunError
 
 

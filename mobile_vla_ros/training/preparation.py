@@ -25,6 +25,7 @@ from mobile_vla_ros.training.dataset import EpisodeSplit, load_split, with_reada
 from mobile_vla_ros.training.feature_sample import FeatureSample
 from mobile_vla_ros.training.frames import FrameCache
 from mobile_vla_ros.training.history import History, episodes_entry
+from mobile_vla_ros.training.identities import IdentityCache
 from mobile_vla_ros.training.module import PolicyTraining
 from mobile_vla_ros.training.run import RunConfig
 from mobile_vla_ros.training.run_schema import AugmentationSettings, RunError
@@ -80,6 +81,7 @@ def prepare(
         lambda paths: iter(track(paths, "reading episodes")),
         history,
         corrections,
+        IdentityCache(cache / "identities").identity,
     )
     model, config, reader = starting_network(run, say)
     augmentation = run.augmentation

@@ -19,7 +19,7 @@ from mobile_vla_ros.training.augmentation import (
     transform_images,
     transform_places,
 )
-from mobile_vla_ros.training.dataset import TrainingEpisode
+from mobile_vla_ros.training.episode import TrainingEpisode
 from mobile_vla_ros.training.frames import FrameCache
 from mobile_vla_ros.training.labels import OtherOrder
 from mobile_vla_ros.training.run import RunConfig

@@ -16,7 +16,8 @@ from mobile_vla_ros.episodes import EpisodeWriter, open_episode
 from mobile_vla_ros.episodes.editing import trim
 from mobile_vla_ros.episodes.incident import IncidentRing, write_incident
 from mobile_vla_ros.training.corrections import collect_corrections, judge_rows
-from mobile_vla_ros.training.dataset import load_episode, load_split
+from mobile_vla_ros.training.dataset import load_split
+from mobile_vla_ros.training.episode import load_episode
 from mobile_vla_ros.training.losses import masked_huber
 from mobile_vla_ros.training.run_schema import RunError
 

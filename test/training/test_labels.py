@@ -12,7 +12,7 @@ import torch
 from mobile_vla_ros.policy.config import normalise
 from mobile_vla_ros.training.augmentation import Transform, draw_transform
 from mobile_vla_ros.training.auxiliary import heat_map
-from mobile_vla_ros.training.dataset import TrainingEpisode
+from mobile_vla_ros.training.episode import TrainingEpisode
 from mobile_vla_ros.training.labels import read_labels, write_chunks
 from mobile_vla_ros.training.losses import masked_huber
 from mobile_vla_ros.training.run_schema import RunError
