@@ -13,6 +13,7 @@ from torch import Tensor
 from mobile_vla_ros.bundled import places
 from mobile_vla_ros.hub import resolve
 from mobile_vla_ros.policy import tensors
+from mobile_vla_ros.policy.episode_list import read_episodes
 from mobile_vla_ros.policy.errors import CheckpointError
 from mobile_vla_ros.policy.familiarity import FeatureStatistics
 from mobile_vla_ros.policy.keys import SortedKeys, sort_keys
@@ -201,6 +202,7 @@ def _open_directory(path: Path) -> Checkpoint:
             kind="converted",
             weights=_weights_file(path),
             recorded=dict(extra.get("source") or {}),
+            episodes=read_episodes(path, extra),
         )
         if (path / STATISTICS_FILE).is_file():
             held = tensors.from_safetensors(path / STATISTICS_FILE)

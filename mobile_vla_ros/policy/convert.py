@@ -18,6 +18,7 @@ from mobile_vla_ros.folders import whole_folder
 from mobile_vla_ros.policy import inspection
 from mobile_vla_ros.policy.checkpoint import STATISTICS_FILE, user_path
 from mobile_vla_ros.policy.config import check_axes
+from mobile_vla_ros.policy.episode_list import EPISODES_FILE, write_episodes
 from mobile_vla_ros.policy.errors import CheckpointError
 from mobile_vla_ros.policy.export.calibration import Clip, drawn_clips
 from mobile_vla_ros.policy.filling import is_finite, prompt_reader
@@ -45,6 +46,7 @@ WRITTEN = {
     "model.safetensors",
     "config.json",
     STATISTICS_FILE,
+    EPISODES_FILE,
     INT8_FILE,
     *TEXT_FILES,
     *GRAPH_FILES,
@@ -203,6 +205,8 @@ def _write_texts(
         values["mobile_vla"]["source"]["revision"] = provenance.revision
     if graphs is not None:
         values["mobile_vla"]["onnx"] = graphs.section
+    if provenance.episodes:
+        values["mobile_vla"] |= write_episodes(directory, provenance.episodes)
     _write_config(directory, values)
     for name in TEXT_FILES:
         if (plan.tokenizer / name).is_file():
@@ -275,7 +279,6 @@ def _config(plan: LoadPlan, action_axes: Sequence[str] | None, dtype: str) -> di
         "training_files": dict(checkpoint.provenance.training_files),
         "validation_files": dict(checkpoint.provenance.validation_files),
         "data_revisions": list(checkpoint.provenance.data_revisions),
-        "episodes": dict(checkpoint.provenance.episodes),
         "instructions": list(checkpoint.provenance.instructions),
         "backbone": dict(plan.kosmos_values),
     }

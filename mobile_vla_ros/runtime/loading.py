@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mobile_vla_ros.policy.config import PolicyConfig, policy_config
+from mobile_vla_ros.policy.episode_list import read_episodes
 from mobile_vla_ros.policy.errors import PolicyError
 from mobile_vla_ros.policy.familiarity import FeatureStatistics
 from mobile_vla_ros.policy.prompt import PromptReader, read_tokenizer
@@ -176,7 +177,7 @@ def _provenance(manifest: Manifest) -> Provenance:
         weights=path / "model.safetensors",
         training_files=dict(extra.get("training_files") or {}),
         validation_files=dict(extra.get("validation_files") or {}),
-        episodes=dict(extra.get("episodes") or {}),
+        episodes=read_episodes(path, extra),
         rig=rig_of(extra),
         data_revisions=revisions_of(extra),
         instructions=instructions_of(extra),
