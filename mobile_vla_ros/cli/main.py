@@ -50,6 +50,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
 
 # What an hf:// address is where it does not say: options and commands of data sets.
 _DATA_OPTIONS = ("--data", "-d")
+_TRAINING_COMMANDS = ("train", "experiment")
 _DATA_COMMANDS = ("episodes", "augment")
 _OF_A_HUB = ("push", "pull")
 
@@ -99,6 +100,10 @@ def main(arguments: list[str] | None = None) -> None:
     # As in the driving node's worker: threads that wait must not spin, or a small model takes many
     # times as long on a busy machine. It has to be said before torch is imported.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    if arguments[0] in _TRAINING_COMMANDS:
+        # A step is a thousand short products, after each of which a thread that sleeps at once
+        # wakes too late; to spin for microseconds first costs a busy machine little.
+        os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     sys.exit(_run(arguments[0], arguments[1:]))
 
 
