@@ -184,7 +184,10 @@ class PolicyTraining(pl.LightningModule):
         predicted = self.decode(features)
         decay = self.run.step_decay if self.training else 1.0
         weights = batch.get("weights") if self.training else None
-        action, count = masked_huber(predicted, batch["labels"], batch["mask"], decay, weights)
+        beta = self.run.smooth_l1_beta if self.training else 1.0
+        action, count = masked_huber(
+            predicted, batch["labels"], batch["mask"], decay, weights, beta
+        )
         total = action + sum(extra.values()) if extra else action
         return {"loss": total, "action": action, "count": count, **extra}
 

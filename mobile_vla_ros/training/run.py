@@ -41,7 +41,8 @@ class RunConfig:
 
     `unread` names its keys that nothing reads.
     `step_decay` below 1 makes near commands count more in training: chunk step k by its k-th
-    power. The validation loss counts all alike.
+    power. `smooth_l1_beta` is the error below which the training loss is quadratic: 1 is Huber's
+    loss. The validation loss counts all alike, and is Huber's.
     """
 
     raw: Mapping[str, Any]
@@ -62,6 +63,7 @@ class RunConfig:
     weight_decay: float
     warmup: float
     step_decay: float
+    smooth_l1_beta: float
     batch_size: int
     seed: int
     feature_cache: bool | None
@@ -140,6 +142,7 @@ def check_run(raw: Mapping[str, Any], path: Path | None = None) -> RunConfig:
         weight_decay=said.weight_decay,
         warmup=said.warmup,
         step_decay=said.step_decay,
+        smooth_l1_beta=said.smooth_l1_beta,
         batch_size=said.batch_size,
         seed=said.seed,
         feature_cache=said.feature_cache,

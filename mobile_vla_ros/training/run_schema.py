@@ -178,6 +178,7 @@ class TrainingRun(PolicyRun):
     weight_decay: NotNegative = 0.0
     warmup: NotNegative = 0.05
     step_decay: Positive = 1.0
+    smooth_l1_beta: Positive = 1.0
     batch_size: Count = 8
     seed: Seed = 0
     feature_cache: StrictBool | None = None

@@ -166,6 +166,26 @@ def test_near_steps_count_more_with_a_decay() -> None:
     assert float(masked_huber(predicted, labels, mask, 0.5)[0]) == pytest.approx(0.5 / 1.5)
 
 
+def test_a_sharper_loss_asks_for_the_median_of_what_may_follow() -> None:
+    """Left three times and right twice from one picture: left, and not nearly straight on."""
+    labels = torch.tensor([1.0, 1.0, 1.0, -1.0, -1.0]).reshape(1, 5, 1, 1)
+    mask = torch.ones(1, 5, 1, dtype=torch.bool)
+    values = torch.linspace(-1, 1, 401)
+
+    def best(beta: float) -> float:
+        losses = [
+            float(masked_huber(v.expand(1, 5, 1, 1), labels, mask, beta=beta)[0]) for v in values
+        ]
+        return float(values[int(np.argmin(losses))])
+
+    assert best(2.0) == pytest.approx(0.2, abs=0.01)
+    assert best(0.1) > 0.9
+    first, second = torch.randn(2, 2, 3, 4, 2)
+    mask = torch.ones(2, 3, 4, dtype=torch.bool)
+    expected = torch.nn.functional.huber_loss(first, second)
+    torch.testing.assert_close(masked_huber(first, second, mask)[0], expected)
+
+
 def test_the_heat_lies_on_the_object_s_patch() -> None:
     heat = heat_map(torch.tensor([[0.2, 0.9]]), 8).reshape(8, 8)
     assert float(heat.sum()) == pytest.approx(1.0, abs=1e-5)
