@@ -27,6 +27,9 @@ from mobile_vla_ros.sim.robot import LAG
 
 FACING = math.radians(7.0)  # the target may be so far from straight ahead at the end
 DIRECT = 1.1  # m, nearer than this to the target it is driven at straight, if nothing is between
+FAR_ROUND = 1.4  # rad; a heading farther away is turned to by the way that the robot turns
+OUT_OF_SIGHT = 0.85  # rad; the camera sees nearly so far to each side
+TURNING = 0.1  # rad/s; slower is no turn yet
 _TOUCH = ROBOT_RADIUS + PERSON_RADIUS
 _AIR_WALKING, _AIR_STANDING = 0.26, 0.12  # m, kept to a person
 _FORESIGHT = np.arange(0.2, 2.41, 0.2)  # s
@@ -67,8 +70,10 @@ def open_velocities(state: OpenState, max_linear: float = MAX_LINEAR) -> tuple[f
         waypoint = route_of(state.layout).waypoint(x, y)
         heading = math.atan2(waypoint[1] - y, waypoint[0] - x)
     error = math.remainder(heading - yaw, math.tau)
+    if abs(error) > FAR_ROUND and abs(math.remainder(to_target - yaw, math.tau)) > OUT_OF_SIGHT:
+        error = _round_as_before(error, state.velocities[1])
     # The present turn goes on for about the lag; leaving it out of account overshoots.
-    error = math.remainder(error - state.velocities[1] * LAG, math.tau)
+    error -= state.velocities[1] * LAG
     wz = max(-MAX_ANGULAR, min(MAX_ANGULAR, TURN_GAIN * error))
     vx = max_linear * max(0.0, math.cos(min(abs(error), math.pi / 2))) ** 2
     if direct:
@@ -81,6 +86,17 @@ def open_velocities(state: OpenState, max_linear: float = MAX_LINEAR) -> tuple[f
         free = state.layout.clearance(x, y)
         vx *= min(1.0, max(0.4, free / MARGIN))
     return (0.0, wz) if _has_to_wait(state, vx) else (vx, wz)
+
+
+def _round_as_before(error: float, turning: float) -> float:
+    """The same heading error by the way round that the robot turns already.
+
+    A camera does not see behind itself. Which way round is shorter can then not be known from
+    pictures: drivers who learn from an answer that changes with it learn to stand still.
+    """
+    if abs(turning) < TURNING or turning * error > 0:
+        return error
+    return error + math.copysign(math.tau, turning)
 
 
 def open_chunk(
