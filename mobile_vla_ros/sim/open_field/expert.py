@@ -71,7 +71,7 @@ def open_velocities(state: OpenState, max_linear: float = MAX_LINEAR) -> tuple[f
         heading = math.atan2(waypoint[1] - y, waypoint[0] - x)
     error = math.remainder(heading - yaw, math.tau)
     if abs(error) > FAR_ROUND and abs(math.remainder(to_target - yaw, math.tau)) > OUT_OF_SIGHT:
-        error = _round_as_before(error, state.velocities[1])
+        error = _way_round(state, error)
     # The present turn goes on for about the lag; leaving it out of account overshoots.
     error -= state.velocities[1] * LAG
     wz = max(-MAX_ANGULAR, min(MAX_ANGULAR, TURN_GAIN * error))
@@ -88,15 +88,32 @@ def open_velocities(state: OpenState, max_linear: float = MAX_LINEAR) -> tuple[f
     return (0.0, wz) if _has_to_wait(state, vx) else (vx, wz)
 
 
-def _round_as_before(error: float, turning: float) -> float:
-    """The same heading error by the way round that the robot turns already.
+def _way_round(state: OpenState, error: float) -> float:
+    """The same heading error by the way round that a camera can tell.
 
-    A camera does not see behind itself. Which way round is shorter can then not be known from
-    pictures: drivers who learn from an answer that changes with it learn to stand still.
+    It does not see behind itself, so which way is the shorter one it cannot know, and a driver
+    who learns from answers that he cannot know learns to stand still. The answer is the turn that
+    the robot makes already; where it makes none, away from the nearest thing it sees.
     """
-    if abs(turning) < TURNING or turning * error > 0:
+    turning = state.velocities[1]
+    if abs(turning) < TURNING:
+        turning = -_bearing_of_nearest(state)
+    if turning * error >= 0:
         return error
     return error + math.copysign(math.tau, turning)
+
+
+def _bearing_of_nearest(state: OpenState) -> float:
+    """rad, left positive, of the nearest of what stands in the picture; 0 where nothing does."""
+    x, y, yaw = state.pose
+    layout = state.layout
+    bearings = [
+        (math.hypot(item.x - x, item.y - y), bearing)
+        for item in (*layout.things, *layout.boxes, *layout.stools)
+        if abs(bearing := math.remainder(math.atan2(item.y - y, item.x - x) - yaw, math.tau))
+        < OUT_OF_SIGHT
+    ]
+    return min(bearings)[1] if bearings else 0.0
 
 
 def open_chunk(

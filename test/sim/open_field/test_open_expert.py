@@ -41,10 +41,22 @@ def test_what_lies_behind_is_turned_to_by_the_way_it_turns(seed: int, bearing: f
         assert chunk[2, 1] * turning > 0
 
 
-@pytest.mark.parametrize("seed", SEEDS)
-def test_a_robot_that_stands_turns_by_the_shorter_way(seed: int) -> None:
-    for bearing in (2.4, -2.4):
-        assert open_velocities(lost(seed, bearing, 0.0))[1] * bearing > 0
+@pytest.mark.parametrize("side", [1, -1])
+@pytest.mark.parametrize("bearing", [2.4, -2.4])
+def test_a_robot_that_stands_turns_away_from_what_it_sees(bearing: float, side: int) -> None:
+    state = lost(0, bearing, 0.0)
+    x, y, yaw = state.pose
+    target = state.layout.target
+    assert target is not None
+    seen = replace(target, kind="bin", x=x + math.cos(yaw + side), y=y + math.sin(yaw + side))
+    near = math.copysign(0.4, side)
+    other = replace(seen, x=x + 0.8 * math.cos(yaw + near), y=y + 0.8 * math.sin(yaw + near))
+    order = replace(state.layout.order, target=0, side=None)
+    layout = replace(state.layout, things=(target, seen, other), boxes=(), stools=(), order=order)
+    assert open_velocities(replace(state, layout=layout))[1] * side < 0
+    # Where nothing is to be seen no answer is better than the true one.
+    empty = replace(layout, things=(target,))
+    assert open_velocities(replace(state, layout=empty))[1] * bearing > 0
 
 
 @pytest.mark.parametrize("seed", SEEDS)
