@@ -1,4 +1,4 @@
-"""What comes with the package: the policy called ``demo``, and files in its share folder."""
+"""What comes with the package: the policies called ``demo`` and ``demo_open``, files to share."""
 
 from __future__ import annotations
 
@@ -11,11 +11,18 @@ PACKAGE = "mobile_vla_ros"
 DEMO = "demo"
 """In place of a checkpoint: the bundled policy. A folder of that name is given as an absolute
 path."""
+DEMO_OPEN = "demo_open"
+"""Likewise the one for the open field of the simulator."""
 
 
 def demo_policy() -> Path:
     """The directory of the small policy that comes with the package."""
     return Path(__file__).with_name("data") / "demo_policy"
+
+
+def open_policy() -> Path:
+    """The directory of the small policy for the simulator's open field."""
+    return Path(__file__).with_name("data") / "open_policy"
 
 
 def share_folder(environment: Mapping[str, str] | None = None) -> Path | None:
@@ -36,14 +43,15 @@ def find(path: str | Path) -> Path:
     """The path, or what it stands for.
 
     Args:
-        path: ``demo``; or a path. A relative one that does not exist is looked for in the
-            package's share folder.
+        path: ``demo`` or ``demo_open``; or a path. A relative one that does not exist is looked
+            for in the package's share folder.
 
     Returns:
         Where it is; the path as it was given where it is nowhere.
     """
-    if str(path) == DEMO:
-        return demo_policy()
+    named = {DEMO: demo_policy, DEMO_OPEN: open_policy}.get(str(path))
+    if named is not None:
+        return named()
     given = Path(path)
     share = share_folder() if _is_missing(given) else None
     return share / given if share and (share / given).exists() else given

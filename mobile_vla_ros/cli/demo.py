@@ -13,7 +13,7 @@ from typing import Any
 
 import typer
 
-from mobile_vla_ros.bundled import DEMO
+from mobile_vla_ros.bundled import DEMO, DEMO_OPEN
 from mobile_vla_ros.cli import INTERRUPTED
 from mobile_vla_ros.cli.demo_pictures import draw, film
 from mobile_vla_ros.cli.output import check_target, write_json
@@ -41,7 +41,10 @@ def demo(
     seed: int = typer.Option(7, help="Decides where things stand and how they look.", min=0),
     instruction: str = typer.Option("", help="In place of the scenario's own."),
     checkpoint: str = typer.Option(
-        DEMO, "--checkpoint", "-c", help="The policy that drives; demo is the bundled one."
+        "",
+        "--checkpoint",
+        "-c",
+        help="The policy that drives; by default the bundled one of the scenario's field.",
     ),
     page: bool = typer.Option(
         False, "--page", help="You drive it from the operator's page: instruction, STOP, stick."
@@ -69,7 +72,8 @@ def demo(
         _say(f"this machine is busy (load {os.getloadavg()[0]:.1f} on {cores} cores): it may fail")
     if page:
         _check_port(page_port)
-    trace = _run(scenario, seed, instruction, checkpoint or DEMO, out, page_port if page else None)
+    checkpoint = checkpoint or _bundled_for(scenario)
+    trace = _run(scenario, seed, instruction, checkpoint, out, page_port if page else None)
     episodes = [_saved(said) for said in trace["saved"]]
     episode = episodes[-1]
     measured = _measure(trace)
@@ -104,6 +108,12 @@ def demo(
     )
     if not (trace["success"] and faultless):
         raise typer.Exit(1)
+
+
+def _bundled_for(scenario: str) -> str:
+    from mobile_vla_ros.sim.fields import is_open
+
+    return DEMO_OPEN if is_open(scenario) else DEMO
 
 
 def _require(scenario: str, video: Path | None, out: Path) -> None:

@@ -96,11 +96,19 @@ def test_what_was_seen_is_never_forgotten_in_silence(
     converted: Path, spoil: Callable[[Path], None], runtime: str
 ) -> None:
     spoil(converted / EPISODES_FILE)
-    with pytest.raises(CheckpointError, match=r"episodes.json.xz.* copy the whole directory"):
+    with pytest.raises(CheckpointError, match=r"episodes.npz.xz.* copy the whole directory"):
         load_policy(converted, device="cpu", runtime=runtime)
 
 
 def test_an_episode_takes_little_room(tmp_path: Path, episodes: dict) -> None:
     write_episodes(tmp_path, episodes)
     plain = len(json.dumps(episodes))
-    assert (tmp_path / EPISODES_FILE).stat().st_size < 0.6 * plain
+    assert (tmp_path / EPISODES_FILE).stat().st_size < 0.5 * plain
+
+
+def test_entries_of_another_making_stay_as_they_are(tmp_path: Path, episodes: dict) -> None:
+    odd = [{"name": "x"}, 3, None, {**episodes["training"][0], "sha256": "zz"}]
+    told = {"training": [*episodes["training"], *odd], "validation": [], "more": {"한글": 1}}
+    assert read_episodes(tmp_path, write_episodes(tmp_path, told)) == told
+    empty: dict = {"unknown_stages": []}
+    assert read_episodes(tmp_path, write_episodes(tmp_path, empty)) == empty
