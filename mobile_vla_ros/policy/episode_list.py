@@ -6,6 +6,7 @@ unreadable and outweigh a small policy. Column by column, without base64, they t
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import io
 import json
@@ -17,14 +18,16 @@ from typing import Any
 import numpy as np
 
 from mobile_vla_ros.axes import AXES
-from mobile_vla_ros.episodes.attributes import READ_ERRORS
-from mobile_vla_ros.episodes.identity import HEIGHT, WIDTH, Identity
 from mobile_vla_ros.policy.errors import CheckpointError
 
 EPISODES_FILE = "episodes.npz.xz"
 NOTE = "episodes_sha256"  # in `config.json`, under `mobile_vla`: the file's hash
 _LARGEST = 1 << 30  # bytes unpacked, 700,000 episodes
 _SIDES = ("training", "validation")
+_WORDS = ("name", "origins", "source", "start", "stage")
+_DIGESTS = ("sha256", "id")
+_VALUES = ("times", "commands", "looks")  # base64 of float32, float32 and uint8 values
+_PIXELS = 96  # of a kept frame
 
 
 def write_episodes(directory: Path, episodes: Mapping[str, Any]) -> dict[str, str]:
@@ -77,70 +80,83 @@ def read_episodes(directory: Path, extra: Mapping[str, Any]) -> dict[str, Any]:
         with np.load(io.BytesIO(plain), allow_pickle=False) as columns:
             sides = {side: _unpacked(side, columns) for side in _SIDES if side in columns}
             return {**sides, **_said(columns["rest"])}
-    except (*READ_ERRORS, lzma.LZMAError, EOFError) as error:
+    except (OSError, LookupError, ValueError, TypeError, lzma.LZMAError, EOFError) as error:
         raise CheckpointError(
             f"{path}, the list of the episodes that the policy has seen, is missing or not the "
             "one that was written with its weights; copy the whole directory again"
         ) from error
 
 
-def _packed(side: str, entries: Sequence[Mapping[str, Any]]) -> dict[str, np.ndarray]:
-    """Columns of a list of episodes; what is not of our making stays as it is, at its end."""
-    known: list[Identity] = []
-    others: list[Any] = []
-    for entry in entries:
-        try:
-            identity = Identity.from_plain(entry)
-            bytes.fromhex(identity.sha256 + identity.id)
-            ours = len(identity.sha256) == len(identity.id) == 64
-        except READ_ERRORS:
-            ours = False
-        if ours:
-            known.append(identity)
-        else:
-            others.append(entry)
-    words = [[i.name, i.origins, i.source, i.start, i.stage] for i in known]
-    looks = _joined([i.looks for i in known], np.empty((0, HEIGHT, WIDTH), np.uint8))
-    digests = b"".join(bytes.fromhex(i.sha256 + i.id) for i in known)
+def _packed(side: str, entries: Sequence[Any]) -> dict[str, np.ndarray]:
+    """Columns of a list of episodes; what is of another making stays as it is, at its end."""
+    ours = [_is_known(entry) for entry in entries]
+    known = [entry for entry, own in zip(entries, ours, strict=True) if own]
+    others = [entry for entry, own in zip(entries, ours, strict=True) if not own]
+    words = [{key: entry[key] for key in _WORDS} for entry in known]
+    digests = b"".join(bytes.fromhex(entry[key]) for entry in known for key in _DIGESTS)
+    values = {key: [base64.b64decode(entry[key]) for entry in known] for key in _VALUES}
+    looks = _table(b"".join(values["looks"]), sum(map(len, values["times"])) // 4)
     return {
-        side: np.array([len(i.times) for i in known], np.int64),
+        side: np.array([len(each) // 4 for each in values["times"]], np.int64),
         f"{side}_words": _text({"known": words, "others": others}),
-        f"{side}_digests": np.frombuffer(digests, np.uint8).reshape(-1, 64),
-        f"{side}_times": _joined([i.times for i in known], np.empty(0)).astype("<f4"),
-        f"{side}_commands": _joined([i.commands for i in known], np.empty((0, len(AXES)))).astype(
-            "<f4"
-        ),
+        f"{side}_digests": _table(digests, len(known)),
+        f"{side}_times": np.frombuffer(b"".join(values["times"]), np.uint8),
+        f"{side}_commands": np.frombuffer(b"".join(values["commands"]), np.uint8),
         # What changes from one frame to the next packs better than the frames.
         f"{side}_looks": np.diff(looks, axis=0, prepend=np.zeros_like(looks[:1])),
     }
 
 
+def _is_known(entry: Any) -> bool:
+    """Whether it is an episode as `episodes.identity` writes it, which comes back the same."""
+    try:
+        if set(entry) != {*_WORDS, *_DIGESTS, *_VALUES}:
+            return False
+        frames = len(base64.b64decode(entry["times"])) // 4
+        sizes = {key: len(base64.b64decode(entry[key])) for key in _VALUES}
+        same = all(bytes.fromhex(entry[key]).hex() == entry[key] for key in _DIGESTS) and all(
+            base64.b64encode(base64.b64decode(entry[key])).decode() == entry[key]
+            for key in _VALUES
+        )
+        per_frame = {"times": 4, "commands": 4 * len(AXES), "looks": _PIXELS}
+        return (
+            same
+            and frames > 0
+            and all(len(entry[key]) == 64 for key in _DIGESTS)
+            and all(sizes[key] == frames * per_frame[key] for key in _VALUES)
+        )
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return False
+
+
 def _unpacked(side: str, columns: Mapping[str, np.ndarray]) -> list[Any]:
     words = _said(columns[f"{side}_words"])
-    ends = np.cumsum(columns[side])
+    ends = np.cumsum(columns[side])[:-1]
     digests = [bytes(row).hex() for row in columns[f"{side}_digests"]]
-    parts = [
-        np.split(values, ends[:-1]) if len(ends) else []
-        for values in (
-            columns[f"{side}_times"],
-            columns[f"{side}_commands"],
-            np.cumsum(columns[f"{side}_looks"], axis=0, dtype=np.uint8),
-        )
-    ]
+    frames = int(columns[side].sum())
+    tables = {
+        "times": _table(columns[f"{side}_times"].tobytes(), frames),
+        "commands": _table(columns[f"{side}_commands"].tobytes(), frames),
+        "looks": np.cumsum(columns[f"{side}_looks"], axis=0, dtype=np.uint8),
+    }
+    parts = {
+        key: [base64.b64encode(each.tobytes()).decode("ascii") for each in np.split(table, ends)]
+        for key, table in tables.items()
+    }
     found = [
-        Identity(
-            *(name, digest[:64], digest[64:], tuple(origins), source, start),
-            *(times.astype(np.float64), commands.astype(np.float64), looks, stage),
-        ).to_plain()
-        for (name, origins, source, start, stage), digest, times, commands, looks in zip(
-            words["known"], digests, *parts, strict=True
-        )
+        {
+            **said,
+            **dict(zip(_DIGESTS, (digest[:64], digest[64:]), strict=True)),
+            **{key: parts[key][number] for key in _VALUES},
+        }
+        for number, (said, digest) in enumerate(zip(words["known"], digests, strict=True))
     ]
     return [*found, *words["others"]]
 
 
-def _joined(parts: Sequence[np.ndarray], nothing: np.ndarray) -> np.ndarray:
-    return np.concatenate(parts) if parts else nothing
+def _table(values: bytes, rows: int) -> np.ndarray:
+    """uint8 [rows, columns]."""
+    return np.frombuffer(values, np.uint8).reshape(rows, len(values) // max(rows, 1))
 
 
 def _text(values: Any) -> np.ndarray:
