@@ -11,8 +11,8 @@ help:            ## what can be made
 setup:           ## make .venv with everything that is needed
 	@scripts/setup.sh
 
-demo: setup      ## a robot drives to the bottle in simulation, over ROS 2; see demo_output/
-	$(RUN) -m mobile_vla_ros.cli.main demo --out demo_output
+demo: setup      ## a robot drives in simulation, over ROS 2, to one thing and, told anew, to another
+	$(RUN) -m mobile_vla_ros.cli.main demo --scenario open_easy_change --seed 100009 --out demo_output
 
 test: setup      ## lint, types, and every test that needs no GPU and no real weights
 	$(RUN) -m ruff check .
@@ -27,10 +27,10 @@ docs: setup      ## the site of docs/, in build/docs/index.html; a warning is an
 pictures: setup  ## the moving picture of the README, drawn again from two drives in simulation
 	$(RUN) scripts/draw_drive.py docs/pictures/drive.webp
 
-demo-policy: setup ## make the bundled policy again from nothing (about an hour on 2 cores)
+demo-policy: setup ## make the lab field's policy again from nothing (about an hour on 2 cores)
 	$(RUN) scripts/make_demo_policy.py --work build/demo_policy --install
 
-open-policy: setup ## a policy for the open field from nothing, in build/open_policy (hours)
+open-policy: setup ## the open field's policy from nothing, in build/open_policy (over two hours)
 	$(RUN) scripts/make_demo_policy.py --field open --work build/open_policy
 
 bench: setup     ## the CPU benchmarks, under ten minutes (see docs/BENCHMARKS.md)

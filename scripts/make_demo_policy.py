@@ -25,9 +25,9 @@ import shutil
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -42,6 +42,22 @@ OWN_DRIVE_SEED = 2_000_000
 EVALUATION_SEED = 100_000
 SCENARIOS = ("1box_left", "1box_right", "2box_left", "2box_right")
 TIERS = ("open_easy", "open_medium", "open_hard")
+_STEPS = {"vision": "single frames", "joint": "windows"}
+
+
+@dataclass(frozen=True)
+class Round:
+    """One round of learning.
+
+    Attributes:
+        drives: of the policy, labelled by the expert, before the round.
+        frame_steps: on single frames: what things are and where; 0: none.
+        window_steps: on windows.
+    """
+
+    drives: int
+    frame_steps: int
+    window_steps: int
 
 
 @dataclass(frozen=True)
@@ -50,50 +66,63 @@ class Recipe:
 
     Attributes:
         configs: folder of its run files, below `config`.
+        installed: folder of the package's data that it belongs in.
+        dtype: of the weights, the head's aside.
         scenarios: taken in turn, in episodes and in the policy's own drives.
         noises: strengths of the pushes on the scripted driver.
         episodes: of the scripted driver, for each of them.
-        frame_steps: on single frames.
-        window_steps: before the policy drives for the first time, and after each round of drives.
-        drives: of the policy in each round.
+        rounds: in this order; the first has no drives.
+        again: learning rates of frame steps after the first.
     """
 
     configs: str
+    installed: str
+    dtype: str
     scenarios: tuple[str, ...]
     noises: tuple[float, ...]
     episodes: int
-    frame_steps: int
-    window_steps: tuple[int, ...]
-    drives: int
+    rounds: tuple[Round, ...]
+    again: Mapping[str, Any] = field(default_factory=dict)
 
     def shortened(self, share: float) -> Recipe:
         """The same with a share of its episodes, drives and steps."""
 
         def part(count: int) -> int:
-            return max(1, round(share * count))
+            return max(1, round(share * count)) if count else 0
 
         return replace(
             self,
             episodes=part(self.episodes),
-            frame_steps=part(self.frame_steps),
-            window_steps=tuple(part(steps) for steps in self.window_steps),
-            drives=part(self.drives),
+            rounds=tuple(
+                Round(part(one.drives), part(one.frame_steps), part(one.window_steps))
+                for one in self.rounds
+            ),
         )
 
 
 RECIPES = {
     "lab": Recipe(
-        "demo", SCENARIOS, (0.5, 1.0, 1.5), 134, 2000, (1200, 1200, 1200, 1500, 1500), 64
+        *("demo", "demo_policy", "float32", SCENARIOS, (0.5, 1.0, 1.5), 134),
+        rounds=(
+            Round(0, 2000, 1200),
+            *(Round(64, 0, steps) for steps in (1200, 1200, 1500, 1500)),
+        ),
     ),
     # Three episodes of the open field for one of the lab's.
     "open": Recipe(
-        "open",
+        *("open", "open_policy", "float16"),
         tuple(name for lab in SCENARIOS for name in (*TIERS, lab)),
         (0.5, 1.0),
         700,
-        5500,
-        (1400, 1300, 1300, 1300),
-        400,
+        rounds=(
+            Round(0, 5500, 1400),
+            *(Round(drives, 0, 1300) for drives in (480, 400, 400)),
+            Round(140, 4500, 1300),
+            Round(400, 5000, 1300),
+            Round(400, 0, 1400),
+            Round(340, 3300, 1800),
+        ),
+        again={"learning_rate": 0.0011, "head_learning_rate": 0.0005},
     ),
 }
 
@@ -114,39 +143,40 @@ def main() -> None:
             done,
             lambda n=number, p=noise, d=done: _collect(data, recipe, n, p, d, arguments.workers),
         )
-    first = {"model_path": str(small), "trainer": {"max_steps": recipe.frame_steps}}
-    configs = ROOT / "config" / recipe.configs
-    checkpoint = stage(
-        "single frames: the whole network",
-        work / "vision" / "done.ckpt",
-        lambda: _train(configs / "vision.json", first, data, cache, work / "vision"),
-    )
-    for number, steps in enumerate(recipe.window_steps):
-        if number:
+    checkpoint: Path | None = None
+    for number, one in enumerate(recipe.rounds):
+        if checkpoint is not None:
             done = work / f"drives_{number}"
             stage(
-                f"round {number}: {recipe.drives} drives of the policy, labelled by the expert",
+                f"round {number}: {one.drives} drives of the policy, labelled by the expert",
                 done,
                 lambda c=checkpoint, n=number, d=done: _own_drives(
                     c, data, recipe, n, d, arguments.workers
                 ),
             )
-        overrides = {
-            "model_path": str(small),
-            "model_load_path": str(checkpoint),
-            "seed": 1 + number,
-            "trainer": {"max_steps": steps},
-        }
-        out = work / f"joint_{number}"
-        checkpoint = stage(
-            f"round {number}: windows, {steps} steps",
-            out / "done.ckpt",
-            lambda o=overrides, to=out: _train(configs / "joint.json", o, data, cache, to),
-        )
+        for kind, steps in (("vision", one.frame_steps), ("joint", one.window_steps)):
+            if not steps:
+                continue
+            overrides: dict[str, Any] = {
+                "model_path": str(small),
+                "model_load_path": None if checkpoint is None else str(checkpoint),
+                "seed": 1 + number,
+                "trainer": {"max_steps": steps},
+                **(recipe.again if kind == "vision" and checkpoint is not None else {}),
+            }
+            out = work / f"{kind}_{number}"
+            checkpoint = stage(
+                f"round {number}: {_STEPS[kind]}, {steps} steps",
+                out / "done.ckpt",
+                lambda k=kind, o=overrides, to=out: _train(
+                    ROOT / "config" / recipe.configs / f"{k}.json", o, data, cache, to
+                ),
+            )
+    assert checkpoint is not None
     policy = stage(
         "converted directory",
         work / "demo_policy",
-        lambda c=checkpoint: _convert(c, work / "demo_policy"),
+        lambda c=checkpoint: _convert(c, work / "demo_policy", recipe.dtype),
     )
     result = stage(
         "evaluation",
@@ -162,9 +192,9 @@ def main() -> None:
     print(json.dumps(table["table"], indent=1))
     print(f"stages took {stage.minutes():.0f} minutes")
     if arguments.install:
-        if arguments.field != "lab" or arguments.share != 1:
-            raise SystemExit("--install is for the whole lab recipe: copy another policy yourself")
-        target = ROOT / "mobile_vla_ros" / "data" / "demo_policy"
+        if arguments.share != 1:
+            raise SystemExit("--install is for a whole recipe: copy another policy yourself")
+        target = ROOT / "mobile_vla_ros" / "data" / recipe.installed
         card = (target / "README.md").read_bytes()  # written by hand: correct its table
         shutil.rmtree(target, ignore_errors=True)
         shutil.copytree(policy, target)
@@ -258,7 +288,7 @@ def _own_drives(
     checkpoint: Path, data: Path, recipe: Recipe, number: int, done: Path, workers: int
 ) -> None:
     seed, names = OWN_DRIVE_SEED + 1000 * number, recipe.scenarios
-    plan = [(names[i % len(names)], seed + i) for i in range(recipe.drives)]
+    plan = [(names[i % len(names)], seed + i) for i in range(recipe.rounds[number].drives)]
     shares = [(str(checkpoint), str(data), plan[at::workers]) for at in range(workers)]
     with ProcessPoolExecutor(workers, get_context("spawn"), _one_thread) as pool:
         reached = sum(pool.map(_drive_share, shares))
@@ -279,12 +309,12 @@ def _drive_share(share: tuple[str, str, list[tuple[str, int]]]) -> int:
     return sum(d.success for d in collect_driven(policy, data, plan, loop=loop, push=0.6))
 
 
-def _convert(checkpoint: Path, directory: Path) -> None:
+def _convert(checkpoint: Path, directory: Path, dtype: str) -> None:
     from mobile_vla_ros.policy.convert import convert
 
     part = directory.with_suffix(".part")
     shutil.rmtree(part, ignore_errors=True)
-    convert(checkpoint, part, dtype="float32", onnx=True)
+    convert(checkpoint, part, dtype=dtype, onnx=True)
     # The directory stands alone: names of folders on this machine say nothing to its users.
     file = part / "config.json"
     values = json.loads(file.read_text(encoding="utf-8"))
