@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from mobile_vla_ros import bundled
+from mobile_vla_ros.cli import demo
 from mobile_vla_ros.hub import DATASET, cached, resolve
 
 
@@ -24,11 +25,17 @@ def share(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return place
 
 
-@pytest.mark.parametrize("name", ["demo", Path("demo")])
+@pytest.mark.parametrize("name", ["demo", Path("demo"), "demo_open"])
 def test_demo_is_the_bundled_policy_for_whoever_asks_for_a_model(name: str | Path) -> None:
     for found in (bundled.find(name), resolve(name), cached(name)):
         assert (found / "model.safetensors").is_file()
-    assert resolve(name, DATASET) == Path("demo")
+    assert resolve(name, DATASET) == Path(name)
+
+
+def test_each_field_has_a_bundled_policy_of_its_own() -> None:
+    assert bundled.find("demo") != bundled.find("demo_open")
+    assert demo._bundled_for("1box_left") == "demo"
+    assert demo._bundled_for("open_easy_change") == "demo_open"
 
 
 def test_a_relative_path_that_does_not_exist_is_looked_for_in_the_share_folder(share: Path):

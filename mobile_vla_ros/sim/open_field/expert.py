@@ -18,11 +18,12 @@ from mobile_vla_ros.sim.expert import (
     TURN_GAIN,
     rolled,
 )
-from mobile_vla_ros.sim.layout import ROBOT_RADIUS
-from mobile_vla_ros.sim.open_field.layout import OpenLayout, Order
+from mobile_vla_ros.sim.layout import ROBOT_RADIUS, Box
+from mobile_vla_ros.sim.open_field.layout import OpenLayout, Order, Stool
 from mobile_vla_ros.sim.open_field.person import RADIUS as PERSON_RADIUS
 from mobile_vla_ros.sim.open_field.person import Seen
 from mobile_vla_ros.sim.open_field.route import MARGIN, STOP_GAP, route_of
+from mobile_vla_ros.sim.open_field.things import Thing
 from mobile_vla_ros.sim.robot import LAG
 
 FACING = math.radians(7.0)  # the target may be so far from straight ahead at the end
@@ -107,9 +108,10 @@ def _bearing_of_nearest(state: OpenState) -> float:
     """rad, left positive, of the nearest of what stands in the picture; 0 where nothing does."""
     x, y, yaw = state.pose
     layout = state.layout
+    standing: list[Thing | Box | Stool] = [*layout.things, *layout.boxes, *layout.stools]
     bearings = [
         (math.hypot(item.x - x, item.y - y), bearing)
-        for item in (*layout.things, *layout.boxes, *layout.stools)
+        for item in standing
         if abs(bearing := math.remainder(math.atan2(item.y - y, item.x - x) - yaw, math.tau))
         < OUT_OF_SIGHT
     ]
