@@ -24,13 +24,13 @@ class IdentityCache:
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
+        self._new: dict[Path, Identity] = {}
 
     def identity(self, episode: Episode, sha256: str) -> Identity:
         """Of an episode whose file has that hash.
 
         Raises:
             EpisodeError: one of its frames cannot be read.
-            RunError: the disk is full or the folder cannot be written.
         """
         path = self.folder / f"{sha256[:24]}_{FORMAT}.json"
         try:
@@ -39,14 +39,23 @@ class IdentityCache:
                 return replace(kept, name=episode.path.name)
         except READ_ERRORS:
             pass  # not there, or of another making: looked at anew
-        found = identify(episode, sha256)
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with whole_file(path) as temporary:
-                temporary.write_text(json.dumps(found.to_plain()), encoding="utf-8")
-        except OSError as error:
-            raise RunError(
-                f"cannot write the cache {path}: {error.strerror}; make room, or choose a folder "
-                "with --cache."
-            ) from error
-        return found
+        self._new[path] = identify(episode, sha256)
+        return self._new[path]
+
+    def keep(self) -> None:
+        """Writes what was looked at; a run that is refused before leaves nothing.
+
+        Raises:
+            RunError: the disk is full or the folder cannot be written.
+        """
+        for path, identity in self._new.items():
+            try:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                with whole_file(path) as temporary:
+                    temporary.write_text(json.dumps(identity.to_plain()), encoding="utf-8")
+            except OSError as error:
+                raise RunError(
+                    f"cannot write the cache {path}: {error.strerror}; make room, or choose a "
+                    "folder with --cache."
+                ) from error
+        self._new.clear()

@@ -75,13 +75,14 @@ def prepare(
         corrections, unused = collect_corrections(run.data.corrections, cache / "corrections")
         for sentence in unused:
             say(f"left out: {sentence}")
+    identities = IdentityCache(cache / "identities")
     split = load_split(
         run,
         data,
         lambda paths: iter(track(paths, "reading episodes")),
         history,
         corrections,
-        IdentityCache(cache / "identities").identity,
+        identities.identity,
     )
     model, config, reader = starting_network(run, say)
     augmentation = run.augmentation
@@ -91,6 +92,7 @@ def prepare(
     if run.setup.lora_enable:
         names = attach_adapters(model, run)
         say(f"adapters of rank {run.setup.lora_r} on {len(names)} linear layers")
+    identities.keep()
     frames = FrameCache(cache / "frames", config.image_size)
     # Decoded once, here; the workers map the files.
     split = with_readable_frames(split, frames.frames, lambda work: track(work, "resizing frames"))

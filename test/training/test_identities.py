@@ -27,6 +27,8 @@ def test_it_is_looked_at_once(
     with open_episode(path) as episode:
         plain = identify(episode, episode.sha256())
         assert equal(cache.identity(episode, plain.sha256), plain)
+        assert not cache.folder.exists()
+        cache.keep()
 
         def never(*_: object) -> Identity:
             raise AssertionError("looked at twice")
@@ -42,6 +44,7 @@ def test_a_renamed_file_keeps_its_new_name(episodes: Path, tmp_path: Path) -> No
     path = sorted(episodes.glob("*.h5"))[0]
     with open_episode(path) as episode:
         first = cache.identity(episode, episode.sha256())
+    cache.keep()
     other = tmp_path / "other.h5"
     other.write_bytes(path.read_bytes())
     with open_episode(other) as episode:
@@ -53,17 +56,18 @@ def test_a_spoiled_entry_is_made_anew(episodes: Path, tmp_path: Path, spoiled: s
     cache = IdentityCache(tmp_path / "identities")
     with open_episode(sorted(episodes.glob("*.h5"))[0]) as episode:
         plain = cache.identity(episode, episode.sha256())
+        cache.keep()
         (entry,) = cache.folder.iterdir()
         entry.write_text(spoiled)
         assert equal(cache.identity(episode, plain.sha256), plain)
+        cache.keep()
         assert len(entry.read_text()) > 100
 
 
 def test_a_folder_that_cannot_be_written_is_named(episodes: Path, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     cache = IdentityCache(tmp_path / "file" / "below")
-    with (
-        open_episode(sorted(episodes.glob("*.h5"))[0]) as episode,
-        pytest.raises(RunError, match=r"cannot write the cache .*--cache"),
-    ):
+    with open_episode(sorted(episodes.glob("*.h5"))[0]) as episode:
         cache.identity(episode, episode.sha256())
+    with pytest.raises(RunError, match=r"cannot write the cache .*--cache"):
+        cache.keep()
