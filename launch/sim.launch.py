@@ -25,6 +25,7 @@ from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 
+from mobile_vla_ros.bundled import for_field
 from mobile_vla_ros.launching import check_typed_with_inference
 
 SHARE = Path(__file__).resolve().parents[1]
@@ -55,6 +56,10 @@ def check(context: LaunchContext) -> None:
     check_typed_with_inference(__file__, sys.argv, PARAMETERS, inference)
     # The field itself takes its parameters from launch arguments alone.
     inference["check_params_file"](context)
+    given = context.launch_configurations
+    if "checkpoint" in given:
+        own = for_field(given["checkpoint"], open_field=given.get("field") == "open")
+        given["checkpoint"] = str(own)
 
 
 def field(context: LaunchContext) -> list:
@@ -104,7 +109,7 @@ def generate_launch_description() -> LaunchDescription:
                 for name, (_, default, meaning) in PARAMETERS.items()
             ),
             DeclareLaunchArgument(
-                "checkpoint", description="policy that drives; demo: the bundled one"
+                "checkpoint", description="policy that drives; demo: the bundled one of the field"
             ),
             # Before any process is started.
             OpaqueFunction(function=check),

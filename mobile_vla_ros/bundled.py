@@ -25,6 +25,11 @@ def open_policy() -> Path:
     return Path(__file__).with_name("data") / "open_policy"
 
 
+def for_field(checkpoint: str | Path, *, open_field: bool) -> str | Path:
+    """The checkpoint; for ``demo`` the bundled policy of the simulator's field."""
+    return DEMO_OPEN if open_field and str(checkpoint) == DEMO else checkpoint
+
+
 def share_folder(environment: Mapping[str, str] | None = None) -> Path | None:
     """Where the package's launch files and configurations lie; None where nothing says.
 

@@ -34,8 +34,11 @@ def test_demo_is_the_bundled_policy_for_whoever_asks_for_a_model(name: str | Pat
 
 def test_each_field_has_a_bundled_policy_of_its_own() -> None:
     assert bundled.find("demo") != bundled.find("demo_open")
-    assert demo._bundled_for("1box_left") == "demo"
-    assert demo._bundled_for("open_easy_change") == "demo_open"
+    assert demo._of_its_field("demo", "1box_left") == "demo"
+    assert demo._of_its_field("demo", "open_easy_change") == "demo_open"
+    assert demo._of_its_field("runs/demo", "open_easy_change") == "runs/demo"
+    own = Path("best.ckpt")
+    assert bundled.for_field(own, open_field=True) == own
 
 
 def test_a_relative_path_that_does_not_exist_is_looked_for_in_the_share_folder(share: Path):

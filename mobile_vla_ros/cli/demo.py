@@ -13,7 +13,7 @@ from typing import Any
 
 import typer
 
-from mobile_vla_ros.bundled import DEMO, DEMO_OPEN
+from mobile_vla_ros.bundled import DEMO, for_field
 from mobile_vla_ros.cli import INTERRUPTED
 from mobile_vla_ros.cli.demo_pictures import draw, film
 from mobile_vla_ros.cli.output import check_target, write_json
@@ -41,10 +41,10 @@ def demo(
     seed: int = typer.Option(7, help="Decides where things stand and how they look.", min=0),
     instruction: str = typer.Option("", help="In place of the scenario's own."),
     checkpoint: str = typer.Option(
-        "",
+        DEMO,
         "--checkpoint",
         "-c",
-        help="The policy that drives; by default the bundled one of the scenario's field.",
+        help="The policy that drives; demo is the bundled one of the scenario's field.",
     ),
     page: bool = typer.Option(
         False, "--page", help="You drive it from the operator's page: instruction, STOP, stick."
@@ -72,7 +72,7 @@ def demo(
         _say(f"this machine is busy (load {os.getloadavg()[0]:.1f} on {cores} cores): it may fail")
     if page:
         _check_port(page_port)
-    checkpoint = checkpoint or _bundled_for(scenario)
+    checkpoint = _of_its_field(checkpoint or DEMO, scenario)
     trace = _run(scenario, seed, instruction, checkpoint, out, page_port if page else None)
     episodes = [_saved(said) for said in trace["saved"]]
     episode = episodes[-1]
@@ -110,10 +110,10 @@ def demo(
         raise typer.Exit(1)
 
 
-def _bundled_for(scenario: str) -> str:
+def _of_its_field(checkpoint: str, scenario: str) -> str:
     from mobile_vla_ros.sim.fields import is_open
 
-    return DEMO_OPEN if is_open(scenario) else DEMO
+    return str(for_field(checkpoint, open_field=is_open(scenario)))
 
 
 def _require(scenario: str, video: Path | None, out: Path) -> None:

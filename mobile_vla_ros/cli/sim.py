@@ -7,6 +7,7 @@ from typing import Any
 
 import typer
 
+from mobile_vla_ros.bundled import for_field
 from mobile_vla_ros.cli import options
 from mobile_vla_ros.cli.output import write_json
 from mobile_vla_ros.cli.progress import progress_bar
@@ -168,6 +169,7 @@ def evaluate_command(
     camera = CameraSettings(width=width, height=height)
     pilot = OPEN_PILOT if field == OPEN else PilotSettings()
     loop = LoopSettings(1 / camera_rate, latency / 1000, pilot)
+    checkpoint = Path(for_field(checkpoint, open_field=field == OPEN))
     policy = load_policy(checkpoint, backbone, config, device, dtype, runtime)
     how = Driving(loop, camera, swap_instruction, person)
     with progress_bar("driving", episodes) as advance:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import typer
 
+from mobile_vla_ros.bundled import for_field
 from mobile_vla_ros.cli import options
 from mobile_vla_ros.cli.output import write_json
 from mobile_vla_ros.cli.progress import progress_bar
@@ -45,6 +46,7 @@ def correct(
     for name in names:
         refuse_kept(name)
     plan = evaluation_plan(names, episodes, seed)
+    checkpoint = Path(for_field(checkpoint, open_field=field == OPEN))
     policy = load_policy(checkpoint, backbone, config, device, dtype, runtime)
     try:
         out.mkdir(parents=True, exist_ok=True)

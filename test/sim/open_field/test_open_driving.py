@@ -238,3 +238,27 @@ def test_the_commands_take_the_open_field(tmp_path, capsys) -> None:
         said = capsys.readouterr().err.strip()
         assert said
         assert "\n" not in said
+
+
+def test_demo_is_the_bundled_policy_of_the_field(tmp_path) -> None:
+    result = tmp_path / "result.json"
+    with pytest.raises(SystemExit) as exit_:
+        main(
+            [
+                *("sim", "evaluate", "-c", "demo", "--field", "open", "--tier", "easy", "-n", "1"),
+                *(
+                    "--target",
+                    "stop",
+                    "--seed",
+                    "100000",
+                    "--device",
+                    "cpu",
+                    "--json",
+                    str(result),
+                ),
+            ]
+        )
+    told = json.loads(result.read_text())
+    assert told["checkpoint"] == "demo_open"
+    assert told["runs"][0]["reason"] == STOOD
+    assert exit_.value.code in (0, None)
