@@ -12,7 +12,7 @@ from mobile_vla_ros.axes import UNICYCLE_AXES
 from mobile_vla_ros.states import DRIVING
 from mobile_vla_ros.trials.agreement import Agreement
 from mobile_vla_ros.trials.judge import Judge
-from mobile_vla_ros.trials.lifelines import GONE_AFTER, Lifelines
+from mobile_vla_ros.trials.lifelines import Lifelines
 from mobile_vla_ros.trials.session import TrialSession
 
 
@@ -102,9 +102,10 @@ class TrialCourse:
             if self._shadow and len(velocities):
                 self._agreement.predicted(axes, velocities[0])
 
-    def hear_command(self, vx: float, vy: float, wz: float, now: float) -> None:
+    def hear_command(self, vx: float, vy: float, wz: float, now: float, real: float) -> None:
         """A velocity sent to the base, m/s and rad/s."""
         with self._lock:
+            self._lifelines.hear_velocity(real)
             if self._session is not None:
                 self._session.hear_command(vx, vy, wz, now)
                 if self._shadow:
@@ -164,7 +165,9 @@ class TrialCourse:
             if session is None or self._ending:
                 return Due()
             phase = session.tick(now)
-            if phase == "running" and (missing := self._missing(session, now, real)):
+            if phase == "running" and (
+                missing := self._lifelines.missing(real, driving=self._state == DRIVING)
+            ):
                 session.decide("abort", missing, now)
             elif phase == "verdict" and self._judged:
                 objection = self._judge.objection(session.waiting(now))
@@ -224,9 +227,3 @@ class TrialCourse:
                 "policy_state": self._state,
                 "taken_over": self._taken,
             }
-
-    def _missing(self, session: TrialSession, now: float, real: float) -> str:
-        missing = self._lifelines.missing(real)
-        if not missing and self._state == DRIVING and session.silence(now) > GONE_AFTER:
-            missing = "no velocities reach the base: is the guard running?"
-        return missing

@@ -19,7 +19,7 @@ class Lifelines:
     def __init__(self, recorded: bool) -> None:
         self._recorded = recorded
         self._began = -math.inf
-        self._recorder_heard = self._policy_heard = -math.inf
+        self._recorder_heard = self._policy_heard = self._velocity_heard = -math.inf
         self._recording = False
         self._recorder_message = ""
 
@@ -36,8 +36,17 @@ class Lifelines:
         """The policy's program has spoken, whatever it said."""
         self._policy_heard = now
 
-    def missing(self, now: float) -> str:
-        """What has gone, as a sentence; '' when all is there, or may still come."""
+    def hear_velocity(self, now: float) -> None:
+        """A velocity was sent to the base."""
+        self._velocity_heard = now
+
+    def missing(self, now: float, *, driving: bool = False) -> str:
+        """What has gone, as a sentence; '' when all is there, or may still come.
+
+        Args:
+            now: s of the steady clock.
+            driving: the policy says that it drives, so that velocities must come.
+        """
         if now - self._began <= GONE_AFTER:
             return ""
         if self._recorded:
@@ -47,4 +56,6 @@ class Lifelines:
                 return f"the recorder has stopped: {self._recorder_message}"
         if now - self._policy_heard > GONE_AFTER:
             return "the policy's program is gone"
+        if driving and now - self._velocity_heard > GONE_AFTER:
+            return "no velocities reach the base: is the guard running?"
         return ""

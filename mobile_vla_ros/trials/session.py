@@ -239,10 +239,6 @@ class TrialSession:
             self.phase = "over"
         return self.phase
 
-    def silence(self, now: float) -> float:
-        """Seconds since the last command to the base (since the start, when there was none)."""
-        return now - max(self._heard_command, self.started)
-
     def waiting(self, now: float) -> float:
         """Seconds for which the verdict has been waited for; 0 in other phases."""
         return now - self._phase_since if self.phase == "verdict" else 0.0

@@ -24,7 +24,7 @@ def alive(course: TrialCourse, now: float) -> None:
     """Recorder, policy and base are heard."""
     course.hear_recorder(True, "recording", now)
     course.hear_policy(0.0, AXES, now)
-    course.hear_command(0.2, 0.0, 0.0, now)
+    course.hear_command(0.2, 0.0, 0.0, now, now)
 
 
 def test_an_arrival_asks_for_a_verdict_once_and_the_verdict_hands_the_trial_out_once() -> None:
@@ -86,7 +86,7 @@ def test_a_program_that_falls_silent_ends_the_trial(silent: str, sentence: str) 
         if silent != "policy":
             it.hear_policy(0.0, AXES, now)
         if silent != "base":
-            it.hear_command(0.2, 0.0, 0.0, now)
+            it.hear_command(0.2, 0.0, 0.0, now, now)
         due = it.tick(now, now)
         if due.over is not None:
             break
@@ -140,10 +140,28 @@ def test_clamps_are_counted_from_the_beginning_and_a_policy_started_anew_takes_n
     assert running.clamps == 6
 
 
+def test_in_a_field_whose_clock_runs_fast_velocities_are_missed_by_the_real_one() -> None:
+    it = course()
+    it.begin(session(), 100.0)
+    it.hear_state("driving", 100.0)
+    # Four seconds of the field are one of ours: the guard has not looked round yet.
+    for tenth in range(1, 40):
+        real, now = 100.0 + 0.1 * tenth, 100.0 + 0.4 * tenth
+        it.hear_policy(0.0, AXES, real)
+        assert it.tick(now, real) == Due()
+    it.hear_command(0.2, 0.0, 0.0, 116.0, 104.0)
+    it.hear_policy(0.0, AXES, 104.2)
+    assert it.tick(116.8, 104.2) == Due()
+    it.hear_policy(0.0, AXES, 108.2)
+    over = it.tick(132.8, 108.2).over
+    assert over is not None
+    assert over.cause.startswith("no velocities")
+
+
 def test_in_shadow_mode_policy_and_person_are_compared_from_the_beginning_of_the_trial() -> None:
     it = course(shadow=True)
     it.begin(session(), 100.0)
-    it.hear_command(0.2, 0.0, 0.0, 100.1)
+    it.hear_command(0.2, 0.0, 0.0, 100.1, 100.1)
     it.hear_chunk(AXES, [[0.2, 0.0], [0.2, 0.0]], 0.1)
     assert it.agreement()["frames"] == 1
     it.end()

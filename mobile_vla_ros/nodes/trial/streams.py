@@ -7,6 +7,7 @@ and 50 velocities/s that halves what the manager costs a robot's computer.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -133,7 +134,7 @@ class TrialStreams(Node):
 
     def _on_command(self, twist: Twist) -> None:
         vx, vy, wz = velocities_of(twist, PLANAR_AXES)
-        self._course.hear_command(vx, vy, wz, self._steady())
+        self._course.hear_command(vx, vy, wz, self._steady(), time.monotonic())
         if self._keeper is not None:
             self._keeper.hear_command(self._now(), vx, vy, wz)
 
