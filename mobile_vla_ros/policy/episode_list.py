@@ -89,12 +89,12 @@ def read_episodes(directory: Path, extra: Mapping[str, Any]) -> dict[str, Any]:
 
 def _packed(side: str, entries: Sequence[Any]) -> dict[str, np.ndarray]:
     """Columns of a list of episodes; what is of another making stays as it is, at its end."""
-    ours = [_is_known(entry) for entry in entries]
-    known = [entry for entry, own in zip(entries, ours, strict=True) if own]
-    others = [entry for entry, own in zip(entries, ours, strict=True) if not own]
+    decoded = [_decoded(entry) for entry in entries]
+    known = [entry for entry, found in zip(entries, decoded, strict=True) if found]
+    others = [entry for entry, found in zip(entries, decoded, strict=True) if not found]
     words = [{key: entry[key] for key in _WORDS} for entry in known]
     digests = b"".join(bytes.fromhex(entry[key]) for entry in known for key in _DIGESTS)
-    values = {key: [base64.b64decode(entry[key]) for entry in known] for key in _VALUES}
+    values = {key: [found[key] for found in decoded if found] for key in _VALUES}
     looks = _table(b"".join(values["looks"]), sum(map(len, values["times"])) // 4)
     return {
         side: np.array([len(each) // 4 for each in values["times"]], np.int64),
@@ -107,26 +107,24 @@ def _packed(side: str, entries: Sequence[Any]) -> dict[str, np.ndarray]:
     }
 
 
-def _is_known(entry: Any) -> bool:
-    """Whether it is an episode as `episodes.identity` writes it, which comes back the same."""
+def _decoded(entry: Any) -> dict[str, bytes] | None:
+    """Values of an episode as `episodes.identity` writes it; None unless it comes back equal."""
     try:
         if set(entry) != {*_WORDS, *_DIGESTS, *_VALUES}:
-            return False
-        frames = len(base64.b64decode(entry["times"])) // 4
-        sizes = {key: len(base64.b64decode(entry[key])) for key in _VALUES}
-        same = all(bytes.fromhex(entry[key]).hex() == entry[key] for key in _DIGESTS) and all(
-            base64.b64encode(base64.b64decode(entry[key])).decode() == entry[key]
-            for key in _VALUES
-        )
+            return None
+        found = {key: base64.b64decode(entry[key]) for key in _VALUES}
+        frames = len(found["times"]) // 4
         per_frame = {"times": 4, "commands": 4 * len(AXES), "looks": _PIXELS}
-        return (
-            same
-            and frames > 0
+        comes_back = (
+            frames > 0
+            and all(len(found[key]) == frames * per_frame[key] for key in _VALUES)
+            and all(base64.b64encode(found[key]).decode() == entry[key] for key in _VALUES)
             and all(len(entry[key]) == 64 for key in _DIGESTS)
-            and all(sizes[key] == frames * per_frame[key] for key in _VALUES)
+            and all(bytes.fromhex(entry[key]).hex() == entry[key] for key in _DIGESTS)
         )
     except (KeyError, TypeError, ValueError, AttributeError):
-        return False
+        return None
+    return found if comes_back else None
 
 
 def _unpacked(side: str, columns: Mapping[str, np.ndarray]) -> list[Any]:

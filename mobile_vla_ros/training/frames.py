@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -66,9 +68,20 @@ def write_array(path: Path, values: np.ndarray) -> None:
     Raises:
         RunError: the disk is full or the folder cannot be written.
     """
+    with cache_file(path) as temporary, temporary.open("wb") as file:
+        np.save(file, values)
+
+
+@contextlib.contextmanager
+def cache_file(path: Path) -> Iterator[Path]:
+    """A name to write a file of the cache under, whole or not at all; see `whole_file`.
+
+    Raises:
+        RunError: the disk is full or the folder cannot be written.
+    """
     try:
-        with whole_file(path) as temporary, temporary.open("wb") as file:
-            np.save(file, values)
+        with whole_file(path) as temporary:
+            yield temporary
     except OSError as error:
         # numpy says nothing but how much it wrote when the disk is full.
         reason = error.strerror or "the disk is full"

@@ -9,8 +9,7 @@ from pathlib import Path
 from mobile_vla_ros.episodes.attributes import READ_ERRORS
 from mobile_vla_ros.episodes.identity import Identity, identify
 from mobile_vla_ros.episodes.reader import Episode
-from mobile_vla_ros.files import whole_file
-from mobile_vla_ros.training.run_schema import RunError
+from mobile_vla_ros.training.frames import cache_file
 
 FORMAT = 1  # rises with whatever `identify` looks at
 
@@ -49,13 +48,6 @@ class IdentityCache:
             RunError: the disk is full or the folder cannot be written.
         """
         for path, identity in self._new.items():
-            try:
-                path.parent.mkdir(parents=True, exist_ok=True)
-                with whole_file(path) as temporary:
-                    temporary.write_text(json.dumps(identity.to_plain()), encoding="utf-8")
-            except OSError as error:
-                raise RunError(
-                    f"cannot write the cache {path}: {error.strerror}; make room, or choose a "
-                    "folder with --cache."
-                ) from error
+            with cache_file(path) as temporary:
+                temporary.write_text(json.dumps(identity.to_plain()), encoding="utf-8")
         self._new.clear()
